@@ -1,0 +1,424 @@
+//! Invoices: their lines, their life, and the rule that their figures always add up.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike, Days, Utc};
+use rust_decimal::Decimal;
+
+use crate::{
+    currency::Currency,
+    id::{ChargeId, CustomerId, InvoiceId, MeterId, SubscriptionId},
+    money::{Money, MoneyError},
+    period::BillingPeriod,
+};
+
+/// An invoice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoice {
+    /// Its id. That of a subscription's invoice follows from the subscription and the period.
+    pub id: InvoiceId,
+    /// Who pays it.
+    pub customer: CustomerId,
+    /// The subscription and the period it bills, unless it was written by hand.
+    pub billed: Option<(SubscriptionId, BillingPeriod)>,
+    /// Its number, given when it is finalized.
+    pub number: Option<InvoiceNumber>,
+    /// Where it is in its life.
+    pub status: InvoiceStatus,
+    /// What it is in.
+    pub currency: Currency,
+    /// What is billed.
+    pub lines: Vec<LineItem>,
+    /// Tax on the lines.
+    pub tax: Money,
+    /// When it was drafted.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// When it was finalized, which is its date; for a draft, when it was drafted.
+    pub issued_at: DateTime<Utc>,
+    /// When it has to be paid.
+    pub due_at: DateTime<Utc>,
+    /// Whether it was mailed, and when last.
+    pub emailed_at: Option<DateTime<Utc>>,
+    /// Counts the changes; writes are conditional on it.
+    pub version: u64,
+}
+
+/// Where an invoice is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvoiceStatus {
+    /// May still change.
+    Draft {
+        /// When its grace period ends and it is finalized by itself; never, if it was written by hand.
+        finalize_at: Option<DateTime<Utc>>,
+    },
+    /// Final, and to be paid.
+    Open,
+    /// Paid.
+    Paid {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Not to be paid.
+    Void {
+        /// Since when.
+        at: DateTime<Utc>,
+    },
+    /// Not expected to be paid.
+    Uncollectible {
+        /// Since when.
+        at: DateTime<Utc>,
+    },
+}
+
+/// `INV-2025-0042`: the year it was finalized in, and its place in that year, without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InvoiceNumber {
+    /// The year, in UTC.
+    pub year: i32,
+    /// From 1.
+    pub sequence: u64,
+}
+
+/// One line of an invoice: what, how much, at what price, and how that came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineItem {
+    /// What is billed.
+    pub description: String,
+    /// Where the line comes from.
+    pub source: LineSource,
+    /// How much.
+    pub quantity: Decimal,
+    /// Price of one, where there is one price.
+    pub unit_price: Option<Decimal>,
+    /// The tiers the amount was added up from, where there are tiers.
+    pub tiers: Vec<TierUse>,
+    /// The time it was used in.
+    pub period: Option<BillingPeriod>,
+    /// What it costs, rounded to the currency.
+    pub amount: Money,
+}
+
+/// Where a line comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineSource {
+    /// A fixed charge of the plan.
+    Fixed {
+        /// Which.
+        charge: ChargeId,
+    },
+    /// A usage charge of the plan.
+    Usage {
+        /// Which.
+        charge: ChargeId,
+        /// What counted it.
+        meter: MeterId,
+        /// How many events there were.
+        events: u64,
+    },
+    /// Somebody wrote it.
+    Manual,
+}
+
+/// The part of a quantity that fell into one tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierUse {
+    /// The bound the tier begins after.
+    pub after: Decimal,
+    /// Its own bound; `None` if it never ends.
+    pub up_to: Option<Decimal>,
+    /// How much fell into it.
+    pub quantity: Decimal,
+    /// Price of one.
+    pub unit_price: Decimal,
+    /// Charged once.
+    pub flat_price: Decimal,
+    /// `quantity` × `unit_price` + `flat_price`, not rounded.
+    pub amount: Money,
+}
+
+/// Why an invoice cannot go where it was told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an invoice that is {from} cannot become {to}")]
+pub struct TransitionError {
+    from: &'static str,
+    to: &'static str,
+}
+
+/// A figure of an invoice that does not add up: a defect, or a damaged item. Never shown as an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvoiceMismatch {
+    /// A sum cannot be computed.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
+    /// An amount has more decimals than the currency.
+    #[error("an amount is not rounded to the currency")]
+    NotRounded,
+    /// A draft with a number, or a finalized invoice without one.
+    #[error("the number does not fit the status")]
+    Number,
+    /// The parts of a line's quantity or amount do not come to the whole.
+    #[error("the tiers of a line do not add up to it")]
+    Tiers,
+}
+
+/// How long after drafting an invoice is finalized: time for review and for late events.
+pub const GRACE_PERIOD: chrono::Duration = chrono::Duration::hours(1);
+
+impl Invoice {
+    /// The sum of the lines. Errors: as for [`Money::sum`].
+    pub fn subtotal(&self) -> Result<Money, MoneyError> {
+        Money::sum(self.currency, self.lines.iter().map(|line| line.amount))
+    }
+
+    /// The subtotal and the tax. Errors: as for [`Money::sum`].
+    pub fn total(&self) -> Result<Money, MoneyError> {
+        self.subtotal()?.checked_add(self.tax)
+    }
+
+    /// What was paid. Errors: as for [`Money::sum`].
+    pub fn amount_paid(&self) -> Result<Money, MoneyError> {
+        match self.status {
+            InvoiceStatus::Paid { .. } => self.total(),
+            InvoiceStatus::Draft { .. }
+            | InvoiceStatus::Open
+            | InvoiceStatus::Void { .. }
+            | InvoiceStatus::Uncollectible { .. } => Ok(Money::zero(self.currency).rounded()),
+        }
+    }
+
+    /// What is still to be paid: the total, unless it was paid or voided. Errors: as for [`Money::sum`].
+    pub fn amount_due(&self) -> Result<Money, MoneyError> {
+        match self.status {
+            InvoiceStatus::Draft { .. } | InvoiceStatus::Open | InvoiceStatus::Uncollectible { .. } => {
+                self.total()
+            }
+            InvoiceStatus::Paid { .. } | InvoiceStatus::Void { .. } => {
+                Ok(Money::zero(self.currency).rounded())
+            }
+        }
+    }
+
+    /// When it is finalized by itself; `None` unless it is a draft of a subscription.
+    pub fn finalize_at(&self) -> Option<DateTime<Utc>> {
+        match self.status {
+            InvoiceStatus::Draft { finalize_at } => finalize_at,
+            InvoiceStatus::Open
+            | InvoiceStatus::Paid { .. }
+            | InvoiceStatus::Void { .. }
+            | InvoiceStatus::Uncollectible { .. } => None,
+        }
+    }
+
+    /// This draft as an open invoice with `number`, dated `now`.
+    ///
+    /// Errors: if it is no draft.
+    pub fn finalized(
+        &self,
+        number: InvoiceNumber,
+        now: DateTime<Utc>,
+        payment_terms_days: u32,
+    ) -> Result<Self, TransitionError> {
+        self.may_become("finalized", matches!(self.status, InvoiceStatus::Draft { .. }))?;
+        let due_at = now.checked_add_days(Days::new(payment_terms_days.into())).unwrap_or(now);
+        let status = InvoiceStatus::Open;
+        Ok(Self { status, number: Some(number), issued_at: now, due_at, ..self.changed(now) })
+    }
+
+    /// This invoice as paid. Errors: unless it is open or uncollectible.
+    pub fn paid(&self, now: DateTime<Utc>) -> Result<Self, TransitionError> {
+        let is_payable = matches!(self.status, InvoiceStatus::Open | InvoiceStatus::Uncollectible { .. });
+        self.may_become("paid", is_payable)?;
+        Ok(Self { status: InvoiceStatus::Paid { at: now }, ..self.changed(now) })
+    }
+
+    /// This invoice as void. Errors: if it is paid or void already.
+    pub fn voided(&self, now: DateTime<Utc>) -> Result<Self, TransitionError> {
+        let is_final = matches!(self.status, InvoiceStatus::Paid { .. } | InvoiceStatus::Void { .. });
+        self.may_become("void", !is_final)?;
+        Ok(Self { status: InvoiceStatus::Void { at: now }, ..self.changed(now) })
+    }
+
+    /// This invoice as uncollectible. Errors: unless it is open.
+    pub fn written_off(&self, now: DateTime<Utc>) -> Result<Self, TransitionError> {
+        self.may_become("uncollectible", matches!(self.status, InvoiceStatus::Open))?;
+        Ok(Self { status: InvoiceStatus::Uncollectible { at: now }, ..self.changed(now) })
+    }
+
+    /// Checks that the figures add up, before every write and after every read.
+    pub fn verify(&self) -> Result<(), InvoiceMismatch> {
+        let total = self.total()?;
+        let amounts = self.lines.iter().map(|line| line.amount).chain([self.tax, total]);
+        if !amounts.into_iter().all(Money::is_rounded) {
+            return Err(InvoiceMismatch::NotRounded);
+        }
+        let is_number_right = match self.status {
+            InvoiceStatus::Draft { .. } => self.number.is_none(),
+            InvoiceStatus::Open | InvoiceStatus::Paid { .. } | InvoiceStatus::Uncollectible { .. } => {
+                self.number.is_some()
+            }
+            InvoiceStatus::Void { .. } => true, // a draft may be voided, and never gets a number
+        };
+        if !is_number_right {
+            return Err(InvoiceMismatch::Number);
+        }
+        self.lines.iter().try_for_each(LineItem::verify)
+    }
+
+    fn changed(&self, now: DateTime<Utc>) -> Self {
+        Self { updated_at: now, ..self.clone() }
+    }
+
+    fn may_become(&self, to: &'static str, may: bool) -> Result<(), TransitionError> {
+        if may { Ok(()) } else { Err(TransitionError { from: self.status.name(), to }) }
+    }
+}
+
+impl LineItem {
+    fn verify(&self) -> Result<(), InvoiceMismatch> {
+        if self.tiers.is_empty() {
+            return Ok(());
+        }
+        let amount = Money::sum(self.amount.currency(), self.tiers.iter().map(|tier| tier.amount))?;
+        let quantity = self.tiers.iter().map(|tier| tier.quantity).sum::<Decimal>();
+        if amount.rounded() == self.amount && quantity == self.quantity {
+            Ok(())
+        } else {
+            Err(InvoiceMismatch::Tiers)
+        }
+    }
+}
+
+impl InvoiceStatus {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Draft { .. } => "draft",
+            Self::Open => "open",
+            Self::Paid { .. } => "paid",
+            Self::Void { .. } => "void",
+            Self::Uncollectible { .. } => "uncollectible",
+        }
+    }
+}
+
+impl InvoiceNumber {
+    /// The number after `last` (0 for none) in the year of `now`.
+    pub fn next(last: u64, now: DateTime<Utc>) -> Self {
+        Self { year: now.year(), sequence: last.saturating_add(1) }
+    }
+}
+
+impl fmt::Display for InvoiceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "INV-{}-{:04}", self.year, self.sequence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn draft() -> Invoice {
+        let now = at("2025-02-01T00:00:00Z");
+        let line = |description: &str, quantity: i64, price: i64| LineItem {
+            description: description.into(),
+            source: LineSource::Manual,
+            quantity: quantity.into(),
+            unit_price: Some(price.into()),
+            tiers: Vec::new(),
+            period: None,
+            amount: Money::new((quantity * price).into(), Currency::USD).rounded(),
+        };
+        Invoice {
+            id: InvoiceId::from_parts(now, [1; 10]),
+            customer: CustomerId::from_parts(now, [2; 10]),
+            billed: None,
+            number: None,
+            status: InvoiceStatus::Draft { finalize_at: None },
+            currency: Currency::USD,
+            lines: vec![line("Setup", 1, 500), line("Hours", 8, 150)],
+            tax: Money::new(Decimal::from(306), Currency::USD).rounded(),
+            created_at: now,
+            updated_at: now,
+            issued_at: now,
+            due_at: now,
+            emailed_at: None,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn the_documented_invoice_adds_up() {
+        let invoice = draft();
+        assert_eq!(invoice.subtotal().unwrap().to_string(), "USD 1700.00");
+        assert_eq!(invoice.total().unwrap().to_string(), "USD 2006.00");
+        assert_eq!(invoice.verify(), Ok(()));
+    }
+
+    #[test]
+    fn an_invoice_goes_only_where_it_may() {
+        let now = at("2025-02-01T01:00:00Z");
+        let number = InvoiceNumber::next(41, now);
+        let draft = draft();
+        let open = draft.finalized(number, now, 30).unwrap();
+        assert_eq!(open.number.unwrap().to_string(), "INV-2025-0042");
+        assert_eq!(open.due_at, at("2025-03-03T01:00:00Z"));
+        let paid = open.paid(now).unwrap();
+        let void = open.voided(now).unwrap();
+        let uncollectible = open.written_off(now).unwrap();
+        // from | finalized, paid, void, uncollectible
+        for (from, allowed) in [
+            (&draft, [true, false, true, false]),
+            (&open, [false, true, true, true]),
+            (&paid, [false; 4]),
+            (&void, [false; 4]),
+            (&uncollectible, [false, true, true, false]),
+        ] {
+            let may = [
+                from.finalized(number, now, 30).is_ok(),
+                from.paid(now).is_ok(),
+                from.voided(now).is_ok(),
+                from.written_off(now).is_ok(),
+            ];
+            assert_eq!(may, allowed, "from {}", from.status.name());
+            assert_eq!(from.verify(), Ok(()));
+        }
+        assert_eq!(paid.paid(now).unwrap_err().to_string(), "an invoice that is paid cannot become paid");
+        assert_eq!(paid.amount_due().unwrap().to_string(), "USD 0.00");
+        assert_eq!(void.amount_paid().unwrap().to_string(), "USD 0.00");
+    }
+
+    #[test]
+    fn figures_that_do_not_add_up_are_found() {
+        let mut invoice = draft();
+        invoice.tax = Money::new("306.001".parse().unwrap(), Currency::USD);
+        assert_eq!(invoice.verify(), Err(InvoiceMismatch::NotRounded));
+
+        let mut invoice = draft();
+        invoice.status = InvoiceStatus::Open;
+        assert_eq!(invoice.verify(), Err(InvoiceMismatch::Number));
+
+        let mut invoice = draft();
+        let line = invoice.lines.first_mut().unwrap();
+        line.tiers = vec![TierUse {
+            after: Decimal::ZERO,
+            up_to: None,
+            quantity: Decimal::ONE,
+            unit_price: Decimal::from(499),
+            flat_price: Decimal::ZERO,
+            amount: Money::new(Decimal::from(499), Currency::USD),
+        }];
+        assert_eq!(invoice.verify(), Err(InvoiceMismatch::Tiers));
+    }
+
+    #[test]
+    fn numbers_grow_past_four_digits() {
+        assert_eq!(InvoiceNumber::next(9_999, at("2026-01-01T00:00:00Z")).to_string(), "INV-2026-10000");
+    }
+}

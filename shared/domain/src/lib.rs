@@ -1,0 +1,28 @@
+//! The rules of billing, and nothing else: no I/O, clock, randomness, JSON or floats.
+//!
+//! Every function here is a pure function of its arguments. `now`, new ids and stored state come in;
+//! decisions go out, whole, for `app` to commit in one write.
+
+pub mod charge;
+pub mod currency;
+pub mod customer;
+pub mod event;
+pub mod feature;
+pub mod head;
+pub mod id;
+pub mod invoice;
+pub mod meter;
+pub mod money;
+pub mod month;
+pub mod organization;
+pub mod outbox;
+pub mod period;
+pub mod plan;
+pub mod period_close;
+pub mod property;
+pub mod quantity;
+pub mod rating;
+pub mod series;
+pub mod subscription;
+pub mod totals;
+pub mod user;

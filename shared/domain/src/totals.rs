@@ -1,0 +1,256 @@
+//! What a set of events comes to. Totals are monoids: they can be taken of any parts of the set and put
+//! together in any order.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    event::UsageEvent,
+    meter::{Aggregation, Counting},
+    quantity::{Quantity, QuantityOverflow},
+};
+
+/// The quantity of the latest event: by its timestamp, then by when it was accepted, then by size, so
+/// that the order in which events arrive never decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Latest {
+    /// When the usage happened.
+    pub occurred_at: DateTime<Utc>,
+    /// When the event was accepted.
+    pub ingested_at: DateTime<Utc>,
+    /// Its quantity.
+    pub quantity: Quantity,
+}
+
+/// What the events of a bucket of time come to, as far as one small value can say it.
+///
+/// How many distinct values there are is not known from a bucket's own totals, so UNIQUE_COUNT is
+/// [`Tally::Unique`] here and is folded from the events themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tally {
+    /// COUNT: the number of events says it.
+    Count,
+    /// SUM so far.
+    Sum(Quantity),
+    /// MAX so far.
+    Max(Option<Quantity>),
+    /// MIN so far.
+    Min(Option<Quantity>),
+    /// LAST so far.
+    Last(Option<Latest>),
+    /// UNIQUE_COUNT.
+    Unique,
+}
+
+/// The number of events in a bucket and what they come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Events that count, each once.
+    pub events: u64,
+    /// What they come to.
+    pub tally: Tally,
+}
+
+impl Totals {
+    /// The totals of no events.
+    pub fn empty(aggregation: Aggregation) -> Self {
+        let tally = match aggregation {
+            Aggregation::Count => Tally::Count,
+            Aggregation::Sum => Tally::Sum(Quantity::ZERO),
+            Aggregation::Max => Tally::Max(None),
+            Aggregation::Min => Tally::Min(None),
+            Aggregation::Last => Tally::Last(None),
+            Aggregation::UniqueCount => Tally::Unique,
+        };
+        Self { events: 0, tally }
+    }
+
+    /// These totals with one more event, which must be one that counts.
+    ///
+    /// Errors: if the sum cannot be computed exactly.
+    pub fn with(self, event: &UsageEvent) -> Result<Self, QuantityOverflow> {
+        let quantity = event.quantity;
+        let tally = match self.tally {
+            Tally::Count => Tally::Count,
+            Tally::Sum(sum) => Tally::Sum(sum.checked_add(quantity)?),
+            Tally::Max(max) => Tally::Max(max.max(Some(quantity))),
+            Tally::Min(min) => Tally::Min(Some(min.map_or(quantity, |min| min.min(quantity)))),
+            Tally::Last(last) => Tally::Last(last.max(Some(Latest {
+                occurred_at: event.occurred_at,
+                ingested_at: event.ingested_at,
+                quantity,
+            }))),
+            Tally::Unique => Tally::Unique,
+        };
+        Ok(Self { events: self.events.checked_add(1).ok_or(QuantityOverflow)?, tally })
+    }
+
+    /// The totals of two sets that share no event. Both must be of one aggregation; of two different ones
+    /// the first is kept, which no caller does.
+    ///
+    /// Errors: if the sum cannot be computed exactly.
+    pub fn merge(self, other: Self) -> Result<Self, QuantityOverflow> {
+        let tally = match (self.tally, other.tally) {
+            (Tally::Sum(left), Tally::Sum(right)) => Tally::Sum(left.checked_add(right)?),
+            (Tally::Max(left), Tally::Max(right)) => Tally::Max(left.max(right)),
+            (Tally::Min(left), Tally::Min(right)) => Tally::Min(match (left, right) {
+                (Some(left), Some(right)) => Some(left.min(right)),
+                (left, right) => left.or(right),
+            }),
+            (Tally::Last(left), Tally::Last(right)) => Tally::Last(left.max(right)),
+            (tally, _) => tally,
+        };
+        Ok(Self { events: self.events.checked_add(other.events).ok_or(QuantityOverflow)?, tally })
+    }
+
+    /// The one number, where totals say it; `None` for UNIQUE_COUNT. MAX, MIN and LAST of nothing are 0.
+    pub fn quantity(&self) -> Option<Quantity> {
+        match self.tally {
+            Tally::Count => Some(Quantity::from_count(self.events)),
+            Tally::Sum(sum) => Some(sum),
+            Tally::Max(quantity) | Tally::Min(quantity) => Some(quantity.unwrap_or_default()),
+            Tally::Last(last) => Some(last.map(|last| last.quantity).unwrap_or_default()),
+            Tally::Unique => None,
+        }
+    }
+}
+
+/// Usage over some range: the number that is billed, and how many events it comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// What the events come to.
+    pub quantity: Quantity,
+    /// How many events count.
+    pub events: u64,
+}
+
+/// Folds events into [`Usage`], for every aggregation. Order does not matter; each event must come once.
+#[derive(Clone, Debug)]
+pub struct Fold<'a> {
+    counting: Counting<'a>,
+    totals: Totals,
+    distinct: BTreeSet<String>,
+}
+
+impl<'a> Fold<'a> {
+    /// A fold of no events yet.
+    pub fn new(counting: Counting<'a>) -> Self {
+        Self { counting, totals: Totals::empty(counting.aggregation), distinct: BTreeSet::new() }
+    }
+
+    /// Takes in one event, unless the meter's filters leave it out.
+    ///
+    /// Errors: if the sum cannot be computed exactly.
+    pub fn add(&mut self, event: &UsageEvent) -> Result<(), QuantityOverflow> {
+        if self.counting.includes(event) {
+            self.totals = self.totals.with(event)?;
+            if self.counting.aggregation == Aggregation::UniqueCount
+                && let Some(value) = self.counting.distinct_value(event)
+                && !self.distinct.contains(value)
+            {
+                self.distinct.insert(value.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the totals of events that do not come one by one. Not for UNIQUE_COUNT, whose totals do
+    /// not say which values they have seen.
+    ///
+    /// Errors: if the sum cannot be computed exactly.
+    pub fn add_totals(&mut self, totals: Totals) -> Result<(), QuantityOverflow> {
+        self.totals = self.totals.merge(totals)?;
+        Ok(())
+    }
+
+    /// What it all comes to.
+    pub fn usage(&self) -> Usage {
+        let distinct = || Quantity::from_count(self.distinct.len() as u64);
+        Usage { quantity: self.totals.quantity().unwrap_or_else(distinct), events: self.totals.events }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{event::tests::event, property::Property};
+
+    fn counting(aggregation: Aggregation) -> Counting<'static> {
+        Counting { aggregation, property: "user_id", filters: &[] }
+    }
+
+    fn fold(aggregation: Aggregation, events: &[UsageEvent]) -> String {
+        let mut fold = Fold::new(counting(aggregation));
+        events.iter().for_each(|event| fold.add(event).unwrap());
+        fold.usage().quantity.to_string()
+    }
+
+    fn of(quantities: &[&str]) -> Vec<UsageEvent> {
+        let at = |n: usize| format!("2025-01-01T00:00:{n:02}Z");
+        quantities.iter().enumerate().map(|(n, quantity)| event(&n.to_string(), &at(n), quantity)).collect()
+    }
+
+    #[test]
+    fn the_documented_numbers_come_out() {
+        assert_eq!(fold(Aggregation::Sum, &of(&["100", "250", "50", "600"])), "1000");
+        assert_eq!(fold(Aggregation::Sum, &of(&["1", "1", "5"])), "7");
+        assert_eq!(fold(Aggregation::Max, &of(&["15", "42", "7", "38", "55", "12"])), "55");
+        assert_eq!(fold(Aggregation::Min, &of(&["15", "42", "7"])), "7");
+        assert_eq!(fold(Aggregation::Last, &of(&["15", "42", "7"])), "7");
+        assert_eq!(fold(Aggregation::Count, &of(&["15", "42", "7"])), "3");
+        let mut events = of(&["1"; 5]);
+        for (event, user) in events.iter_mut().zip(["a", "b", "a", "c", "b"]) {
+            event.metadata.insert("user_id".into(), Property::Text(user.into()));
+        }
+        assert_eq!(fold(Aggregation::UniqueCount, &events), "3");
+    }
+
+    #[test]
+    fn nothing_comes_to_nothing() {
+        use Aggregation::{Count, Last, Max, Min, Sum, UniqueCount};
+        for aggregation in [Count, Sum, Max, Min, Last, UniqueCount] {
+            assert_eq!(fold(aggregation, &[]), "0", "{aggregation:?}");
+        }
+    }
+
+    #[test]
+    fn a_sum_too_large_is_an_error() {
+        let mut fold = Fold::new(counting(Aggregation::Sum));
+        let large = of(&["1e22"]).remove(0);
+        let added = (0..20_000).take_while(|_| fold.add(&large).is_ok()).count();
+        assert_eq!(added, 17_014, "1.7014e26 is the limit");
+    }
+
+    fn arbitrary_events() -> impl Strategy<Value = Vec<UsageEvent>> {
+        prop::collection::vec((0_i64..50, -1000_i128..1000), 0..40).prop_map(|rows| {
+            rows.into_iter()
+                .enumerate()
+                .map(|(n, (second, units))| {
+                    let mut event = event(&n.to_string(), "2025-01-01T00:00:00Z", "0");
+                    event.occurred_at += chrono::Duration::seconds(second);
+                    event.quantity = Quantity::from_units(units);
+                    event
+                })
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_in_any_order_gives_the_same(events in arbitrary_events(), at in 0_usize..40, which in 0..5) {
+            use Aggregation::{Count, Last, Max, Min, Sum};
+            let aggregation = [Count, Sum, Max, Min, Last][which as usize];
+            let total = |events: &[UsageEvent]| {
+                events.iter().try_fold(Totals::empty(aggregation), |totals, event| totals.with(event)).unwrap()
+            };
+            let (left, right) = events.split_at(at.min(events.len()));
+            prop_assert_eq!(total(right).merge(total(left)).unwrap(), total(&events));
+            let mut reversed = events.clone();
+            reversed.reverse();
+            prop_assert_eq!(total(&reversed), total(&events));
+        }
+    }
+}
