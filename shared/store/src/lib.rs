@@ -1,1 +1,43 @@
-//! Under way.
+//! DynamoDB, one function per access pattern. Nothing else knows how things are stored, and nothing here
+//! decides anything: conditions are part of the writes, and what they protect is decided in `domain`.
+//!
+//! Every key begins with the organization's id, and every function takes it, so no read or write can
+//! forget whose data it is. `docs/ARCHITECTURE.md` lists all access patterns.
+
+mod api_key;
+mod audit;
+mod client;
+mod codec;
+mod customer;
+mod data_key;
+mod due;
+mod error;
+mod feature;
+mod idempotency;
+mod invoice;
+mod invoice_item;
+mod item;
+mod keys;
+mod meter;
+mod organization;
+mod outbox;
+mod page;
+mod plan;
+mod rejected;
+mod session;
+mod subscription;
+mod tables;
+mod transaction;
+mod usage;
+
+pub use audit::Change;
+pub use client::Store;
+pub use data_key::StoredDataKey;
+pub use due::{Due, DueKind};
+pub use error::StoreError;
+pub use idempotency::{Claimed, IdempotentAnswer};
+pub use invoice::InvoiceFilter;
+pub use page::{Page, PageRequest, Position};
+pub use rejected::RejectedEvent;
+pub use subscription::SubscriptionFilter;
+pub use usage::{CommitOutcome, HeadId};

@@ -1,1 +1,5 @@
-//! Under way.
+//! What tests need: an embedded DynamoDB each.
+
+mod dynamo;
+
+pub use dynamo::EmbeddedDynamo;

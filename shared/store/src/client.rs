@@ -1,0 +1,122 @@
+//! The client, and the few calls that every access pattern is made of.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{Client, operation::put_item::PutItemError, types::AttributeValue};
+
+use crate::{
+    error::{StoreError, unavailable},
+    item::{Attributes, Item},
+    keys::Key,
+};
+
+/// The store: two tables behind one DynamoDB client. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) client: Client,
+    pub(crate) core_table: String,
+    pub(crate) usage_table: String,
+}
+
+impl Store {
+    /// A store on two tables that exist (see [`Store::create_tables`]).
+    pub fn new(client: Client, core_table: impl Into<String>, usage_table: impl Into<String>) -> Self {
+        Self { client, core_table: core_table.into(), usage_table: usage_table.into() }
+    }
+
+    /// One item of the core table, strongly consistent.
+    pub(crate) async fn get(&self, key: Key) -> Result<Option<Attributes>, StoreError> {
+        self.get_from(&self.core_table, key).await
+    }
+
+    pub(crate) async fn get_from(&self, table: &str, key: Key) -> Result<Option<Attributes>, StoreError> {
+        let request = self.client.get_item().table_name(table).consistent_read(true);
+        Ok(request.set_key(Some(key.attributes())).send().await.map_err(unavailable)?.item)
+    }
+
+    /// All items of one partition of the core table whose sort key begins with `prefix`, in order.
+    pub(crate) async fn query(&self, pk: String, prefix: &str) -> Result<Vec<Attributes>, StoreError> {
+        self.query_in(&self.core_table, pk, prefix).await
+    }
+
+    pub(crate) async fn query_in(
+        &self,
+        table: &str,
+        pk: String,
+        prefix: &str,
+    ) -> Result<Vec<Attributes>, StoreError> {
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let request = self.client.query().table_name(table).consistent_read(true);
+            let request = if prefix.is_empty() {
+                request.key_condition_expression("pk = :pk")
+            } else {
+                request
+                    .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            };
+            let page = request
+                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(unavailable)?;
+            items.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Puts an item if its key is free. `false` if it is not, and nothing was written.
+    pub(crate) async fn put_new(&self, table: &str, item: Item) -> Result<bool, StoreError> {
+        let request = self.client.put_item().table_name(table).set_item(Some(item.into_attributes()));
+        match request.condition_expression("attribute_not_exists(pk)").send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_condition_failed(&error) => Ok(false),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Puts an item over what is there, whatever it is.
+    pub(crate) async fn put(&self, item: Item) -> Result<(), StoreError> {
+        let request = self.client.put_item().table_name(&self.core_table);
+        request.set_item(Some(item.into_attributes())).send().await.map_err(unavailable)?;
+        Ok(())
+    }
+
+    /// Puts an item over the one of version `expected`; 0 stands for none.
+    ///
+    /// Errors: `Conflict` if another version is stored.
+    pub(crate) async fn put_over(&self, table: &str, item: Item, expected: u64) -> Result<(), StoreError> {
+        let (condition, names, values) = version_condition(expected);
+        let request = self.client.put_item().table_name(table).set_item(Some(item.into_attributes()));
+        let request = request
+            .condition_expression(condition)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is_condition_failed(&error) => Err(StoreError::Conflict),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+}
+
+/// The condition under which an item of version `expected` may be replaced; 0 stands for none.
+pub(crate) fn version_condition(
+    expected: u64,
+) -> (&'static str, Option<HashMap<String, String>>, Option<HashMap<String, AttributeValue>>) {
+    if expected == 0 {
+        return ("attribute_not_exists(pk)", None, None);
+    }
+    let names = HashMap::from([("#version".to_owned(), "version".to_owned())]);
+    let values = HashMap::from([(":expected".to_owned(), AttributeValue::N(expected.to_string()))]);
+    ("#version = :expected", Some(names), Some(values))
+}
+
+fn is_condition_failed<R>(error: &aws_sdk_dynamodb::error::SdkError<PutItemError, R>) -> bool {
+    error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception)
+}

@@ -1,0 +1,142 @@
+//! Customers, found by id and by the id their organization gave them.
+
+use domain::{
+    customer::{Address, Customer, Sealed},
+    id::{CustomerId, OrganizationId},
+};
+
+use crate::{
+    audit::Change,
+    client::Store,
+    error::StoreError,
+    item::{Attributes, Item, Reader},
+    keys,
+    page::{List, Page, PageRequest},
+    transaction::{Otherwise, Transaction},
+};
+
+const LIST: List = List { what: "CUSTOMERS", shards: 4, filter: None };
+
+impl Store {
+    /// Makes a customer. Errors: `Taken` if its external id is.
+    pub async fn create_customer(&self, change: &Change, customer: &Customer) -> Result<(), StoreError> {
+        let mut transaction = Transaction::new(&self.core_table)
+            .create(customer_item(change.organization, customer), Otherwise::Conflict)
+            .audited(change, "create customer", customer.id);
+        if let Some(external_id) = &customer.external_id {
+            let claim = keys::claim(change.organization, "CUSTOMER", external_id);
+            transaction = transaction.claim(claim, customer.id, "external_id");
+        }
+        transaction.commit(self).await
+    }
+
+    /// A customer.
+    pub async fn get_customer(&self, organization: OrganizationId, id: CustomerId) -> Result<Customer, StoreError> {
+        let item = self.get(keys::customer(organization, id)).await?.ok_or(StoreError::NotFound("customer"))?;
+        from_item(&item)
+    }
+
+    /// The id of the customer that its organization calls `external_id`.
+    pub async fn find_customer_by_external_id(
+        &self,
+        organization: OrganizationId,
+        external_id: &str,
+    ) -> Result<Option<CustomerId>, StoreError> {
+        let Some(claim) = self.get(keys::claim(organization, "CUSTOMER", external_id)).await? else {
+            return Ok(None);
+        };
+        Reader::new("claim", &claim)?.parse("owner").map(Some)
+    }
+
+    /// The customers of an organization.
+    pub async fn list_customers(
+        &self,
+        organization: OrganizationId,
+        request: &PageRequest,
+    ) -> Result<Page<Customer>, StoreError> {
+        self.list(organization, &LIST, request).await?.try_map(|item| from_item(&item))
+    }
+
+    /// Puts `customer` over `before`, which was read. Errors: `Taken` if its external id is.
+    pub async fn update_customer(
+        &self,
+        change: &Change,
+        before: &Customer,
+        customer: &Customer,
+    ) -> Result<(), StoreError> {
+        let mut transaction = Transaction::new(&self.core_table)
+            .replace(customer_item(change.organization, customer), before.version)
+            .audited(change, "update customer", customer.id);
+        if before.external_id != customer.external_id {
+            let claim = |external_id: &String| keys::claim(change.organization, "CUSTOMER", external_id);
+            if let Some(external_id) = &before.external_id {
+                transaction = transaction.release(claim(external_id));
+            }
+            if let Some(external_id) = &customer.external_id {
+                transaction = transaction.claim(claim(external_id), customer.id, "external_id");
+            }
+        }
+        transaction.commit(self).await
+    }
+
+    /// Deletes a customer of the version that was read.
+    pub async fn delete_customer(&self, change: &Change, customer: &Customer) -> Result<(), StoreError> {
+        let mut transaction = Transaction::new(&self.core_table)
+            .delete(keys::customer(change.organization, customer.id), customer.version)
+            .audited(change, "delete customer", customer.id);
+        if let Some(external_id) = &customer.external_id {
+            transaction = transaction.release(keys::claim(change.organization, "CUSTOMER", external_id));
+        }
+        transaction.commit(self).await
+    }
+}
+
+fn customer_item(organization: OrganizationId, customer: &Customer) -> Item {
+    let address = &customer.billing_address;
+    let shard = keys::shard(customer.id, LIST.shards);
+    let address = Item::default()
+        .optional("line1", address.line1.as_deref())
+        .optional("line2", address.line2.as_deref())
+        .optional("city", address.city.as_deref())
+        .optional("state", address.state.as_deref())
+        .optional("country", address.country.as_deref())
+        .optional("postal_code", address.postal_code.as_deref());
+    Item::new(keys::customer(organization, customer.id), "customer")
+        .listed(keys::list(organization, LIST.what, shard), customer.id)
+        .number("version", customer.version + 1)
+        .display("id", customer.id)
+        .text("name", &customer.name)
+        .optional("email", customer.email.as_deref())
+        .optional("external_id", customer.external_id.as_deref())
+        .optional("phone", customer.phone.as_deref())
+        .map("billing_address", address)
+        .optional("tax_id", customer.tax_id.as_ref().map(|sealed| &sealed.0))
+        .properties("metadata", &customer.metadata)
+        .time("created_at", customer.created_at)
+        .time("updated_at", customer.updated_at)
+}
+
+fn from_item(item: &Attributes) -> Result<Customer, StoreError> {
+    let item = Reader::new("customer", item)?;
+    let address = item.map("billing_address")?;
+    Ok(Customer {
+        id: item.parse("id")?,
+        name: item.text("name")?.to_owned(),
+        email: item.owned("email")?,
+        external_id: item.owned("external_id")?,
+        phone: item.owned("phone")?,
+        billing_address: Address {
+            line1: address.owned("line1")?,
+            line2: address.owned("line2")?,
+            city: address.owned("city")?,
+            state: address.owned("state")?,
+            country: address.owned("country")?,
+            postal_code: address.owned("postal_code")?,
+        },
+        tax_id: item.owned("tax_id")?.map(Sealed),
+        metadata: item.properties("metadata")?,
+        created_at: item.time("created_at")?,
+        updated_at: item.time("updated_at")?,
+        version: item.number("version")?,
+    })
+}

@@ -1,0 +1,179 @@
+//! Invoices as items. An invoice is verified before every write and after every read.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    currency::Currency,
+    id::OrganizationId,
+    invoice::{Invoice, InvoiceMismatch, InvoiceNumber, InvoiceStatus, LineItem, LineSource, TierUse},
+    money::Money,
+    period::BillingPeriod,
+};
+
+use crate::{
+    due::DueKind,
+    error::StoreError,
+    item::{Attributes, Item, Reader},
+    keys,
+};
+
+pub(crate) const SHARDS: u32 = 4;
+
+pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> Result<Item, StoreError> {
+    invoice.verify().map_err(damaged)?;
+    let (status, at) = status_text(invoice.status);
+    let shard = keys::shard(invoice.id, SHARDS);
+    let mut item = Item::new(keys::invoice(organization, invoice.customer, invoice.id), "invoice")
+        .listed(keys::list(organization, "INVOICES", shard), invoice.id)
+        .number("version", invoice.version + 1)
+        .display("id", invoice.id)
+        .display("customer", invoice.customer)
+        .text("status", status)
+        .optional_time("status_at", at)
+        .text("currency", invoice.currency.code())
+        .list("lines", invoice.lines.iter().map(line_item))
+        .display("tax", invoice.tax.amount())
+        .time("created_at", invoice.created_at)
+        .time("updated_at", invoice.updated_at)
+        .time("issued_at", invoice.issued_at)
+        .time("due_at", invoice.due_at)
+        .optional_time("emailed_at", invoice.emailed_at);
+    if let Some((subscription, period)) = invoice.billed {
+        item = item.display("subscription", subscription).map("period", period_item(period));
+    }
+    if let Some(InvoiceNumber { year, sequence }) = invoice.number {
+        item = item.map("number", Item::default().display("year", year).number("sequence", sequence));
+    }
+    if let Some(finalize_at) = invoice.finalize_at() {
+        item = item.due(keys::due(DueKind::GraceEnd, finalize_at, invoice.id));
+    }
+    Ok(item)
+}
+
+pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
+    let item = Reader::new("invoice", item)?;
+    let currency = item.parse::<Currency>("currency")?;
+    let billed = match item.optional_map("period")? {
+        Some(period) => Some((item.parse("subscription")?, period_from(period)?)),
+        None => None,
+    };
+    let number = item.optional_map("number")?.map(|number| {
+        Ok::<_, StoreError>(InvoiceNumber { year: number.parse("year")?, sequence: number.number("sequence")? })
+    });
+    let lines = item.list("lines")?.into_iter().map(|line| line_from(line, currency));
+    let invoice = Invoice {
+        id: item.parse("id")?,
+        customer: item.parse("customer")?,
+        billed,
+        number: number.transpose()?,
+        status: status_from(item)?,
+        currency,
+        lines: lines.collect::<Result<_, _>>()?,
+        tax: Money::new(item.parse("tax")?, currency),
+        created_at: item.time("created_at")?,
+        updated_at: item.time("updated_at")?,
+        issued_at: item.time("issued_at")?,
+        due_at: item.time("due_at")?,
+        emailed_at: item.optional_time("emailed_at")?,
+        version: item.number("version")?,
+    };
+    invoice.verify().map_err(damaged)?;
+    Ok(invoice)
+}
+
+fn damaged(mismatch: InvoiceMismatch) -> StoreError {
+    StoreError::Corrupt { kind: "invoice", reason: mismatch.to_string() }
+}
+
+/// The state as on the wire, so that lists can be filtered by it, and the instant that goes with it.
+fn status_text(status: InvoiceStatus) -> (&'static str, Option<DateTime<Utc>>) {
+    match status {
+        InvoiceStatus::Draft { finalize_at } => ("DRAFT", finalize_at),
+        InvoiceStatus::Open => ("OPEN", None),
+        InvoiceStatus::Paid { at } => ("PAID", Some(at)),
+        InvoiceStatus::Void { at } => ("VOID", Some(at)),
+        InvoiceStatus::Uncollectible { at } => ("UNCOLLECTIBLE", Some(at)),
+    }
+}
+
+fn status_from(item: Reader<'_>) -> Result<InvoiceStatus, StoreError> {
+    Ok(match item.text("status")? {
+        "DRAFT" => InvoiceStatus::Draft { finalize_at: item.optional_time("status_at")? },
+        "OPEN" => InvoiceStatus::Open,
+        "PAID" => InvoiceStatus::Paid { at: item.time("status_at")? },
+        "VOID" => InvoiceStatus::Void { at: item.time("status_at")? },
+        "UNCOLLECTIBLE" => InvoiceStatus::Uncollectible { at: item.time("status_at")? },
+        _ => return Err(item.corrupt("status")),
+    })
+}
+
+fn line_item(line: &LineItem) -> Item {
+    let source = match line.source {
+        LineSource::Fixed { charge } => Item::default().text("kind", "fixed").display("charge", charge),
+        LineSource::Usage { charge, meter, events } => Item::default()
+            .text("kind", "usage")
+            .display("charge", charge)
+            .display("meter", meter)
+            .number("events", events),
+        LineSource::Manual => Item::default().text("kind", "manual"),
+    };
+    let tiers = line.tiers.iter().map(|tier| {
+        Item::default()
+            .display("after", tier.after)
+            .optional("up_to", tier.up_to)
+            .display("quantity", tier.quantity)
+            .display("unit_price", tier.unit_price)
+            .display("flat_price", tier.flat_price)
+            .display("amount", tier.amount.amount())
+    });
+    let item = Item::default()
+        .text("description", &line.description)
+        .map("source", source)
+        .display("quantity", line.quantity)
+        .optional("unit_price", line.unit_price)
+        .list("tiers", tiers)
+        .display("amount", line.amount.amount());
+    match line.period {
+        Some(period) => item.map("period", period_item(period)),
+        None => item,
+    }
+}
+
+fn line_from(line: Reader<'_>, currency: Currency) -> Result<LineItem, StoreError> {
+    let source = line.map("source")?;
+    let tier = |tier: Reader<'_>| {
+        Ok(TierUse {
+            after: tier.parse("after")?,
+            up_to: tier.optional("up_to")?,
+            quantity: tier.parse("quantity")?,
+            unit_price: tier.parse("unit_price")?,
+            flat_price: tier.parse("flat_price")?,
+            amount: Money::new(tier.parse("amount")?, currency),
+        })
+    };
+    Ok(LineItem {
+        description: line.text("description")?.to_owned(),
+        source: match source.text("kind")? {
+            "fixed" => LineSource::Fixed { charge: source.parse("charge")? },
+            "usage" => LineSource::Usage {
+                charge: source.parse("charge")?,
+                meter: source.parse("meter")?,
+                events: source.number("events")?,
+            },
+            "manual" => LineSource::Manual,
+            _ => return Err(source.corrupt("kind")),
+        },
+        quantity: line.parse("quantity")?,
+        unit_price: line.optional("unit_price")?,
+        tiers: line.list("tiers")?.into_iter().map(tier).collect::<Result<_, StoreError>>()?,
+        period: line.optional_map("period")?.map(period_from).transpose()?,
+        amount: Money::new(line.parse("amount")?, currency),
+    })
+}
+
+fn period_item(period: BillingPeriod) -> Item {
+    Item::default().time("start", period.start()).time("end", period.end())
+}
+
+fn period_from(period: Reader<'_>) -> Result<BillingPeriod, StoreError> {
+    BillingPeriod::new(period.time("start")?, period.time("end")?).map_err(|_| period.corrupt("period"))
+}

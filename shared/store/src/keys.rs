@@ -1,0 +1,240 @@
+//! Every key of both tables. Each begins with the organization's id, except those that find the
+//! organization in the first place, and the due times that sweeps walk through.
+//!
+//! Ids are written out in the core table, where people read them, and in 22 characters in the usage
+//! table, where every byte of a key is paid for with each event.
+
+use std::{collections::HashMap, fmt::Display};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use domain::{
+    id::{
+        ApiKeyId, CustomerId, FeatureId, Id, InvoiceId, MeterId, MeterToken, OrganizationId, OutboxId, PlanId,
+        SessionId, SubscriptionId, UserId,
+    },
+    month::Month,
+};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    due::DueKind,
+    item::{Attributes, time_text},
+    usage::HeadId,
+};
+
+/// The primary key of one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+}
+
+impl Key {
+    fn new(pk: String, sk: impl Display) -> Self {
+        Self { pk, sk: sk.to_string() }
+    }
+
+    pub(crate) fn attributes(self) -> Attributes {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.pk)),
+            ("sk".to_owned(), AttributeValue::S(self.sk)),
+        ])
+    }
+}
+
+// ---- the core table
+
+pub(crate) fn organization(id: OrganizationId) -> Key {
+    Key::new(id.to_string(), "ORGANIZATION")
+}
+
+pub(crate) fn user(organization: OrganizationId, id: UserId) -> Key {
+    Key::new(organization.to_string(), format!("USER#{id}"))
+}
+
+/// Finds the user of an e-mail address, in whatever organization.
+pub(crate) fn email(email: &str) -> Key {
+    Key::new(format!("EMAIL#{}", sha256(email)), "EMAIL")
+}
+
+/// Finds an API key by its hash, in whatever organization.
+pub(crate) fn api_key_hash(hash: &str) -> Key {
+    Key::new(format!("KEY#{hash}"), "KEY")
+}
+
+pub(crate) fn api_key(organization: OrganizationId, id: ApiKeyId) -> Key {
+    Key::new(format!("{organization}#APIKEY#{id}"), "APIKEY")
+}
+
+pub(crate) fn session(organization: OrganizationId, id: SessionId) -> Key {
+    Key::new(format!("{organization}#SESSION#{id}"), "SESSION")
+}
+
+/// A data key: of an organization, or for `None` the one that signs sessions.
+pub(crate) fn data_key(organization: Option<OrganizationId>) -> Key {
+    match organization {
+        Some(organization) => Key::new(organization.to_string(), "DATAKEY"),
+        None => Key::new("SIGNING".to_owned(), "DATAKEY"),
+    }
+}
+
+pub(crate) fn feature(organization: OrganizationId, id: FeatureId) -> Key {
+    Key::new(format!("{organization}#FEATURE#{id}"), "FEATURE")
+}
+
+pub(crate) fn meter(organization: OrganizationId, id: MeterId) -> Key {
+    Key::new(format!("{organization}#METER#{id}"), "METER")
+}
+
+pub(crate) fn meter_token(organization: OrganizationId, token: MeterToken) -> Key {
+    Key::new(format!("{organization}#TOKEN#{token}"), "TOKEN")
+}
+
+pub(crate) fn plan(organization: OrganizationId, id: PlanId) -> Key {
+    Key::new(plan_partition(organization, id), "PLAN")
+}
+
+pub(crate) fn plan_partition(organization: OrganizationId, id: PlanId) -> String {
+    format!("{organization}#PLAN#{id}")
+}
+
+/// Sorts behind its plan, so that one query reads both.
+pub(crate) fn charge(organization: OrganizationId, plan: PlanId, id: impl Display) -> Key {
+    Key::new(plan_partition(organization, plan), format!("PLAN#CHARGE#{id}"))
+}
+
+/// Says that a live subscription uses a plan.
+pub(crate) fn plan_use(organization: OrganizationId, plan: PlanId, subscription: SubscriptionId) -> Key {
+    Key::new(plan_partition(organization, plan), format!("USE#{subscription}"))
+}
+
+pub(crate) fn customer(organization: OrganizationId, id: CustomerId) -> Key {
+    Key::new(customer_partition(organization, id), "CUSTOMER")
+}
+
+/// A customer with its subscriptions, invoices and what has to be told of them.
+pub(crate) fn customer_partition(organization: OrganizationId, id: CustomerId) -> String {
+    format!("{organization}#CUS#{id}")
+}
+
+pub(crate) fn subscription(organization: OrganizationId, customer: CustomerId, id: SubscriptionId) -> Key {
+    Key::new(customer_partition(organization, customer), format!("SUB#{id}"))
+}
+
+pub(crate) fn invoice(organization: OrganizationId, customer: CustomerId, id: InvoiceId) -> Key {
+    Key::new(customer_partition(organization, customer), format!("INV#{id}"))
+}
+
+pub(crate) fn outbox(organization: OrganizationId, customer: CustomerId, id: OutboxId) -> Key {
+    Key::new(customer_partition(organization, customer), format!("OUT#{id}"))
+}
+
+/// Finds the customer that something of an id alone belongs to.
+pub(crate) fn reference<K>(organization: OrganizationId, id: Id<K>) -> Key {
+    Key::new(format!("{organization}#REF#{id}"), "REF")
+}
+
+/// Holds the last invoice number of a year.
+pub(crate) fn invoice_sequence(organization: OrganizationId, year: i32) -> Key {
+    Key::new(organization.to_string(), format!("SEQUENCE#{year}"))
+}
+
+/// Claims a value that must be unique among the organization's `what`. The value is hashed: it may be
+/// longer than a key, and hold any separator.
+pub(crate) fn claim(organization: OrganizationId, what: &'static str, value: &str) -> Key {
+    Key::new(format!("{organization}#CLAIM#{what}#{}", sha256(value)), "CLAIM")
+}
+
+pub(crate) fn audit(organization: OrganizationId, at: DateTime<Utc>, id: impl Display) -> Key {
+    Key::new(format!("{organization}#AUDIT#{}", Month::of(at)), format!("{}#{id}", time_text(at)))
+}
+
+pub(crate) fn idempotency(organization: OrganizationId, key: &str) -> Key {
+    Key::new(format!("{organization}#IDEMPOTENCY#{}", sha256(key)), "IDEMPOTENCY")
+}
+
+/// The partition of `gsi1` that lists one shard of what an organization has of a kind.
+pub(crate) fn list(organization: OrganizationId, what: &'static str, shard: u32) -> String {
+    format!("{organization}#{what}#{shard}")
+}
+
+/// The place in `gsi2` of what is due at `at`. Sharded, so that a million subscriptions that end at
+/// midnight do not meet one hot partition.
+pub(crate) fn due<K>(kind: DueKind, at: DateTime<Utc>, id: Id<K>) -> (String, String) {
+    (due_partition(kind, shard(id, DUE_SHARDS)), format!("{}#{id}", time_text(at)))
+}
+
+pub(crate) fn due_partition(kind: DueKind, shard: u32) -> String {
+    let kind = match kind {
+        DueKind::PeriodEnd => "CLOSE",
+        DueKind::GraceEnd => "FINALIZE",
+        DueKind::Outbox => "OUTBOX",
+    };
+    format!("DUE#{kind}#{shard}")
+}
+
+/// Shards of each kind of due time.
+pub(crate) const DUE_SHARDS: u32 = 4;
+
+/// The shard of an id among `shards`. Taken from its random end.
+pub(crate) fn shard<K>(id: Id<K>, shards: u32) -> u32 {
+    u32::from(id.uuid().as_bytes().last().copied().unwrap_or_default()) % shards
+}
+
+// ---- the usage table
+
+/// Shards of the customers of one meter and month.
+pub(crate) const HEAD_SHARDS: u32 = 4;
+
+pub(crate) fn head(id: HeadId) -> Key {
+    let shard = shard(id.customer, HEAD_SHARDS);
+    Key::new(heads_partition(id.organization, id.meter, id.month, shard), compact(id.customer))
+}
+
+/// All customers of one shard of a meter's month.
+pub(crate) fn heads_partition(organization: OrganizationId, meter: MeterId, month: Month, shard: u32) -> String {
+    format!("{}#H#{}#{month}#{shard:x}", compact(organization), compact(meter))
+}
+
+pub(crate) fn segments_partition(id: HeadId) -> String {
+    let (organization, meter, customer) = (compact(id.organization), compact(id.meter), compact(id.customer));
+    format!("{organization}#S#{meter}#{}#{customer}", id.month)
+}
+
+/// A segment of the window that is the whole month, put when the head got version `version`. Only one
+/// writer ever gets that version, so nothing can be there before.
+pub(crate) fn segment(id: HeadId, version: u64, chunk: usize) -> Key {
+    Key::new(segments_partition(id), format!("M#{version:08x}#{chunk:03x}"))
+}
+
+/// Where the first timestamp of a key is pinned.
+pub(crate) fn pin(organization: OrganizationId, meter: MeterId, customer: CustomerId, key: &str) -> Key {
+    let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(key));
+    let pk = format!("{}#P#{}#{}#{hash}", compact(organization), compact(meter), compact(customer));
+    Key::new(pk, "P")
+}
+
+pub(crate) fn rejected_partition(organization: OrganizationId, month: Month) -> String {
+    format!("{}#R#{month}", compact(organization))
+}
+
+pub(crate) fn rejected(organization: OrganizationId, at: DateTime<Utc>, id: impl Display) -> Key {
+    Key::new(rejected_partition(organization, Month::of(at)), format!("{}#{id}", time_text(at)))
+}
+
+/// A UUID in 22 characters.
+fn compact<K>(id: Id<K>) -> String {
+    URL_SAFE_NO_PAD.encode(id.uuid())
+}
+
+/// Reads a UUID written by [`compact`].
+pub(crate) fn from_compact<K>(text: &str) -> Option<Id<K>> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    uuid::Uuid::from_slice(&bytes).ok().map(Id::from_uuid)
+}
+
+pub(crate) fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}

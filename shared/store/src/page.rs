@@ -1,0 +1,187 @@
+//! Pages of lists that go through the index, newest first.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::id::OrganizationId;
+use futures::future::try_join_all;
+
+use crate::{
+    client::Store,
+    error::{StoreError, unavailable},
+    item::Attributes,
+    keys,
+};
+
+/// Which rows of a list are asked for.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    /// Where the page begins.
+    pub position: Position,
+    /// How many rows it has at most.
+    pub size: usize,
+}
+
+/// Where a page begins.
+#[derive(Clone, Debug)]
+pub enum Position {
+    /// At page number n, from 1.
+    Number(usize),
+    /// After the row that an earlier page's cursor stands for. Fast at any depth.
+    After(String),
+}
+
+/// Some rows of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// How many rows the whole list has.
+    pub total: usize,
+    /// Leads to the page after this one, if there is one. Holds a place in the order, and nothing that
+    /// could lead into another organization's list.
+    pub next_cursor: Option<String>,
+}
+
+/// A list: what is listed, over how many shards, and which of it.
+#[derive(Clone, Debug)]
+pub(crate) struct List {
+    pub(crate) what: &'static str,
+    pub(crate) shards: u32,
+    /// Only rows with this value of this attribute.
+    pub(crate) filter: Option<(&'static str, String)>,
+}
+
+impl<T> Page<T> {
+    /// The same page with each row mapped.
+    pub fn try_map<U, E>(self, map: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        let rows = self.rows.into_iter().map(map).collect::<Result<_, _>>()?;
+        Ok(Page { rows, total: self.total, next_cursor: self.next_cursor })
+    }
+
+    /// The page of `rows`, which are the whole list in order, each with its place in it.
+    pub(crate) fn of(rows: Vec<(String, T)>, request: &PageRequest) -> Self {
+        let total = rows.len();
+        let rows = match &request.position {
+            Position::Number(number) => {
+                rows.into_iter().skip(number.saturating_sub(1).saturating_mul(request.size)).collect::<Vec<_>>()
+            }
+            Position::After(place) => {
+                rows.into_iter().skip_while(|(sort, _)| sort.as_str() >= place.as_str()).collect()
+            }
+        };
+        let is_last = rows.len() <= request.size;
+        let (sorts, rows): (Vec<_>, Vec<_>) = rows.into_iter().take(request.size).unzip();
+        let next_cursor = sorts.last().filter(|_| !is_last).map(|sort| URL_SAFE_NO_PAD.encode(sort));
+        Self { rows, total, next_cursor }
+    }
+}
+
+impl Position {
+    /// The position that a cursor stands for; `None` if it is none of ours.
+    pub fn from_cursor(cursor: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        String::from_utf8(bytes).ok().map(Self::After)
+    }
+}
+
+impl Store {
+    /// A page of a list, newest first: reads each shard as far as the page may reach, and merges them.
+    pub(crate) async fn list(
+        &self,
+        organization: OrganizationId,
+        list: &List,
+        request: &PageRequest,
+    ) -> Result<Page<Attributes>, StoreError> {
+        let (skip, after) = match &request.position {
+            Position::Number(number) => (number.saturating_sub(1).saturating_mul(request.size), None),
+            Position::After(place) => (0, Some(place.as_str())),
+        };
+        let reach = skip.saturating_add(request.size).saturating_add(1);
+        let partitions = (0..list.shards).map(|shard| keys::list(organization, list.what, shard));
+        let partitions = partitions.collect::<Vec<_>>();
+        let read = partitions.iter().map(|partition| self.list_shard(partition, list, after, reach));
+        let count = partitions.iter().map(|partition| self.count_shard(partition, list));
+        let (rows, counts) = futures::future::try_join(try_join_all(read), try_join_all(count)).await?;
+
+        let mut rows = rows.into_iter().flatten().collect::<Vec<_>>();
+        rows.sort_by(|(left, _), (right, _)| right.cmp(left));
+        rows.truncate(reach);
+        let page = Page::of(rows, &PageRequest { position: request.position.clone(), size: request.size });
+        Ok(Page { total: counts.into_iter().sum(), ..page })
+    }
+
+    async fn list_shard(
+        &self,
+        partition: &str,
+        list: &List,
+        after: Option<&str>,
+        reach: usize,
+    ) -> Result<Vec<(String, Attributes)>, StoreError> {
+        let mut rows = Vec::new();
+        let mut start: Option<HashMap<String, AttributeValue>> = None;
+        loop {
+            let mut request = self
+                .client
+                .query()
+                .table_name(&self.core_table)
+                .index_name("gsi1")
+                .scan_index_forward(false)
+                .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
+                .set_exclusive_start_key(start);
+            request = match after {
+                Some(place) => request
+                    .key_condition_expression("gsi1pk = :pk AND gsi1sk < :place")
+                    .expression_attribute_values(":place", AttributeValue::S(place.to_owned())),
+                None => request.key_condition_expression("gsi1pk = :pk"),
+            };
+            request = match &list.filter {
+                Some((name, value)) => request
+                    .filter_expression("#filter = :filter")
+                    .expression_attribute_names("#filter", *name)
+                    .expression_attribute_values(":filter", AttributeValue::S(value.clone())),
+                None => request.limit(i32::try_from(reach - rows.len()).unwrap_or(i32::MAX)),
+            };
+            let page = request.send().await.map_err(unavailable)?;
+            for attributes in page.items.unwrap_or_default() {
+                if let Some(AttributeValue::S(sort)) = attributes.get("gsi1sk") {
+                    rows.push((sort.clone(), attributes));
+                }
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() || rows.len() >= reach {
+                rows.truncate(reach);
+                return Ok(rows);
+            }
+        }
+    }
+
+    async fn count_shard(&self, partition: &str, list: &List) -> Result<usize, StoreError> {
+        let mut total = 0;
+        let mut start: Option<HashMap<String, AttributeValue>> = None;
+        loop {
+            let mut request = self
+                .client
+                .query()
+                .table_name(&self.core_table)
+                .index_name("gsi1")
+                .select(Select::Count)
+                .key_condition_expression("gsi1pk = :pk")
+                .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
+                .set_exclusive_start_key(start);
+            if let Some((name, value)) = &list.filter {
+                request = request
+                    .filter_expression("#filter = :filter")
+                    .expression_attribute_names("#filter", *name)
+                    .expression_attribute_values(":filter", AttributeValue::S(value.clone()));
+            }
+            let page = request.send().await.map_err(unavailable)?;
+            total += usize::try_from(page.count).unwrap_or_default();
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(total);
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Plans with their charges, in one partition: one query reads a plan with all it ever cost.
+
+use domain::{
+    charge::{Charge, ChargeModel, Price, Tier, Tiers},
+    id::{OrganizationId, PlanId},
+    period::{BillingInterval, IntervalUnit},
+    plan::{Plan, PlanType, PricedPlan},
+};
+
+use crate::{
+    audit::Change,
+    client::Store,
+    error::StoreError,
+    item::{Attributes, Item, Reader},
+    keys,
+    page::{List, Page, PageRequest},
+    transaction::{Otherwise, Transaction},
+};
+
+const LIST: List = List { what: "PLAN", shards: 1, filter: None };
+
+impl Store {
+    /// Makes a plan without charges. Errors: `Taken` if its lookup id is.
+    pub async fn create_plan(&self, change: &Change, plan: &Plan) -> Result<(), StoreError> {
+        Transaction::new(&self.core_table)
+            .create(plan_item(change.organization, plan), Otherwise::Conflict)
+            .claim(keys::claim(change.organization, "PLAN", &plan.lookup_id), plan.id, "lookup_id")
+            .audited(change, "create plan", plan.id)
+            .commit(self)
+            .await
+    }
+
+    /// A plan with all charges it ever had.
+    pub async fn get_plan(&self, organization: OrganizationId, id: PlanId) -> Result<PricedPlan, StoreError> {
+        let items = self.query(keys::plan_partition(organization, id), "PLAN").await?;
+        let (plan, charges) = items.split_first().ok_or(StoreError::NotFound("plan"))?;
+        let plan = plan_from(plan)?;
+        Ok(PricedPlan { plan, charges: charges.iter().map(charge_from).collect::<Result<_, _>>()? })
+    }
+
+    /// The plans of an organization.
+    pub async fn list_plans(
+        &self,
+        organization: OrganizationId,
+        request: &PageRequest,
+    ) -> Result<Page<Plan>, StoreError> {
+        self.list(organization, &LIST, request).await?.try_map(|item| plan_from(&item))
+    }
+
+    /// Puts a plan over the version that was read.
+    pub async fn update_plan(&self, change: &Change, plan: &Plan) -> Result<(), StoreError> {
+        Transaction::new(&self.core_table)
+            .replace(plan_item(change.organization, plan), plan.version)
+            .audited(change, "update plan", plan.id)
+            .commit(self)
+            .await
+    }
+
+    /// Puts a charge, and the plan whose prices it changes over the version that was read.
+    pub async fn put_charge(&self, change: &Change, plan: &Plan, charge: &Charge) -> Result<(), StoreError> {
+        let is_new = charge.retired_in.is_none();
+        Transaction::new(&self.core_table)
+            .replace(plan_item(change.organization, plan), plan.version)
+            .replace(charge_item(change.organization, plan.id, charge), u64::from(!is_new))
+            .audited(change, if is_new { "add charge" } else { "retire charge" }, charge.id)
+            .commit(self)
+            .await
+    }
+
+    /// Whether a live subscription uses the plan.
+    pub async fn is_plan_used(&self, organization: OrganizationId, id: PlanId) -> Result<bool, StoreError> {
+        let uses = self.query(keys::plan_partition(organization, id), "USE#").await?;
+        Ok(!uses.is_empty())
+    }
+
+    /// Deletes a plan and its charges.
+    pub async fn delete_plan(&self, change: &Change, plan: &PricedPlan) -> Result<(), StoreError> {
+        let (organization, id) = (change.organization, plan.plan.id);
+        // The plan goes first, in one write with its name: without it, nothing finds the charges.
+        Transaction::new(&self.core_table)
+            .delete(keys::plan(organization, id), plan.plan.version)
+            .release(keys::claim(organization, "PLAN", &plan.plan.lookup_id))
+            .audited(change, "delete plan", id)
+            .commit(self)
+            .await?;
+        for charges in plan.charges.chunks(100) {
+            let mut transaction = Transaction::new(&self.core_table);
+            for charge in charges {
+                transaction = transaction.release(keys::charge(organization, id, charge.id));
+            }
+            transaction.commit(self).await?;
+        }
+        Ok(())
+    }
+}
+
+fn plan_item(organization: OrganizationId, plan: &Plan) -> Item {
+    Item::new(keys::plan(organization, plan.id), "plan")
+        .listed(keys::list(organization, LIST.what, 0), plan.id)
+        .number("version", plan.version + 1)
+        .display("id", plan.id)
+        .text("name", &plan.name)
+        .text("lookup_id", &plan.lookup_id)
+        .text("plan_type", plan_type_text(plan.plan_type))
+        .map("billing_interval", interval_item(plan.billing_interval))
+        .text("currency", plan.currency.code())
+        .number("trial_days", plan.trial_days.into())
+        .optional("description", plan.description.as_deref())
+        .flag("is_active", plan.is_active)
+        .number("price_version", plan.price_version.into())
+        .time("created_at", plan.created_at)
+        .time("updated_at", plan.updated_at)
+}
+
+fn plan_from(item: &Attributes) -> Result<Plan, StoreError> {
+    let item = Reader::new("plan", item)?;
+    let plan_type = item.text("plan_type")?;
+    let types = [PlanType::Fixed, PlanType::Usage, PlanType::Hybrid];
+    Ok(Plan {
+        id: item.parse("id")?,
+        name: item.text("name")?.to_owned(),
+        lookup_id: item.text("lookup_id")?.to_owned(),
+        plan_type: types
+            .into_iter()
+            .find(|one| plan_type_text(*one) == plan_type)
+            .ok_or_else(|| item.corrupt("plan_type"))?,
+        billing_interval: interval_from(item.map("billing_interval")?)?,
+        currency: item.parse("currency")?,
+        trial_days: item.small("trial_days")?,
+        description: item.owned("description")?,
+        is_active: item.flag("is_active")?,
+        price_version: item.small("price_version")?,
+        created_at: item.time("created_at")?,
+        updated_at: item.time("updated_at")?,
+        version: item.number("version")?,
+    })
+}
+
+fn plan_type_text(plan_type: PlanType) -> &'static str {
+    match plan_type {
+        PlanType::Fixed => "fixed",
+        PlanType::Usage => "usage",
+        PlanType::Hybrid => "hybrid",
+    }
+}
+
+fn charge_item(organization: OrganizationId, plan: PlanId, charge: &Charge) -> Item {
+    let version = if charge.retired_in.is_some() { 2 } else { 1 };
+    let price = match &charge.price {
+        Price::Fixed { unit_price, quantity } => {
+            Item::default().text("kind", "fixed").display("unit_price", unit_price).display("quantity", quantity)
+        }
+        Price::Usage { meter, model } => {
+            Item::default().text("kind", "usage").display("meter", meter).map("model", model_item(model))
+        }
+    };
+    Item::new(keys::charge(organization, plan, charge.id), "charge")
+        .number("version", version)
+        .display("id", charge.id)
+        .text("display_name", &charge.display_name)
+        .map("price", price)
+        .number("added_in", charge.added_in.into())
+        .optional("retired_in", charge.retired_in)
+        .time("created_at", charge.created_at)
+}
+
+fn charge_from(item: &Attributes) -> Result<Charge, StoreError> {
+    let item = Reader::new("charge", item)?;
+    let price = item.map("price")?;
+    Ok(Charge {
+        id: item.parse("id")?,
+        display_name: item.text("display_name")?.to_owned(),
+        price: match price.text("kind")? {
+            "fixed" => {
+                Price::Fixed { unit_price: price.parse("unit_price")?, quantity: price.parse("quantity")? }
+            }
+            "usage" => Price::Usage { meter: price.parse("meter")?, model: model_from(price.map("model")?)? },
+            _ => return Err(price.corrupt("kind")),
+        },
+        added_in: item.small("added_in")?,
+        retired_in: item.optional("retired_in")?,
+        created_at: item.time("created_at")?,
+    })
+}
+
+fn model_item(model: &ChargeModel) -> Item {
+    match model {
+        ChargeModel::Standard { unit_price } => {
+            Item::default().text("kind", "standard").display("unit_price", unit_price)
+        }
+        ChargeModel::Graduated(tiers) => Item::default().text("kind", "graduated").list("tiers", tier_items(tiers)),
+        ChargeModel::Volume(tiers) => Item::default().text("kind", "volume").list("tiers", tier_items(tiers)),
+    }
+}
+
+fn model_from(model: Reader<'_>) -> Result<ChargeModel, StoreError> {
+    match model.text("kind")? {
+        "standard" => Ok(ChargeModel::Standard { unit_price: model.parse("unit_price")? }),
+        "graduated" => Ok(ChargeModel::Graduated(tiers_from(model)?)),
+        "volume" => Ok(ChargeModel::Volume(tiers_from(model)?)),
+        _ => Err(model.corrupt("kind")),
+    }
+}
+
+fn tier_items(tiers: &Tiers) -> impl Iterator<Item = Item> {
+    tiers.iter().map(|(_, tier)| {
+        Item::default()
+            .optional("up_to", tier.up_to)
+            .display("unit_price", tier.unit_price)
+            .display("flat_price", tier.flat_price)
+    })
+}
+
+fn tiers_from(model: Reader<'_>) -> Result<Tiers, StoreError> {
+    let tier = |tier: Reader<'_>| {
+        Ok(Tier {
+            up_to: tier.optional("up_to")?,
+            unit_price: tier.parse("unit_price")?,
+            flat_price: tier.parse("flat_price")?,
+        })
+    };
+    let tiers = model.list("tiers")?.into_iter().map(tier).collect::<Result<_, StoreError>>()?;
+    Tiers::new(tiers).map_err(|_| model.corrupt("tiers"))
+}
+
+pub(crate) fn interval_item(interval: BillingInterval) -> Item {
+    let unit = match interval.unit() {
+        IntervalUnit::Day => "day",
+        IntervalUnit::Week => "week",
+        IntervalUnit::Month => "month",
+        IntervalUnit::Year => "year",
+    };
+    Item::default().text("unit", unit).number("count", interval.count().into())
+}
+
+pub(crate) fn interval_from(interval: Reader<'_>) -> Result<BillingInterval, StoreError> {
+    let unit = match interval.text("unit")? {
+        "day" => IntervalUnit::Day,
+        "week" => IntervalUnit::Week,
+        "month" => IntervalUnit::Month,
+        "year" => IntervalUnit::Year,
+        _ => return Err(interval.corrupt("unit")),
+    };
+    BillingInterval::new(unit, interval.small("count")?).map_err(|_| interval.corrupt("count"))
+}

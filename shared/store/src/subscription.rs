@@ -1,0 +1,243 @@
+//! Subscriptions, under their customer, and due when their period ends.
+
+use domain::{
+    id::{CustomerId, OrganizationId, SubscriptionId},
+    outbox::OutboxEntry,
+    period::BillingSchedule,
+    subscription::{Cancellation, Subscription, SubscriptionStatus},
+};
+
+use crate::{
+    audit::Change,
+    client::Store,
+    due::DueKind,
+    error::StoreError,
+    item::{Attributes, Item, Reader},
+    keys,
+    outbox::outbox_item,
+    page::{List, Page, PageRequest},
+    plan::{interval_from, interval_item},
+    transaction::{Otherwise, Transaction},
+};
+
+const SHARDS: u32 = 4;
+
+/// Which subscriptions of an organization are listed.
+#[derive(Clone, Debug)]
+pub enum SubscriptionFilter {
+    /// All.
+    All,
+    /// Those of one customer.
+    Customer(CustomerId),
+    /// Those in one state, given as on the wire.
+    Status(&'static str),
+}
+
+impl Store {
+    /// Makes a subscription of a customer that exists to a plan that is active.
+    ///
+    /// Errors: `NotFound` for either otherwise.
+    pub async fn create_subscription(
+        &self,
+        change: &Change,
+        subscription: &Subscription,
+        outbox: &[OutboxEntry],
+    ) -> Result<(), StoreError> {
+        let organization = change.organization;
+        let reference = Item::new(keys::reference(organization, subscription.id), "reference")
+            .display("customer", subscription.customer);
+        let plan_use = keys::plan_use(organization, subscription.plan, subscription.id);
+        Transaction::new(&self.core_table)
+            .check(
+                keys::customer(organization, subscription.customer),
+                "attribute_exists(pk)",
+                Otherwise::NotFound("customer"),
+            )
+            .check(
+                keys::plan(organization, subscription.plan),
+                "attribute_exists(pk)",
+                Otherwise::NotFound("plan"),
+            )
+            .create(subscription_item(organization, subscription), Otherwise::Conflict)
+            .create(reference, Otherwise::Conflict)
+            .create(Item::new(plan_use, "plan_use").number("version", 1), Otherwise::Conflict)
+            .outbox(organization, outbox)
+            .audited(change, "create subscription", subscription.id)
+            .commit(self)
+            .await
+    }
+
+    /// A subscription.
+    pub async fn get_subscription(
+        &self,
+        organization: OrganizationId,
+        id: SubscriptionId,
+    ) -> Result<Subscription, StoreError> {
+        let reference = self.get(keys::reference(organization, id)).await?;
+        let reference = reference.ok_or(StoreError::NotFound("subscription"))?;
+        let customer = Reader::new("reference", &reference)?.parse("customer")?;
+        let item = self.get(keys::subscription(organization, customer, id)).await?;
+        from_item(&item.ok_or(StoreError::NotFound("subscription"))?)
+    }
+
+    /// The subscriptions of an organization that `filter` lets through.
+    pub async fn list_subscriptions(
+        &self,
+        organization: OrganizationId,
+        filter: &SubscriptionFilter,
+        request: &PageRequest,
+    ) -> Result<Page<Subscription>, StoreError> {
+        let filter = match filter {
+            SubscriptionFilter::Customer(customer) => {
+                let rows = self.list_subscriptions_of(organization, *customer).await?;
+                let rows = rows.into_iter().rev().map(|row| (row.id.to_string(), row)).collect();
+                return Ok(Page::of(rows, request));
+            }
+            SubscriptionFilter::All => None,
+            SubscriptionFilter::Status(status) => Some(("status", (*status).to_owned())),
+        };
+        let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter };
+        self.list(organization, &list, request).await?.try_map(|item| from_item(&item))
+    }
+
+    /// All subscriptions of one customer, oldest first.
+    pub async fn list_subscriptions_of(
+        &self,
+        organization: OrganizationId,
+        customer: CustomerId,
+    ) -> Result<Vec<Subscription>, StoreError> {
+        let items = self.query(keys::customer_partition(organization, customer), "SUB#").await?;
+        items.iter().map(from_item).collect()
+    }
+
+    /// Puts a subscription over the version that was read, with what is to be told of it.
+    pub async fn update_subscription(
+        &self,
+        change: &Change,
+        action: &'static str,
+        subscription: &Subscription,
+        outbox: &[OutboxEntry],
+    ) -> Result<(), StoreError> {
+        Transaction::new(&self.core_table)
+            .subscription(change.organization, subscription)
+            .outbox(change.organization, outbox)
+            .audited(change, action, subscription.id)
+            .commit(self)
+            .await
+    }
+
+    /// Deletes a subscription of the version that was read.
+    pub async fn delete_subscription(&self, change: &Change, subscription: &Subscription) -> Result<(), StoreError> {
+        let organization = change.organization;
+        Transaction::new(&self.core_table)
+            .delete(keys::subscription(organization, subscription.customer, subscription.id), subscription.version)
+            .release(keys::reference(organization, subscription.id))
+            .release(keys::plan_use(organization, subscription.plan, subscription.id))
+            .audited(change, "delete subscription", subscription.id)
+            .commit(self)
+            .await
+    }
+}
+
+impl Transaction {
+    /// Puts a subscription over the version that was read. One that is over no longer uses its plan.
+    pub(crate) fn subscription(self, organization: OrganizationId, subscription: &Subscription) -> Self {
+        let transaction = self.replace(subscription_item(organization, subscription), subscription.version);
+        if subscription.is_live() {
+            transaction
+        } else {
+            transaction.release(keys::plan_use(organization, subscription.plan, subscription.id))
+        }
+    }
+
+    /// Puts what is to be told. An entry that is there already would be a second telling of the same.
+    pub(crate) fn outbox(self, organization: OrganizationId, entries: &[OutboxEntry]) -> Self {
+        entries.iter().fold(self, |transaction, entry| {
+            transaction.create(outbox_item(organization, entry, entry.at), Otherwise::Conflict)
+        })
+    }
+}
+
+fn subscription_item(organization: OrganizationId, subscription: &Subscription) -> Item {
+    let (status, since) = status_text(subscription.status);
+    let schedule = Item::default()
+        .time("anchor", subscription.schedule.anchor)
+        .map("interval", interval_item(subscription.schedule.interval));
+    let shard = keys::shard(subscription.id, SHARDS);
+    let mut item = Item::new(keys::subscription(organization, subscription.customer, subscription.id), "subscription")
+        .listed(keys::list(organization, "SUBSCRIPTIONS", shard), subscription.id)
+        .number("version", subscription.version + 1)
+        .display("id", subscription.id)
+        .display("customer", subscription.customer)
+        .display("plan", subscription.plan)
+        .text("plan_name", &subscription.plan_name)
+        .number("price_version", subscription.price_version.into())
+        .text("currency", subscription.currency.code())
+        .text("status", status)
+        .optional_time("status_at", since)
+        .map("schedule", schedule)
+        .number("period_number", subscription.period_number.into())
+        .time("start", subscription.start)
+        .optional_time("trial_end", subscription.trial_end)
+        .flag("cancels_at_period_end", subscription.cancels_at_period_end)
+        .optional_time("last_invoiced_at", subscription.last_invoiced_at)
+        .time("created_at", subscription.created_at)
+        .time("updated_at", subscription.updated_at);
+    if let Some(cancellation) = &subscription.cancellation {
+        let cancellation =
+            Item::default().time("at", cancellation.at).optional("reason", cancellation.reason.as_deref());
+        item = item.map("cancellation", cancellation);
+    }
+    match subscription.due_at() {
+        Some(due_at) => item.due(keys::due(DueKind::PeriodEnd, due_at, subscription.id)),
+        None => item,
+    }
+}
+
+/// The state as on the wire, so that lists can be filtered by it, and the instant that goes with it.
+fn status_text(status: SubscriptionStatus) -> (&'static str, Option<chrono::DateTime<chrono::Utc>>) {
+    match status {
+        SubscriptionStatus::Trial { until } => ("TRIAL", Some(until)),
+        SubscriptionStatus::Active => ("ACTIVE", None),
+        SubscriptionStatus::PastDue => ("PAST_DUE", None),
+        SubscriptionStatus::Paused => ("PAUSED", None),
+        SubscriptionStatus::Canceled { at } => ("CANCELED", Some(at)),
+    }
+}
+
+fn from_item(item: &Attributes) -> Result<Subscription, StoreError> {
+    let item = Reader::new("subscription", item)?;
+    let schedule = item.map("schedule")?;
+    let cancellation = item.optional_map("cancellation")?.map(|cancellation| {
+        Ok::<_, StoreError>(Cancellation { at: cancellation.time("at")?, reason: cancellation.owned("reason")? })
+    });
+    Ok(Subscription {
+        id: item.parse("id")?,
+        customer: item.parse("customer")?,
+        plan: item.parse("plan")?,
+        plan_name: item.text("plan_name")?.to_owned(),
+        price_version: item.small("price_version")?,
+        currency: item.parse("currency")?,
+        status: match item.text("status")? {
+            "TRIAL" => SubscriptionStatus::Trial { until: item.time("status_at")? },
+            "ACTIVE" => SubscriptionStatus::Active,
+            "PAST_DUE" => SubscriptionStatus::PastDue,
+            "PAUSED" => SubscriptionStatus::Paused,
+            "CANCELED" => SubscriptionStatus::Canceled { at: item.time("status_at")? },
+            _ => return Err(item.corrupt("status")),
+        },
+        schedule: BillingSchedule {
+            anchor: schedule.time("anchor")?,
+            interval: interval_from(schedule.map("interval")?)?,
+        },
+        period_number: item.small("period_number")?,
+        start: item.time("start")?,
+        trial_end: item.optional_time("trial_end")?,
+        cancels_at_period_end: item.flag("cancels_at_period_end")?,
+        cancellation: cancellation.transpose()?,
+        last_invoiced_at: item.optional_time("last_invoiced_at")?,
+        created_at: item.time("created_at")?,
+        updated_at: item.time("updated_at")?,
+        version: item.number("version")?,
+    })
+}

@@ -1,0 +1,61 @@
+//! An embedded DynamoDB on a loopback port.
+
+use std::{io, net::SocketAddr, path::Path};
+
+use aws_sdk_dynamodb::{
+    Client, Config,
+    config::{BehaviorVersion, Credentials, Region},
+};
+use dynoxide::{Database, server};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// A DynamoDB of its own, gone when it is dropped (but for the file, if it has one).
+#[derive(Debug)]
+pub struct EmbeddedDynamo {
+    address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+impl EmbeddedDynamo {
+    /// One in memory.
+    pub async fn in_memory() -> io::Result<Self> {
+        Self::serve(Database::memory().map_err(io::Error::other)?).await
+    }
+
+    /// One on a file, which keeps everything.
+    pub async fn on_file(path: &Path) -> io::Result<Self> {
+        let path = path.to_str().ok_or_else(|| io::Error::other("the path is not UTF-8"))?;
+        Self::serve(Database::new(path).map_err(io::Error::other)?).await
+    }
+
+    async fn serve(database: Database) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let server = tokio::spawn(async move {
+            // Fails only when the listener does, and then every call says so.
+            let _ = server::serve_with_shutdown(listener, database, std::future::pending()).await;
+        });
+        Ok(Self { address, server })
+    }
+
+    /// Where it listens.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A client of it.
+    pub fn client(&self) -> Client {
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("local"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "embedded"))
+            .endpoint_url(self.endpoint());
+        Client::from_conf(config.build())
+    }
+}
+
+impl Drop for EmbeddedDynamo {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
