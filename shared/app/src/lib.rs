@@ -1,1 +1,30 @@
-//! Under way.
+//! Use cases: load, decide (in `domain`), save. One module per thing that is asked of the product.
+
+pub mod api_keys;
+pub mod authenticate;
+pub mod catalog;
+pub mod close_period;
+pub mod customers;
+mod invoice_document;
+mod error;
+pub mod finalize_invoice;
+pub mod idempotency;
+pub mod ingest_usage;
+pub mod invoices;
+pub mod outbox;
+mod platform;
+pub mod plans;
+pub mod port;
+pub mod read_usage;
+pub mod send_email;
+pub mod sessions;
+pub mod settings;
+pub mod subscriptions;
+pub mod sweep;
+pub mod track_usage;
+mod vault;
+
+pub use invoice_document::document;
+pub use error::{AppError, FieldError};
+pub use platform::{Platform, Settings};
+pub use store::{Page, PageRequest, Position};

@@ -19,6 +19,8 @@ use crate::{
 pub struct Head {
     /// 0 when it was never stored; writes are conditional on it and put the next one.
     pub version: u64,
+    /// How many events are members, in the tail and in segments, counted or left out by a filter.
+    pub members: u64,
     /// Totals by day of the month, over members in the tail and in segments alike.
     pub days: BTreeMap<u32, Totals>,
     /// The newest members, not in a segment yet.
@@ -125,6 +127,7 @@ impl Head {
             self.days.insert(day, totals);
         }
         let at = event.occurred_at;
+        self.members += 1;
         self.span = Some(self.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
         self.tail.push(event.clone());
         true

@@ -39,8 +39,6 @@ pub struct Invoice {
     pub issued_at: DateTime<Utc>,
     /// When it has to be paid.
     pub due_at: DateTime<Utc>,
-    /// Whether it was mailed, and when last.
-    pub emailed_at: Option<DateTime<Utc>>,
     /// Counts the changes; writes are conditional on it.
     pub version: u64,
 }
@@ -348,7 +346,6 @@ mod tests {
             updated_at: now,
             issued_at: now,
             due_at: now,
-            emailed_at: None,
             version: 1,
         }
     }

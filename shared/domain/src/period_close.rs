@@ -106,7 +106,6 @@ fn draft(
         updated_at: now,
         issued_at: now,
         due_at: finalize_at,
-        emailed_at: None,
         version: 0,
     })
 }

@@ -65,7 +65,7 @@ pub const TRIAL_DAYS_MAX: u32 = 730;
 
 impl PricedPlan {
     /// The charges of one version of the plan's prices.
-    pub fn charges_in(&self, version: u32) -> impl Iterator<Item = &Charge> {
+    pub fn charges_in(&self, version: u32) -> impl Iterator<Item = &Charge> + Clone {
         self.charges.iter().filter(move |charge| charge.is_in(version))
     }
 }

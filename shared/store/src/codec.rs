@@ -25,6 +25,7 @@ pub(crate) struct Damaged(&'static str);
 
 pub(crate) fn encode_head(head: &Head, month: Month) -> Vec<u8> {
     let mut bytes = Writer::new(month);
+    bytes.unsigned(head.members.into());
     bytes.unsigned(head.days.len() as u128);
     for (day, totals) in &head.days {
         bytes.unsigned((*day).into());
@@ -40,7 +41,8 @@ pub(crate) fn encode_head(head: &Head, month: Month) -> Vec<u8> {
 /// Reads a head; its version is kept beside the bytes.
 pub(crate) fn decode_head(bytes: &[u8], month: Month, version: u64) -> Result<Head, Damaged> {
     let mut bytes = Cursor::new(bytes, month)?;
-    let mut head = Head { version, ..Head::default() };
+    let members = bytes.unsigned("members")?.try_into().map_err(|_| Damaged("members"))?;
+    let mut head = Head { version, members, ..Head::default() };
     for _ in 0..bytes.length("days")? {
         let day = bytes.unsigned("day")?.try_into().map_err(|_| Damaged("day"))?;
         head.days.insert(day, bytes.totals()?);

@@ -11,23 +11,12 @@ use crate::{
     audit::Change,
     client::Store,
     error::StoreError,
-    invoice_item::{SHARDS, from_item, invoice_item},
+    invoice_item::{SHARDS, from_item, invoice_item, status_text},
     item::{Item, Reader},
     keys,
-    page::{List, Page, PageRequest},
+    page::{Filter, List, Page, PageRequest},
     transaction::{Otherwise, Transaction},
 };
-
-/// Which invoices of an organization are listed.
-#[derive(Clone, Debug)]
-pub enum InvoiceFilter {
-    /// All.
-    All,
-    /// Those of one customer.
-    Customer(CustomerId),
-    /// Those in one state, given as on the wire.
-    Status(&'static str),
-}
 
 impl Store {
     /// Commits the end of a period: the draft, if there is one, the subscription in its next period, and
@@ -68,24 +57,23 @@ impl Store {
         from_item(&item.ok_or(StoreError::NotFound("invoice"))?)
     }
 
-    /// The invoices of an organization that `filter` lets through.
+    /// The invoices of an organization that fit `filter`.
     pub async fn list_invoices(
         &self,
         organization: OrganizationId,
-        filter: &InvoiceFilter,
+        filter: &Filter,
         request: &PageRequest,
     ) -> Result<Page<Invoice>, StoreError> {
-        let filter = match filter {
-            InvoiceFilter::Customer(customer) => {
-                let items = self.query(keys::customer_partition(organization, *customer), "INV#").await?;
-                let rows = items.iter().rev().map(|item| from_item(item).map(|row| (row.id.to_string(), row)));
-                return Ok(Page::of(rows.collect::<Result<_, _>>()?, request));
-            }
-            InvoiceFilter::All => None,
-            InvoiceFilter::Status(status) => Some(("status", (*status).to_owned())),
+        let Some(customer) = filter.customer else {
+            let filter = filter.status.map(|status| ("status", status.to_owned()));
+            let list = List { what: "INVOICES", shards: SHARDS, filter };
+            return self.list(organization, &list, request).await?.try_map(|item| from_item(&item));
         };
-        let list = List { what: "INVOICES", shards: SHARDS, filter };
-        self.list(organization, &list, request).await?.try_map(|item| from_item(&item))
+        let items = self.query(keys::customer_partition(organization, customer), "INV#").await?;
+        let invoices = items.iter().rev().map(from_item).collect::<Result<Vec<_>, _>>()?;
+        let is_wanted = |invoice: &Invoice| filter.status.is_none_or(|status| status_text(invoice.status).0 == status);
+        let rows = invoices.into_iter().filter(is_wanted).map(|invoice| (invoice.id.to_string(), invoice));
+        Ok(Page::of(rows.collect(), request))
     }
 
     /// The last invoice number given in a year; 0 if none was.

@@ -35,8 +35,7 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
         .time("created_at", invoice.created_at)
         .time("updated_at", invoice.updated_at)
         .time("issued_at", invoice.issued_at)
-        .time("due_at", invoice.due_at)
-        .optional_time("emailed_at", invoice.emailed_at);
+        .time("due_at", invoice.due_at);
     if let Some((subscription, period)) = invoice.billed {
         item = item.display("subscription", subscription).map("period", period_item(period));
     }
@@ -73,7 +72,6 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         updated_at: item.time("updated_at")?,
         issued_at: item.time("issued_at")?,
         due_at: item.time("due_at")?,
-        emailed_at: item.optional_time("emailed_at")?,
         version: item.number("version")?,
     };
     invoice.verify().map_err(damaged)?;
@@ -85,7 +83,7 @@ fn damaged(mismatch: InvoiceMismatch) -> StoreError {
 }
 
 /// The state as on the wire, so that lists can be filtered by it, and the instant that goes with it.
-fn status_text(status: InvoiceStatus) -> (&'static str, Option<DateTime<Utc>>) {
+pub(crate) fn status_text(status: InvoiceStatus) -> (&'static str, Option<DateTime<Utc>>) {
     match status {
         InvoiceStatus::Draft { finalize_at } => ("DRAFT", finalize_at),
         InvoiceStatus::Open => ("OPEN", None),

@@ -198,6 +198,15 @@ pub(crate) fn heads_partition(organization: OrganizationId, meter: MeterId, mont
     format!("{}#H#{}#{month}#{shard:x}", compact(organization), compact(meter))
 }
 
+/// The months in which a meter was used.
+pub(crate) fn months_partition(organization: OrganizationId, meter: MeterId) -> String {
+    format!("{}#M#{}", compact(organization), compact(meter))
+}
+
+pub(crate) fn month(id: HeadId) -> Key {
+    Key::new(months_partition(id.organization, id.meter), id.month)
+}
+
 pub(crate) fn segments_partition(id: HeadId) -> String {
     let (organization, meter, customer) = (compact(id.organization), compact(id.meter), compact(id.customer));
     format!("{organization}#S#{meter}#{}#{customer}", id.month)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::id::OrganizationId;
+use domain::id::{CustomerId, OrganizationId};
 use futures::future::try_join_all;
 
 use crate::{
@@ -53,6 +53,15 @@ pub(crate) struct List {
     pub(crate) filter: Option<(&'static str, String)>,
 }
 
+/// Which subscriptions or invoices of an organization are listed: all that fit what is given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    /// Only those of one customer.
+    pub customer: Option<CustomerId>,
+    /// Only those in one state, given as on the wire.
+    pub status: Option<&'static str>,
+}
+
 impl<T> Page<T> {
     /// The same page with each row mapped.
     pub fn try_map<U, E>(self, map: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
@@ -61,20 +70,28 @@ impl<T> Page<T> {
     }
 
     /// The page of `rows`, which are the whole list in order, each with its place in it.
-    pub(crate) fn of(rows: Vec<(String, T)>, request: &PageRequest) -> Self {
+    pub fn of(rows: Vec<(String, T)>, request: &PageRequest) -> Self {
         let total = rows.len();
-        let rows = match &request.position {
+        let rows = rows.into_iter();
+        let page = match &request.position {
             Position::Number(number) => {
-                rows.into_iter().skip(number.saturating_sub(1).saturating_mul(request.size)).collect::<Vec<_>>()
+                let skip = number.saturating_sub(1).saturating_mul(request.size);
+                Self::first_of(rows.skip(skip), request.size)
             }
             Position::After(place) => {
-                rows.into_iter().skip_while(|(sort, _)| sort.as_str() >= place.as_str()).collect()
+                Self::first_of(rows.skip_while(|(sort, _)| sort.as_str() >= place.as_str()), request.size)
             }
         };
-        let is_last = rows.len() <= request.size;
-        let (sorts, rows): (Vec<_>, Vec<_>) = rows.into_iter().take(request.size).unzip();
+        Self { total, ..page }
+    }
+
+    /// The page of the first `size` of `rows`, each with its place in the order. Its total is its own.
+    pub fn first_of(rows: impl IntoIterator<Item = (String, T)>, size: usize) -> Self {
+        let mut rows = rows.into_iter();
+        let (sorts, page): (Vec<_>, Vec<_>) = rows.by_ref().take(size).unzip();
+        let is_last = rows.next().is_none();
         let next_cursor = sorts.last().filter(|_| !is_last).map(|sort| URL_SAFE_NO_PAD.encode(sort));
-        Self { rows, total, next_cursor }
+        Self { total: page.len(), rows: page, next_cursor }
     }
 }
 

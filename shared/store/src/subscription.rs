@@ -15,23 +15,12 @@ use crate::{
     item::{Attributes, Item, Reader},
     keys,
     outbox::outbox_item,
-    page::{List, Page, PageRequest},
+    page::{Filter, List, Page, PageRequest},
     plan::{interval_from, interval_item},
     transaction::{Otherwise, Transaction},
 };
 
 const SHARDS: u32 = 4;
-
-/// Which subscriptions of an organization are listed.
-#[derive(Clone, Debug)]
-pub enum SubscriptionFilter {
-    /// All.
-    All,
-    /// Those of one customer.
-    Customer(CustomerId),
-    /// Those in one state, given as on the wire.
-    Status(&'static str),
-}
 
 impl Store {
     /// Makes a subscription of a customer that exists to a plan that is active.
@@ -80,24 +69,24 @@ impl Store {
         from_item(&item.ok_or(StoreError::NotFound("subscription"))?)
     }
 
-    /// The subscriptions of an organization that `filter` lets through.
+    /// The subscriptions of an organization that fit `filter`.
     pub async fn list_subscriptions(
         &self,
         organization: OrganizationId,
-        filter: &SubscriptionFilter,
+        filter: &Filter,
         request: &PageRequest,
     ) -> Result<Page<Subscription>, StoreError> {
-        let filter = match filter {
-            SubscriptionFilter::Customer(customer) => {
-                let rows = self.list_subscriptions_of(organization, *customer).await?;
-                let rows = rows.into_iter().rev().map(|row| (row.id.to_string(), row)).collect();
-                return Ok(Page::of(rows, request));
-            }
-            SubscriptionFilter::All => None,
-            SubscriptionFilter::Status(status) => Some(("status", (*status).to_owned())),
+        let Some(customer) = filter.customer else {
+            let filter = filter.status.map(|status| ("status", status.to_owned()));
+            let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter };
+            return self.list(organization, &list, request).await?.try_map(|item| from_item(&item));
         };
-        let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter };
-        self.list(organization, &list, request).await?.try_map(|item| from_item(&item))
+        let subscriptions = self.list_subscriptions_of(organization, customer).await?;
+        let is_wanted = |subscription: &Subscription| {
+            filter.status.is_none_or(|status| status_text(subscription.status).0 == status)
+        };
+        let rows = subscriptions.into_iter().rev().filter(is_wanted).map(|row| (row.id.to_string(), row));
+        Ok(Page::of(rows.collect(), request))
     }
 
     /// All subscriptions of one customer, oldest first.

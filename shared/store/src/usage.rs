@@ -113,6 +113,13 @@ impl Store {
         items.iter().map(read).collect()
     }
 
+    /// The months in which anybody used a meter, in order.
+    pub async fn list_months(&self, organization: OrganizationId, meter: MeterId) -> Result<Vec<Month>, StoreError> {
+        let items = self.query_in(&self.usage_table, keys::months_partition(organization, meter), "").await?;
+        let read = |item: &Attributes| Ok(Month::of(Reader::new("month", item)?.time("start")?));
+        items.iter().map(read).collect()
+    }
+
     /// The events of a head that are in segments.
     pub async fn list_sealed(&self, id: HeadId) -> Result<Vec<UsageEvent>, StoreError> {
         let items = self.query_in(&self.usage_table, keys::segments_partition(id), "").await?;
@@ -132,6 +139,13 @@ impl Store {
 
     /// Makes the write that a commit decided on, if the head is still of the version it was decided on.
     pub async fn commit_head(&self, id: HeadId, write: &HeadWrite) -> Result<CommitOutcome, StoreError> {
+        if let HeadWrite::Put(head) | HeadWrite::Seal { head, .. } = write
+            && head.version == 0
+        {
+            // Before the first head of a month, so that no head is ever without it.
+            let month = Item::new(keys::month(id), "month").time("start", id.month.start());
+            self.put_new(&self.usage_table, month).await?;
+        }
         let written = match write {
             HeadWrite::Nothing => Ok(()),
             HeadWrite::Put(head) => self.put_over(&self.usage_table, head_item(id, head), head.version).await,

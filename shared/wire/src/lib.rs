@@ -1,1 +1,33 @@
-//! Under way.
+//! The wire: JSON bodies, problems, pages, queue messages, and the OpenAPI document made from them.
+//!
+//! Domain types have no JSON of their own. Names and number forms are those of the public API; what comes
+//! in is read strictly, and every complaint names its field.
+
+pub mod api_key;
+mod check;
+pub mod customer;
+pub mod extract;
+pub mod feature;
+pub mod invoice;
+mod json;
+pub mod list;
+pub mod message;
+pub mod meter;
+mod number;
+pub mod openapi;
+pub mod organization;
+pub mod plan;
+pub mod problem;
+mod properties;
+pub mod query;
+pub mod routes;
+pub mod session;
+pub mod subscription;
+mod time;
+pub mod usage;
+
+pub use json::parse;
+pub use number::{NumberIn, NumberOut};
+pub use problem::Problem;
+pub use properties::PropertiesIn;
+pub use time::{TimeIn, TimeOut};

@@ -1,0 +1,119 @@
+//! Customers, and what they have.
+
+use std::sync::Arc;
+
+use app::{Platform, customers, invoices, read_usage, subscriptions};
+use axum::{extract::State, http::StatusCode};
+use domain::id::CustomerId;
+use wire::{
+    Problem,
+    customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
+    extract::{Body, Caller, Parameters, PathId},
+    invoice::InvoiceBody,
+    list::List,
+    routes::Routes,
+    subscription::SubscriptionBody,
+    usage::UsageByMeterBody,
+};
+
+use crate::{
+    answer::{Answer, created, ok},
+    routes::{invoice, subscription},
+};
+
+pub(crate) fn add(routes: Routes) -> Routes {
+    routes
+        .post("/api/v1/customers", create)
+        .get("/api/v1/customers", list)
+        .get("/api/v1/customers/{id}", get)
+        .put("/api/v1/customers/{id}", update)
+        .delete("/api/v1/customers/{id}", delete)
+        .get("/api/v1/customers/{id}/subscriptions", list_subscriptions)
+        .get("/api/v1/customers/{id}/invoices", list_invoices)
+        .get("/api/v1/customers/{id}/usage", usage)
+}
+
+async fn create(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Body(body): Body<NewCustomerBody>,
+) -> Answer<CustomerBody> {
+    let customer = customers::create(&platform, &actor, body.into_domain()?).await?;
+    created(CustomerBody::from_domain(actor.organization, customer))
+}
+
+async fn list(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Parameters(mut query): Parameters,
+) -> Answer<List<CustomerBody>> {
+    let page = query.page();
+    query.finish()?;
+    let customers = customers::list(&platform, &actor, &page).await?;
+    ok(List::from_page(customers, &page, |customer| CustomerBody::from_domain(actor.organization, customer)))
+}
+
+async fn get(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<CustomerId>,
+) -> Answer<CustomerBody> {
+    let customer = customers::get(&platform, &actor, id).await?;
+    ok(CustomerBody::from_domain(actor.organization, customer))
+}
+
+async fn update(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<CustomerId>,
+    Body(body): Body<CustomerChangesBody>,
+) -> Answer<CustomerBody> {
+    let changes = body.check()?;
+    let customer = customers::update(&platform, &actor, id, |before| changes.apply(before)).await?;
+    ok(CustomerBody::from_domain(actor.organization, customer))
+}
+
+async fn delete(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<CustomerId>,
+) -> Result<StatusCode, Problem> {
+    customers::delete(&platform, &actor, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_subscriptions(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<CustomerId>,
+    Parameters(mut query): Parameters,
+) -> Answer<List<SubscriptionBody>> {
+    let page = query.page();
+    query.finish()?;
+    let filter = subscriptions::Filter { customer: Some(id), status: None };
+    subscription::page(subscriptions::list(&platform, &actor, &filter, &page).await?, &page)
+}
+
+async fn list_invoices(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<CustomerId>,
+    Parameters(mut query): Parameters,
+) -> Answer<List<InvoiceBody>> {
+    let page = query.page();
+    query.finish()?;
+    let filter = invoices::Filter { customer: Some(id), status: None };
+    invoice::page(invoices::list(&platform, &actor, &filter, &page).await?, &page)
+}
+
+async fn usage(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<CustomerId>,
+    Parameters(mut query): Parameters,
+) -> Answer<UsageByMeterBody> {
+    let (range, end) = query.range(platform.now());
+    query.finish()?;
+    let usage = read_usage::of_customer(&platform, &actor, id, range).await?;
+    ok(UsageByMeterBody::from_range(range.from, end, usage))
+}

@@ -1,0 +1,79 @@
+//! Meters and their usage.
+
+use std::sync::Arc;
+
+use app::{Platform, catalog, read_usage};
+use axum::extract::State;
+use domain::{id::MeterId, series::Step};
+use wire::{
+    extract::{Caller, Parameters, PathId},
+    list::List,
+    meter::{MeterBody, MeterStatsBody},
+    routes::Routes,
+    usage::{EventBody, STEPS, SeriesBody},
+};
+
+use crate::answer::{Answer, ok};
+
+pub(crate) fn add(routes: Routes) -> Routes {
+    routes
+        .get("/api/v1/meters", list)
+        .get("/api/v1/meters/{id}", get)
+        .get("/api/v1/meters/{id}/usage", usage)
+        .get("/api/v1/meters/{id}/stats", stats)
+        .get("/api/v1/meters/{id}/events", events)
+}
+
+async fn list(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Parameters(mut query): Parameters,
+) -> Answer<List<MeterBody>> {
+    let page = query.page();
+    query.finish()?;
+    let meters = catalog::list_meters(&platform, &actor, &page).await?;
+    ok(List::from_page(meters, &page, MeterBody::from_domain))
+}
+
+async fn get(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<MeterId>,
+) -> Answer<MeterBody> {
+    ok(MeterBody::from_domain(catalog::get_meter(&platform, &actor, id).await?))
+}
+
+async fn usage(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<MeterId>,
+    Parameters(mut query): Parameters,
+) -> Answer<SeriesBody> {
+    let step = query.choice("group_by", &STEPS).unwrap_or(Step::Day);
+    let (range, end) = query.range(platform.now());
+    let customer = query.parse("customer_id");
+    query.finish()?;
+    let (meter, series) = read_usage::series(&platform, &actor, id, customer, range, step).await?;
+    ok(SeriesBody::from_domain(&meter, &series, range, end, step))
+}
+
+async fn stats(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<MeterId>,
+) -> Answer<MeterStatsBody> {
+    let stats = read_usage::stats(&platform, &actor, id).await?;
+    ok(MeterStatsBody::from_domain(id.to_string(), &stats))
+}
+
+async fn events(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<MeterId>,
+    Parameters(mut query): Parameters,
+) -> Answer<List<EventBody>> {
+    let page = query.page();
+    query.finish()?;
+    let events = read_usage::events(&platform, &actor, id, &page).await?;
+    ok(List::from_page(events, &page, EventBody::from_domain))
+}

@@ -1,0 +1,97 @@
+//! Plans and charges.
+
+use std::sync::Arc;
+
+use app::{
+    Platform,
+    plans::{self, PlanFilter},
+};
+use axum::{extract::State, http::StatusCode};
+use domain::id::{ChargeId, PlanId};
+use wire::{
+    Problem,
+    extract::{Body, Caller, Parameters, PathId, PathIds},
+    list::List,
+    plan::{ChargeBody, ChargeChangesBody, NewChargeBody, NewPlanBody, PlanBody, PlanChangesBody, PlanTypeName},
+    routes::Routes,
+};
+
+use crate::answer::{Answer, created, ok};
+
+pub(crate) fn add(routes: Routes) -> Routes {
+    routes
+        .post("/api/v1/plans", create)
+        .get("/api/v1/plans", list)
+        .get("/api/v1/plans/{id}", get)
+        .put("/api/v1/plans/{id}", update)
+        .delete("/api/v1/plans/{id}", delete)
+        .post("/api/v1/plans/{id}/charges", add_charge)
+        .patch("/api/v1/plans/{id}/charges/{charge_id}", retire_charge)
+}
+
+async fn create(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Body(body): Body<NewPlanBody>,
+) -> Answer<PlanBody> {
+    created(PlanBody::from_domain(plans::create(&platform, &actor, body.into_domain()?).await?))
+}
+
+async fn list(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Parameters(mut query): Parameters,
+) -> Answer<List<PlanBody>> {
+    let page = query.page();
+    let plan_type = query.choice("type", &PlanTypeName::CHOICES);
+    let is_active = query.choice("is_active", &[("true", true), ("false", false)]);
+    query.finish()?;
+    let plans = plans::list(&platform, &actor, PlanFilter { plan_type, is_active }, &page).await?;
+    ok(List::from_page(plans, &page, PlanBody::from_domain))
+}
+
+async fn get(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<PlanId>,
+) -> Answer<PlanBody> {
+    ok(PlanBody::from_domain(plans::get(&platform, &actor, id).await?))
+}
+
+async fn update(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<PlanId>,
+    Body(body): Body<PlanChangesBody>,
+) -> Answer<PlanBody> {
+    ok(PlanBody::from_domain(plans::update(&platform, &actor, id, body.into_domain()?).await?))
+}
+
+async fn delete(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<PlanId>,
+) -> Result<StatusCode, Problem> {
+    plans::delete(&platform, &actor, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn add_charge(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<PlanId>,
+    Body(body): Body<NewChargeBody>,
+) -> Answer<ChargeBody> {
+    let charge = plans::add_charge(&platform, &actor, id, body.into_domain()?).await?;
+    created(ChargeBody::of(id.to_string(), charge))
+}
+
+async fn retire_charge(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathIds(plan, charge): PathIds<PlanId, ChargeId>,
+    Body(_): Body<ChargeChangesBody>,
+) -> Answer<ChargeBody> {
+    let charge = plans::retire_charge(&platform, &actor, plan, charge).await?;
+    ok(ChargeBody::of(plan.to_string(), charge))
+}

@@ -1,0 +1,98 @@
+//! Subscriptions.
+
+use std::sync::Arc;
+
+use app::{
+    AppError, Page, PageRequest, Platform, read_usage,
+    subscriptions::{self, Filter},
+};
+use axum::{extract::State, http::StatusCode};
+use domain::{id::SubscriptionId, subscription::Subscription};
+use wire::{
+    Problem,
+    extract::{Body, Caller, Parameters, PathId},
+    list::List,
+    routes::Routes,
+    subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
+    usage::UsageByMeterBody,
+};
+
+use crate::answer::{Answer, created, ok};
+
+pub(crate) fn add(routes: Routes) -> Routes {
+    routes
+        .post("/api/v1/subscriptions", create)
+        .get("/api/v1/subscriptions", list)
+        .get("/api/v1/subscriptions/{id}", get)
+        .delete("/api/v1/subscriptions/{id}", delete)
+        .post("/api/v1/subscriptions/{id}/cancel", cancel)
+        .get("/api/v1/subscriptions/{id}/usage", usage)
+}
+
+async fn create(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Body(body): Body<NewSubscriptionBody>,
+) -> Answer<SubscriptionBody> {
+    created(self::body(subscriptions::create(&platform, &actor, body.into_domain()?).await?)?)
+}
+
+async fn list(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Parameters(mut query): Parameters,
+) -> Answer<List<SubscriptionBody>> {
+    let page = query.page();
+    let filter = Filter {
+        customer: query.parse("customer_id"),
+        status: query.choice("status", &SubscriptionStatusName::CHOICES),
+    };
+    query.finish()?;
+    self::page(subscriptions::list(&platform, &actor, &filter, &page).await?, &page)
+}
+
+async fn get(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<SubscriptionBody> {
+    ok(body(subscriptions::get(&platform, &actor, id).await?)?)
+}
+
+async fn delete(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Result<StatusCode, Problem> {
+    subscriptions::delete(&platform, &actor, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn cancel(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(cancel): Body<CancelBody>,
+) -> Answer<SubscriptionBody> {
+    let reason = cancel.into_domain()?;
+    ok(body(subscriptions::cancel_at_period_end(&platform, &actor, id, reason).await?)?)
+}
+
+async fn usage(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<UsageByMeterBody> {
+    let (period, usage) = read_usage::of_subscription(&platform, &actor, id).await?;
+    ok(UsageByMeterBody::from_period(period, usage))
+}
+
+/// The body of a subscription.
+fn body(subscription: Subscription) -> Result<SubscriptionBody, Problem> {
+    SubscriptionBody::from_domain(subscription).map_err(|error| AppError::internal(error).into())
+}
+
+/// The body of a page of subscriptions.
+pub(crate) fn page(subscriptions: Page<Subscription>, request: &PageRequest) -> Answer<List<SubscriptionBody>> {
+    ok(List::from_page(subscriptions.try_map(body)?, request, |body| body))
+}

@@ -1,0 +1,64 @@
+//! Requests with an `Idempotency-Key`: claimed, answered, given up.
+
+use auth::Actor;
+use sha2::{Digest, Sha256};
+use store::{Claimed, IdempotentAnswer};
+
+use crate::{AppError, Platform};
+
+/// What tells a request apart from another with the same key.
+pub fn request_hash(path: &str, body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(path);
+    hash.update([0]);
+    hash.update(body);
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Claims a key for a request. Returns the answer if there is one already.
+///
+/// Errors: `Conflict` if the key is in use by another request, or by the same one right now.
+pub async fn claim(
+    platform: &Platform,
+    actor: &Actor,
+    key: &str,
+    request_hash: &str,
+) -> Result<Option<IdempotentAnswer>, AppError> {
+    let now = platform.now();
+    match platform.store.claim_idempotency_key(actor.organization, key, request_hash, now).await? {
+        Claimed::Free => Ok(None),
+        Claimed::Answered(answer) => Ok(Some(answer)),
+        Claimed::InProgress => Err(AppError::conflict(
+            "idempotency_key_in_progress",
+            "the same request is being carried out: ask again shortly",
+        )),
+        Claimed::OtherRequest => Err(AppError::conflict(
+            "idempotency_key_reused",
+            "the Idempotency-Key was used for another request",
+        )),
+    }
+}
+
+/// Keeps the answer to a request, or gives its key up if there is none to keep. Should that fail, the key
+/// frees itself after a minute.
+pub async fn settle(
+    platform: &Platform,
+    actor: &Actor,
+    key: &str,
+    request_hash: &str,
+    status: u16,
+    body: Option<Vec<u8>>,
+) {
+    let organization = actor.organization;
+    let settled = match body {
+        Some(body) => {
+            let answer = IdempotentAnswer { status, body };
+            let now = platform.now();
+            platform.store.answer_idempotency_key(organization, key, request_hash, &answer, now).await
+        }
+        None => platform.store.release_idempotency_key(organization, key).await,
+    };
+    if let Err(error) = settled {
+        tracing::error!(error = ?error, "an idempotency key is not settled");
+    }
+}

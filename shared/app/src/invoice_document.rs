@@ -1,0 +1,157 @@
+//! Invoices in words and figures, as customers see them.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use document::{InvoiceDocument, Line, Party};
+use domain::{
+    customer::Address,
+    invoice::{Invoice, InvoiceStatus, LineItem, TierUse},
+    money::Money,
+    organization::Organization,
+};
+use rust_decimal::Decimal;
+
+use crate::{AppError, customers::OpenCustomer};
+
+/// The document of an invoice.
+///
+/// Errors: if a sum cannot be computed, which no stored invoice lets happen.
+pub fn document(
+    seller: &Organization,
+    buyer: &OpenCustomer,
+    invoice: &Invoice,
+) -> Result<InvoiceDocument, AppError> {
+    let total = invoice.total().map_err(AppError::internal)?;
+    let is_draft = matches!(invoice.status, InvoiceStatus::Draft { .. });
+    let is_payable = matches!(invoice.status, InvoiceStatus::Open | InvoiceStatus::Uncollectible { .. });
+    let taxes = if invoice.tax.is_zero() { Vec::new() } else { vec![("Tax".to_owned(), money(invoice.tax))] };
+    Ok(InvoiceDocument {
+        number: invoice.number.map(|number| number.to_string()),
+        status: status(invoice.status).to_owned(),
+        is_draft,
+        issued_on: Some(date(invoice.issued_at)).filter(|_| !is_draft),
+        due_on: Some(date(invoice.due_at)).filter(|_| is_payable),
+        period: invoice.billed.map(|(_, period)| (date(period.start()), last_day(period.end()))),
+        seller: Party {
+            name: seller.name.clone(),
+            email: seller.settings.email.clone(),
+            address: Vec::new(),
+            tax_id: None,
+        },
+        buyer: Party {
+            name: buyer.customer.name.clone(),
+            email: buyer.customer.email.clone(),
+            address: address_lines(&buyer.customer.billing_address),
+            tax_id: buyer.tax_id.clone(),
+        },
+        currency: invoice.currency.code().to_owned(),
+        lines: invoice.lines.iter().map(line).collect(),
+        subtotal: money(invoice.subtotal().map_err(AppError::internal)?),
+        taxes,
+        total: money(total),
+        amount_due: money(invoice.amount_due().map_err(AppError::internal)?),
+        memo: None,
+        payment_link: None,
+        bank_details: Vec::new(),
+        page_link: None,
+        created_at: invoice.issued_at,
+    })
+}
+
+fn status(status: InvoiceStatus) -> &'static str {
+    match status {
+        InvoiceStatus::Draft { .. } => "Draft",
+        InvoiceStatus::Open => "Open",
+        InvoiceStatus::Paid { .. } => "Paid",
+        InvoiceStatus::Void { .. } => "Void",
+        InvoiceStatus::Uncollectible { .. } => "Uncollectible",
+    }
+}
+
+fn line(line: &LineItem) -> Line {
+    Line {
+        description: line.description.clone(),
+        detail: line.tiers.iter().map(tier).collect(),
+        quantity: number(line.quantity),
+        unit_price: line.unit_price.map(number),
+        amount: money(line.amount),
+    }
+}
+
+/// `1,000 × 0.002 = 2.00`, with the tier it fell into.
+fn tier(tier: &TierUse) -> String {
+    let range = match tier.up_to {
+        Some(up_to) => format!("{} to {}", number(tier.after), number(up_to)),
+        None => format!("above {}", number(tier.after)),
+    };
+    let flat = if tier.flat_price.is_zero() { String::new() } else { format!(" + {}", number(tier.flat_price)) };
+    let (quantity, unit_price) = (number(tier.quantity), number(tier.unit_price));
+    format!("{range}: {quantity} × {unit_price}{flat} = {}", number(tier.amount.amount()))
+}
+
+fn address_lines(address: &Address) -> Vec<String> {
+    let join = |parts: [&Option<String>; 3]| {
+        let parts = parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        parts.join(" ")
+    };
+    let city = join([&address.postal_code, &address.city, &address.state]);
+    [address.line1.clone(), address.line2.clone(), Some(city), address.country.clone()]
+        .into_iter()
+        .flatten()
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+/// `1,234.50`: all decimals of the currency, thousands apart. The currency is named once, on top.
+fn money(money: Money) -> String {
+    grouped(&money.amount().to_string())
+}
+
+/// `1,234.5`: no more decimals than there are.
+fn number(number: Decimal) -> String {
+    grouped(&number.normalize().to_string())
+}
+
+fn grouped(digits: &str) -> String {
+    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(whole, rest)| (whole, Some(rest)));
+    let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |whole| ("−", whole));
+    let mut text = sign.to_owned();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if let Some(fraction) = fraction {
+        text.push('.');
+        text.push_str(fraction);
+    }
+    text
+}
+
+fn date(at: DateTime<Utc>) -> NaiveDate {
+    at.date_naive()
+}
+
+/// The last day that a period ending at `end` covers.
+fn last_day(end: DateTime<Utc>) -> NaiveDate {
+    (end - chrono::Duration::milliseconds(1)).date_naive()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_grouped_by_thousands() {
+        for (text, expected) in [
+            ("0", "0"),
+            ("999", "999"),
+            ("1000", "1,000"),
+            ("-1234567.50", "−1,234,567.50"),
+            ("0.0005", "0.0005"),
+        ] {
+            assert_eq!(grouped(text), expected);
+        }
+        assert_eq!(number("1500.000".parse().unwrap()), "1,500");
+    }
+}

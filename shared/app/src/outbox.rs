@@ -1,0 +1,59 @@
+//! Relaying the outbox: mail to its queue, everything else to the bus. At least once, and never before the
+//! change it tells of is stored.
+
+use chrono::Duration;
+use domain::{
+    id::{Id, OrganizationId},
+    outbox::{OutboxEntry, OutboxMessage},
+};
+use store::DueKind;
+
+use crate::{AppError, Platform, port::Message};
+
+/// When mail that was queued is queued again, should nothing have come of it. Longer than its queue tries.
+const AGAIN_AFTER: Duration = Duration::minutes(30);
+
+/// Relays everything that is due to be told. Returns how much.
+pub async fn relay(platform: &Platform) -> Result<usize, AppError> {
+    let due = platform.store.list_due(DueKind::Outbox, platform.now(), 1_000).await?;
+    let mut relayed = 0;
+    for due in due {
+        let entry = platform.store.find_outbox_entry(due.organization, due.customer, Id::from_uuid(due.id)).await?;
+        let Some(entry) = entry else { continue };
+        match relay_entry(platform, due.organization, &entry).await {
+            Ok(()) => relayed += 1,
+            Err(error) => tracing::error!(outbox.id = %entry.id, error = ?error, "{} is not relayed", entry.id),
+        }
+    }
+    Ok(relayed)
+}
+
+/// Relays entries that were just written, so that nobody waits for the next sweep. What fails is left to
+/// that.
+pub(crate) async fn relay_now(platform: &Platform, organization: OrganizationId, entries: &[OutboxEntry]) {
+    for entry in entries {
+        if let Err(error) = relay_entry(platform, organization, entry).await {
+            tracing::warn!(outbox.id = %entry.id, error = ?error, "{} is left to the next sweep", entry.id);
+        }
+    }
+}
+
+async fn relay_entry(
+    platform: &Platform,
+    organization: OrganizationId,
+    entry: &OutboxEntry,
+) -> Result<(), AppError> {
+    let now = platform.now();
+    match &entry.message {
+        OutboxMessage::EmailInvoice { .. } => {
+            let message = Message::DeliverEmail { organization, customer: entry.customer, entry: entry.id };
+            platform.queue.send(&[message]).await.into_iter().next().unwrap_or(Ok(()))?;
+            platform.store.postpone_outbox_entry(organization, entry, now + AGAIN_AFTER).await?;
+        }
+        OutboxMessage::InvoiceEvent { .. } | OutboxMessage::SubscriptionEvent { .. } => {
+            platform.bus.publish(organization, entry).await?;
+            platform.store.deliver_outbox_entry(organization, entry, now).await?;
+        }
+    }
+    Ok(())
+}

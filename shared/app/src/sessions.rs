@@ -1,0 +1,166 @@
+//! Signing up, in, out, and staying signed in.
+
+use auth::{AccessClaims, RefreshToken, check_password};
+pub use auth::{ACCESS_TOKEN_VALID, REFRESH_TOKEN_VALID};
+use chrono::{DateTime, Duration, Utc};
+use domain::{
+    organization::{Organization, Settings},
+    user::{Role, Session, User},
+};
+use store::StoreError;
+
+use crate::{AppError, FieldError, Platform};
+
+/// What somebody signs up with.
+pub struct SignUp {
+    /// The address to sign in with.
+    pub email: String,
+    /// The password, as received.
+    pub password: String,
+    /// What the new organization is called.
+    pub organization_name: String,
+}
+
+/// A user who is signed in, with new tokens.
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// The token that proves it for a quarter of an hour.
+    pub access_token: String,
+    /// The token that gets the next ones.
+    pub refresh_token: String,
+}
+
+/// How long the token before the present one still gets a new one: an answer may have been lost.
+const REPLACED_VALID: Duration = Duration::seconds(10);
+
+/// Makes an organization and its owner, and signs them in.
+///
+/// Errors: `Invalid` for a weak password, `Conflict` if the address has an account.
+pub async fn sign_up(platform: &Platform, input: SignUp) -> Result<SignedIn, AppError> {
+    check_password(&input.password)
+        .map_err(|weak| AppError::Invalid(vec![FieldError::new("password", "weak_password", weak.to_string())]))?;
+    let (now, salt) = (platform.now(), platform.entropy());
+    let hasher = platform.passwords().await?;
+    let hash = tokio::task::spawn_blocking(move || hasher.hash(&input.password, salt)).await;
+    let email = input.email.to_lowercase();
+    let organization = Organization {
+        id: platform.new_id(),
+        name: input.organization_name,
+        settings: Settings { email: Some(email.clone()), ..Settings::default() },
+        created_at: now,
+        version: 0,
+    };
+    let user = User {
+        id: platform.new_id(),
+        organization: organization.id,
+        email,
+        password_hash: hash.map_err(AppError::internal)?.map_err(AppError::internal)?,
+        role: Role::Owner,
+        created_at: now,
+    };
+    let change = platform.change(organization.id, format!("user {}", user.id));
+    platform.store.create_organization(&change, &organization, &user).await?;
+    tracing::info!(organization.id = %organization.id, "signed up organization {}", organization.id);
+    begin_session(platform, user).await
+}
+
+/// Signs a user in. Takes as long for an address without an account.
+///
+/// Errors: `Unauthenticated`, the same for a wrong password and an unknown address.
+pub async fn log_in(platform: &Platform, email: &str, password: String) -> Result<SignedIn, AppError> {
+    let user = platform.store.find_user_by_email(&email.to_lowercase()).await?;
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let hasher = platform.passwords().await?;
+    let verify = move || hasher.verify(&password, hash.as_deref());
+    let is_right = tokio::task::spawn_blocking(verify).await.map_err(AppError::internal)?;
+    match user {
+        Some(user) if is_right => begin_session(platform, user).await,
+        _ => Err(AppError::Unauthenticated("the e-mail address or the password is wrong")),
+    }
+}
+
+async fn begin_session(platform: &Platform, user: User) -> Result<SignedIn, AppError> {
+    let now = platform.now();
+    let id = platform.new_id();
+    let refresh_token = RefreshToken::new(user.organization, id, platform.entropy());
+    let session = Session {
+        id,
+        organization: user.organization,
+        user: user.id,
+        token_hash: refresh_token.hash(),
+        replaced: None,
+        expires_at: now + REFRESH_TOKEN_VALID,
+        version: 0,
+    };
+    platform.store.put_session(&session).await?;
+    signed_in(platform, user, &refresh_token, now).await
+}
+
+/// Gets new tokens for a refresh token, which is replaced. Using a replaced one ends the session, since
+/// somebody else has it; but for a few seconds it is taken for a repeat whose answer was lost.
+///
+/// Errors: `Unauthenticated`.
+pub async fn refresh(platform: &Platform, token: &str) -> Result<SignedIn, AppError> {
+    let denied = || AppError::Unauthenticated("the session is over: sign in again");
+    let token = RefreshToken::from_text(token).ok_or_else(denied)?;
+    let now = platform.now();
+    let session = platform.store.find_session(token.organization, token.session).await?.ok_or_else(denied)?;
+    if now >= session.expires_at {
+        return Err(denied());
+    }
+    let is_current = session.token_hash == token.hash();
+    let was_just_replaced = session.replaced.as_ref().is_some_and(|(hash, at)| {
+        *hash == token.hash() && now < *at + REPLACED_VALID
+    });
+    if !is_current && !was_just_replaced {
+        platform.store.delete_session(token.organization, token.session).await?;
+        tracing::warn!(session.id = %session.id, "ended session {}: a replaced token was used", session.id);
+        return Err(denied());
+    }
+    let next = RefreshToken::new(token.organization, token.session, platform.entropy());
+    // After a lost answer the first replacement stays the one before, so that it cannot be used later.
+    let replaced_at = if is_current { now } else { session.replaced.as_ref().map_or(now, |(_, at)| *at) };
+    let replaced = Some((token.hash(), replaced_at));
+    let session = Session { token_hash: next.hash(), replaced, ..session };
+    match platform.store.put_session(&session).await {
+        Ok(()) => {}
+        Err(StoreError::Conflict) => {
+            return Err(AppError::conflict("refreshed_meanwhile", "the session is being refreshed: try again"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let user = platform.store.get_user(token.organization, session.user).await?;
+    signed_in(platform, user, &next, now).await
+}
+
+/// Ends the session of a refresh token; any other text changes nothing.
+pub async fn log_out(platform: &Platform, token: &str) -> Result<(), AppError> {
+    let Some(token) = RefreshToken::from_text(token) else { return Ok(()) };
+    if let Some(session) = platform.store.find_session(token.organization, token.session).await? {
+        let is_known = session.token_hash == token.hash()
+            || session.replaced.is_some_and(|(hash, _)| hash == token.hash());
+        if is_known {
+            platform.store.delete_session(token.organization, token.session).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The organization of a user who is signed in.
+pub async fn organization(platform: &Platform, user: &User) -> Result<Organization, AppError> {
+    Ok(platform.store.get_organization(user.organization).await?)
+}
+
+async fn signed_in(
+    platform: &Platform,
+    user: User,
+    refresh_token: &RefreshToken,
+    now: DateTime<Utc>,
+) -> Result<SignedIn, AppError> {
+    let claims =
+        AccessClaims { organization: user.organization, user: user.id, session: refresh_token.session };
+    let access_token = platform.signing_key().await?.issue(claims, now);
+    let access_token = access_token.ok_or_else(|| AppError::internal("the session could not be signed"))?;
+    Ok(SignedIn { user, access_token, refresh_token: refresh_token.text() })
+}

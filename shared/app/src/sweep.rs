@@ -1,0 +1,55 @@
+//! Sweeps: once a minute, whatever fell due is done. A missed sweep is made up by the next; sweeping twice
+//! changes nothing.
+
+use std::collections::BTreeMap;
+
+use domain::id::Id;
+use store::DueKind;
+
+use crate::{AppError, Platform, finalize_invoice::finalize_due, port::Message};
+
+/// How much of each shard one look takes.
+const LIMIT: i32 = 1_000;
+
+/// Hands every subscription whose period ended to the queue. Returns how many.
+pub async fn close_periods(platform: &Platform) -> Result<usize, AppError> {
+    let due = platform.store.list_due(DueKind::PeriodEnd, platform.now(), LIMIT).await?;
+    let messages = due
+        .iter()
+        .map(|due| Message::ClosePeriod {
+            organization: due.organization,
+            subscription: Id::from_uuid(due.id),
+        })
+        .collect::<Vec<_>>();
+    // One that the queue did not take is found again by the next sweep.
+    for refused in platform.queue.send(&messages).await.into_iter().filter_map(Result::err) {
+        tracing::error!(error = ?refused, "a period to be closed was not queued");
+    }
+    Ok(messages.len())
+}
+
+/// Finalizes every draft whose grace period ended, and relays what is to be told. Returns how many drafts
+/// were finalized.
+pub async fn finalize_invoices(platform: &Platform) -> Result<usize, AppError> {
+    let due = platform.store.list_due(DueKind::GraceEnd, platform.now(), LIMIT).await?;
+    let mut by_organization = BTreeMap::<_, Vec<_>>::new();
+    for due in due {
+        by_organization.entry(due.organization).or_default().push(due);
+    }
+    // An organization's invoices take its numbers one after the other; organizations do not meet.
+    let organizations = by_organization.into_iter().map(|(organization, due)| async move {
+        let mut finalized = 0;
+        for due in due {
+            match finalize_due(platform, organization, due.customer, Id::from_uuid(due.id)).await {
+                Ok(now) => finalized += usize::from(now),
+                Err(error) => {
+                    tracing::error!(invoice.id = %due.id, error = ?error, "invoice {} is not finalized", due.id);
+                }
+            }
+        }
+        finalized
+    });
+    let finalized = futures::future::join_all(organizations).await.into_iter().sum();
+    crate::outbox::relay(platform).await?;
+    Ok(finalized)
+}

@@ -1,0 +1,104 @@
+use super::*;
+
+fn date(text: &str) -> Option<NaiveDate> {
+    Some(text.parse().unwrap())
+}
+
+fn line(description: &str) -> Line {
+    Line {
+        description: description.into(),
+        detail: vec!["0 to 1,000: 1,000 × 0.002 = 2".into(), "above 1,000: 1,000 × 0.001 = 1".into()],
+        quantity: "2,000".into(),
+        unit_price: None,
+        amount: "3.00".into(),
+    }
+}
+
+fn document() -> InvoiceDocument {
+    InvoiceDocument {
+        number: Some("INV-2025-0042".into()),
+        status: "Open".into(),
+        is_draft: false,
+        issued_on: date("2025-02-01"),
+        due_on: date("2025-03-03"),
+        period: Some(("2025-01-01".parse().unwrap(), "2025-01-31".parse().unwrap())),
+        seller: Party {
+            name: "Northwind Compute GmbH".into(),
+            email: Some("billing@northwind.example".into()),
+            address: vec!["Lindenstraße 12".into(), "10969 Berlin".into()],
+            tax_id: Some("DE 312 456 789".into()),
+        },
+        buyer: Party {
+            name: "Acme Corp".into(),
+            email: Some("billing@acme.example".into()),
+            address: vec!["US".into()],
+            tax_id: None,
+        },
+        currency: "USD".into(),
+        lines: vec![line("API calls")],
+        subtotal: "3.00".into(),
+        taxes: vec![("VAT 18 %".into(), "0.54".into())],
+        total: "3.54".into(),
+        amount_due: "3.54".into(),
+        memo: Some("Thank you.\nSee you next month.".into()),
+        payment_link: None,
+        bank_details: vec![("IBAN".into(), "DE89 3704 0044 0532 0130 00".into())],
+        page_link: None,
+        created_at: "2025-02-01T01:00:00Z".parse().unwrap(),
+    }
+}
+
+
+#[test]
+fn the_same_invoice_is_always_the_same_bytes() {
+    let first = pdf(&document()).unwrap();
+    assert!(first.starts_with(b"%PDF-"));
+    assert_eq!(first, pdf(&document()).unwrap());
+    let other = InvoiceDocument { total: "3.55".into(), ..document() };
+    assert_ne!(first, pdf(&other).unwrap());
+}
+
+#[test]
+fn a_long_invoice_takes_several_pages() {
+    let long = InvoiceDocument { lines: (0..200).map(|n| line(&format!("Line {n}"))).collect(), ..document() };
+    let (short, long) = (pdf(&document()).unwrap(), pdf(&long).unwrap());
+    assert!(long.len() > 2 * short.len(), "{} bytes after {}", long.len(), short.len());
+}
+
+#[test]
+fn hostile_words_stay_words() {
+    let hostile = "<script>alert(1)</script> #import \"x\" $ \\ *b* _i_ @ref `raw` // /* \u{202e}rtl 🧾 日本\r\nBcc: x@example.com";
+    let document = InvoiceDocument {
+        seller: Party { name: hostile.into(), ..document().seller },
+        buyer: Party { name: hostile.into(), ..document().buyer },
+        lines: vec![line(hostile)],
+        memo: Some(hostile.into()),
+        ..document()
+    };
+    assert!(pdf(&document).unwrap().starts_with(b"%PDF-"));
+    let email = email(&document).unwrap();
+    assert!(!email.html.contains("<script>"), "{}", email.html);
+    assert!(email.html.contains("&#60;script&#62;"), "{}", email.html);
+    assert!(!email.subject.contains(['\r', '\n']), "{}", email.subject);
+    assert!(email.text.contains("<script>alert(1)</script>"), "text is not escaped");
+}
+
+#[test]
+fn a_letter_says_what_is_to_be_paid() {
+    let email = email(&document()).unwrap();
+    assert_eq!(email.subject, "Invoice INV-2025-0042 from Northwind Compute GmbH");
+    for body in [&email.html, &email.text] {
+        for words in ["USD", "3.54", "Due on 3 March 2025", "API calls", "above 1,000", "VAT 18 %", "See you next month."] {
+            assert!(body.contains(words), "{words} in {body}");
+        }
+    }
+}
+
+#[test]
+fn a_draft_says_that_it_is_one() {
+    let draft = InvoiceDocument { number: None, is_draft: true, issued_on: None, due_on: None, ..document() };
+    let email = email(&draft).unwrap();
+    assert_eq!(email.subject, "Draft invoice from Northwind Compute GmbH");
+    assert!(email.text.contains("Draft, not to be paid yet"));
+    assert!(pdf(&draft).is_ok());
+}

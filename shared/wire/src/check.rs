@@ -1,0 +1,112 @@
+//! Checking fields: all complaints of a request in one answer.
+
+use app::{AppError, FieldError};
+
+/// Collects what is wrong with the fields of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Check {
+    errors: Vec<FieldError>,
+}
+
+impl Check {
+    /// That `field` is not acceptable since it `detail`.
+    pub(crate) fn refuse(&mut self, field: impl Into<String>, detail: impl Into<String>) {
+        self.errors.push(FieldError::new(field, "invalid", detail));
+    }
+
+    /// Text of 1 to `max` characters, without control characters, and without space around it.
+    pub(crate) fn text(&mut self, field: &str, text: String, max: usize) -> String {
+        let trimmed = text.trim();
+        if trimmed.is_empty() {
+            self.refuse(field, "must not be empty");
+        } else if trimmed.chars().count() > max {
+            self.refuse(field, format!("must have at most {max} characters"));
+        } else if trimmed.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t')) {
+            self.refuse(field, "must not have control characters");
+        }
+        trimmed.to_owned()
+    }
+
+    /// As [`Check::text`]; empty text counts as none.
+    pub(crate) fn optional_text(&mut self, field: &str, text: Option<String>, max: usize) -> Option<String> {
+        let text = text.filter(|text| !text.trim().is_empty())?;
+        Some(self.text(field, text, max))
+    }
+
+    /// A slug: small letters, digits, `_`, `-` and `.`.
+    pub(crate) fn slug(&mut self, field: &str, text: String) -> String {
+        let is_slug = |character: char| matches!(character, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | '.');
+        if !(1..=100).contains(&text.len()) || !text.chars().all(is_slug) {
+            self.refuse(field, "must have 1 to 100 letters, digits, `_`, `-` and `.`");
+        }
+        text
+    }
+
+    /// One e-mail address.
+    pub(crate) fn email(&mut self, field: &str, text: String) -> String {
+        let text = self.text(field, text, 254);
+        let parts = text.split_once('@');
+        let is_plain = |character: char| character.is_ascii_graphic() && !matches!(character, '<' | '>' | ',' | ';' | '"' | '(' | ')' | '\\' | ':' | '[' | ']');
+        let is_address = parts.is_some_and(|(local, domain)| {
+            (1..=64).contains(&local.len())
+                && local.chars().all(is_plain)
+                && !local.starts_with('.')
+                && !local.ends_with('.')
+                && !local.contains("..")
+                && !domain.contains('@')
+                && domain.contains('.')
+                && domain.split('.').all(|label| {
+                    (1..=63).contains(&label.len())
+                        && !label.starts_with('-')
+                        && !label.ends_with('-')
+                        && label.chars().all(|character| character.is_ascii_alphanumeric() || character == '-')
+                })
+        });
+        if !is_address && !self.errors.iter().any(|error| error.field == field) {
+            self.refuse(field, "must be one e-mail address");
+        }
+        text
+    }
+
+    /// The value of a result, or its complaint.
+    pub(crate) fn value<T, E: ToString>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.refuse(field, error.to_string())).ok()
+    }
+
+    /// What was read, if there is nothing wrong.
+    pub(crate) fn finish<T>(self, value: T) -> Result<T, AppError> {
+        if self.errors.is_empty() { Ok(value) } else { Err(AppError::Invalid(self.errors)) }
+    }
+
+    /// As [`Check::finish`], for a value that is there whenever nothing is wrong.
+    pub(crate) fn finish_some<T>(self, value: Option<T>) -> Result<T, AppError> {
+        match value {
+            Some(value) => self.finish(value),
+            None => Err(AppError::Invalid(self.errors)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_address() {
+        let is_accepted = |text: &str| {
+            let mut check = Check::default();
+            check.email("email", text.into());
+            check.finish(()).is_ok()
+        };
+        for right in ["a@example.com", "first.last+tag@sub.example.co.uk", "x_1@a-b.example"] {
+            assert!(is_accepted(right), "{right}");
+        }
+        for wrong in [
+            "", "a", "a@b", "@example.com", "a@@example.com", "a@example.com,b@example.com", "a b@example.com",
+            "a@exa mple.com", "A <a@example.com>", "a@example.com\r\nBcc: b@example.com", "a@-x.com", ".a@x.com",
+            "a..b@x.com", "a@x..com",
+        ] {
+            assert!(!is_accepted(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Bodies of invoices.
+
+use app::AppError;
+use domain::{
+    invoice::{Invoice, InvoiceStatus, LineItem, LineSource, TierUse},
+    money::Money,
+    period::BillingPeriod,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{number::NumberOut, time::TimeOut};
+
+/// Where an invoice is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum InvoiceStatusName {
+    /// May still change.
+    Draft,
+    /// Final, and to be paid.
+    Open,
+    /// Paid.
+    Paid,
+    /// Not to be paid.
+    Void,
+    /// Not expected to be paid.
+    Uncollectible,
+}
+
+/// An invoice.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceBody {
+    /// Its id.
+    pub id: String,
+    /// Its number, given when it is finalized.
+    pub invoice_number: Option<String>,
+    /// Who pays it.
+    pub customer_id: String,
+    /// The subscription it bills.
+    pub subscription_id: Option<String>,
+    /// Where it is in its life.
+    pub status: InvoiceStatusName,
+    /// What it is in.
+    pub currency: String,
+    /// The sum of the lines.
+    pub subtotal: NumberOut,
+    /// Tax on it.
+    pub tax: NumberOut,
+    /// Both.
+    pub total: NumberOut,
+    /// What is still to be paid.
+    pub amount_due: NumberOut,
+    /// What was paid.
+    pub amount_paid: NumberOut,
+    /// Its date.
+    pub issue_date: TimeOut,
+    /// When it has to be paid.
+    pub due_date: TimeOut,
+    /// When a draft is finalized by itself.
+    pub scheduled_finalize_at: Option<TimeOut>,
+    /// When it was paid.
+    pub paid_at: Option<TimeOut>,
+    /// The start of the period it bills.
+    pub period_start: Option<TimeOut>,
+    /// The first instant after that period.
+    pub period_end: Option<TimeOut>,
+    /// What is billed.
+    pub line_items: Vec<LineItemBody>,
+    /// When it was drafted.
+    pub created_at: TimeOut,
+    /// When it was last changed.
+    pub updated_at: TimeOut,
+}
+
+/// A line of an invoice.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineItemBody {
+    /// What is billed.
+    pub description: String,
+    /// Where it comes from.
+    #[serde(rename = "type")]
+    pub line_type: LineTypeName,
+    /// The charge it comes from.
+    pub charge_id: Option<String>,
+    /// The meter that counted.
+    pub meter_id: Option<String>,
+    /// How many events there were.
+    pub event_count: Option<u64>,
+    /// How much.
+    pub quantity: NumberOut,
+    /// Price of one, where there is one price.
+    pub unit_amount: Option<NumberOut>,
+    /// What it costs.
+    pub line_total: NumberOut,
+    /// The tiers it was added up from, where there are tiers.
+    pub tiers: Vec<TierUseBody>,
+    /// The start of the time it was used in.
+    pub period_start: Option<TimeOut>,
+    /// The first instant after that.
+    pub period_end: Option<TimeOut>,
+}
+
+/// Where a line comes from.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LineTypeName {
+    /// A fixed charge.
+    Fixed,
+    /// A usage charge.
+    Usage,
+    /// Somebody wrote it.
+    Manual,
+}
+
+/// The part of a quantity that fell into one tier.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TierUseBody {
+    /// The bound it begins after.
+    pub after: NumberOut,
+    /// Its own bound; null if it never ends.
+    pub up_to: Option<NumberOut>,
+    /// How much fell into it.
+    pub quantity: NumberOut,
+    /// Price of one.
+    pub unit_price: NumberOut,
+    /// Charged once.
+    pub flat_price: NumberOut,
+    /// What it comes to, exactly.
+    pub amount: NumberOut,
+}
+
+/// A new state for an invoice.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceStatusBody {
+    /// `PAID`, `VOID`, `UNCOLLECTIBLE`, or `OPEN` for a draft.
+    pub status: InvoiceStatusName,
+}
+
+/// What became of mailing an invoice.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SentBody {
+    /// Whether it is on its way.
+    pub success: bool,
+    /// In words.
+    pub message: String,
+    /// Where it can be paid, once a payment provider is connected.
+    pub payment_link: Option<String>,
+}
+
+impl InvoiceStatusName {
+    /// The words that lists are filtered by.
+    pub const CHOICES: [(&'static str, &'static str); 5] = [
+        ("DRAFT", "DRAFT"),
+        ("OPEN", "OPEN"),
+        ("PAID", "PAID"),
+        ("VOID", "VOID"),
+        ("UNCOLLECTIBLE", "UNCOLLECTIBLE"),
+    ];
+
+    fn from_domain(status: InvoiceStatus) -> Self {
+        match status {
+            InvoiceStatus::Draft { .. } => Self::Draft,
+            InvoiceStatus::Open => Self::Open,
+            InvoiceStatus::Paid { .. } => Self::Paid,
+            InvoiceStatus::Void { .. } => Self::Void,
+            InvoiceStatus::Uncollectible { .. } => Self::Uncollectible,
+        }
+    }
+}
+
+impl InvoiceBody {
+    /// The body of an invoice. Errors: if it does not add up, which no stored one fails to.
+    pub fn from_domain(invoice: Invoice) -> Result<Self, AppError> {
+        let amount = |money: Result<Money, domain::money::MoneyError>| {
+            money.map(|money| NumberOut(money.rounded().amount())).map_err(AppError::internal)
+        };
+        let (period_start, period_end) = bounds(invoice.billed.map(|(_, period)| period));
+        Ok(Self {
+            id: invoice.id.to_string(),
+            invoice_number: invoice.number.map(|number| number.to_string()),
+            customer_id: invoice.customer.to_string(),
+            subscription_id: invoice.billed.map(|(subscription, _)| subscription.to_string()),
+            status: InvoiceStatusName::from_domain(invoice.status),
+            currency: invoice.currency.code().to_owned(),
+            subtotal: amount(invoice.subtotal())?,
+            tax: amount(Ok(invoice.tax))?,
+            total: amount(invoice.total())?,
+            amount_due: amount(invoice.amount_due())?,
+            amount_paid: amount(invoice.amount_paid())?,
+            issue_date: TimeOut(invoice.issued_at),
+            due_date: TimeOut(invoice.due_at),
+            scheduled_finalize_at: invoice.finalize_at().map(TimeOut),
+            paid_at: match invoice.status {
+                InvoiceStatus::Paid { at } => Some(TimeOut(at)),
+                InvoiceStatus::Draft { .. }
+                | InvoiceStatus::Open
+                | InvoiceStatus::Void { .. }
+                | InvoiceStatus::Uncollectible { .. } => None,
+            },
+            period_start,
+            period_end,
+            line_items: invoice.lines.into_iter().map(LineItemBody::from_domain).collect(),
+            created_at: TimeOut(invoice.created_at),
+            updated_at: TimeOut(invoice.updated_at),
+        })
+    }
+}
+
+impl LineItemBody {
+    fn from_domain(line: LineItem) -> Self {
+        let (line_type, charge, meter, event_count) = match line.source {
+            LineSource::Fixed { charge } => (LineTypeName::Fixed, Some(charge), None, None),
+            LineSource::Usage { charge, meter, events } => {
+                (LineTypeName::Usage, Some(charge), Some(meter), Some(events))
+            }
+            LineSource::Manual => (LineTypeName::Manual, None, None, None),
+        };
+        let (period_start, period_end) = bounds(line.period);
+        Self {
+            description: line.description,
+            line_type,
+            charge_id: charge.map(|charge| charge.to_string()),
+            meter_id: meter.map(|meter| meter.to_string()),
+            event_count,
+            quantity: NumberOut(line.quantity),
+            unit_amount: line.unit_price.map(NumberOut),
+            line_total: NumberOut(line.amount.amount()),
+            tiers: line.tiers.into_iter().map(TierUseBody::from_domain).collect(),
+            period_start,
+            period_end,
+        }
+    }
+}
+
+impl TierUseBody {
+    fn from_domain(tier: TierUse) -> Self {
+        Self {
+            after: NumberOut(tier.after),
+            up_to: tier.up_to.map(NumberOut),
+            quantity: NumberOut(tier.quantity),
+            unit_price: NumberOut(tier.unit_price),
+            flat_price: NumberOut(tier.flat_price),
+            amount: NumberOut(tier.amount.amount()),
+        }
+    }
+}
+
+fn bounds(period: Option<BillingPeriod>) -> (Option<TimeOut>, Option<TimeOut>) {
+    period.map(|period| (TimeOut(period.start()), TimeOut(period.end()))).unzip()
+}

@@ -1,0 +1,147 @@
+//! Strict JSON: no unknown, missing or doubled fields, no trailing data, and the field named in every
+//! complaint.
+
+use app::FieldError;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::problem::Problem;
+
+/// Reads a body.
+///
+/// Errors: 400 if it is no JSON, 422 with the field if it is not what is expected.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // A derived reader would take a list of values as an object without names.
+    if body.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+        let error = FieldError::new("body", "invalid_type", "is a list, expected an object");
+        return Err(Problem::from(app::AppError::Invalid(vec![error])));
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        complaint(&path, error.inner())
+    })?;
+    json.end().map_err(|error| complaint(".", &error))?;
+    Ok(value)
+}
+
+fn complaint(path: &str, error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    // serde_json appends where in the text it was, which is of no use in a field's complaint.
+    let text = text.split(" at line ").next().unwrap_or_default();
+    if !error.is_data() {
+        let (line, column) = (error.line(), error.column());
+        return Problem::malformed(format!("the body is not valid JSON: {text} (line {line}, column {column})"));
+    }
+    let parent = if path == "." { "" } else { path };
+    let named = |prefix: &str| {
+        let rest = text.strip_prefix(prefix)?;
+        rest.split('`').next().map(|name| join(parent, name))
+    };
+    let error = if let Some(field) = named("unknown field `") {
+        FieldError::new(field, "unknown_field", "is not a field of this request")
+    } else if let Some(field) = named("missing field `") {
+        FieldError::new(field, "required", "is required")
+    } else if let Some(field) = named("duplicate field `") {
+        FieldError::new(field, "duplicate_field", "is there twice")
+    } else if let Some(rest) = text.strip_prefix("unknown variant `") {
+        let (value, expected) = rest.split_once('`').unwrap_or((rest, ""));
+        let expected = expected.trim_start_matches(", expected ").replace('`', "");
+        let value = value.chars().take(64).collect::<String>();
+        FieldError::new(field_or_body(parent), "invalid", format!("is `{value}`, expected {expected}"))
+    } else if let Some(rest) = text.strip_prefix("invalid type: ") {
+        let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "something else"));
+        let found = found.split(' ').next().unwrap_or_default();
+        FieldError::new(field_or_body(parent), "invalid_type", format!("is a {found}, expected {expected}"))
+    } else {
+        FieldError::new(field_or_body(parent), "invalid", text)
+    };
+    Problem::from(app::AppError::Invalid(vec![error]))
+}
+
+/// The path of a field inside `parent`. The path may end with the field already.
+fn join(parent: &str, name: &str) -> String {
+    if parent.is_empty() {
+        name.to_owned()
+    } else if parent == name || parent.ends_with(&format!(".{name}")) {
+        parent.to_owned()
+    } else {
+        format!("{parent}.{name}")
+    }
+}
+
+fn field_or_body(path: &str) -> &str {
+    if path.is_empty() { "body" } else { path }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::{NumberIn, PropertiesIn};
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Body {
+        name: String,
+        amount: Option<NumberIn>,
+        #[serde(default)]
+        tiers: Vec<Tier>,
+        kind: Option<Kind>,
+        #[serde(default)]
+        properties: PropertiesIn,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Tier {
+        up_to: Option<NumberIn>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    enum Kind {
+        Sum,
+        Max,
+    }
+
+    fn check(body: &str, status: u16, field: &str, code: &str, detail: &str) {
+        let problem = parse::<Body>(body.as_bytes()).unwrap_err();
+        assert_eq!(problem.status, status, "{body}: {problem:?}");
+        match problem.errors.first() {
+            Some(error) => {
+                assert_eq!((error.field.as_str(), error.code.as_str()), (field, code), "{body}");
+                assert_eq!(error.detail, detail, "{body}");
+            }
+            None => assert!(problem.detail.starts_with(detail), "{body}: {}", problem.detail),
+        }
+    }
+
+    #[test]
+    fn every_complaint_names_its_field() {
+        check(r#"{"name": "#, 400, "", "", "the body is not valid JSON");
+        check(r#"{"name": "a"} x"#, 400, "", "", "the body is not valid JSON");
+        check("", 400, "", "", "the body is not valid JSON");
+        check(r#"{"name": "a", "nmae": 1}"#, 422, "nmae", "unknown_field", "is not a field of this request");
+        check(r#"{}"#, 422, "name", "required", "is required");
+        check(r#"{"name": "a", "name": "b"}"#, 422, "name", "duplicate_field", "is there twice");
+        check(r#"{"name": 1}"#, 422, "name", "invalid_type", "is a integer, expected a string");
+        check(r#" ["a"]"#, 422, "body", "invalid_type", "is a list, expected an object");
+        check("[", 400, "", "", "the body is not valid JSON");
+        check("7", 422, "body", "invalid_type", "is a integer, expected struct Body");
+        check(r#"{"name": "a", "amount": "x"}"#, 422, "amount", "invalid", "must be a decimal number");
+        check(r#"{"name": "a", "amount": true}"#, 422, "amount", "invalid", "must be a decimal number");
+        check(
+            r#"{"name": "a", "tiers": [{}, {"upto": 1}]}"#,
+            422,
+            "tiers[1].upto",
+            "unknown_field",
+            "is not a field of this request",
+        );
+        check(r#"{"name": "a", "tiers": [{"up_to": 1e-13}]}"#, 422, "tiers[0].up_to", "invalid", "must have at most 12 decimals");
+        check(r#"{"name": "a", "kind": "AVG"}"#, 422, "kind", "invalid", "is `AVG`, expected SUM or MAX");
+        check(r#"{"name": "a", "properties": {"a": 1, "a": 2}}"#, 422, "properties.a", "duplicate_field", "is there twice");
+    }
+}

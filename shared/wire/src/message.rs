@@ -1,0 +1,279 @@
+//! Messages between functions, and what listeners are told. ASCII only: SQS refuses some characters that
+//! JSON allows.
+
+use app::port::Message;
+use chrono::{DateTime, Utc};
+use domain::{
+    event::{TrackedEvent, UsageEvent},
+    id::OrganizationId,
+    outbox::{InvoiceEvent, OutboxEntry, OutboxMessage, SubscriptionEvent},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{NumberOut, TimeOut, properties};
+
+/// The version of the shapes below. Readers take this one.
+const VERSION: u8 = 1;
+
+/// A message that no function can read.
+#[derive(Debug, thiserror::Error)]
+#[error("the message cannot be read: {0}")]
+pub struct Unreadable(String);
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    version: u8,
+    #[serde(flatten)]
+    body: Body,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Body {
+    CountUsage { events: Vec<EventBody> },
+    ClosePeriod { organization: String, subscription: String },
+    DeliverEmail { organization: String, customer: String, entry: String },
+}
+
+#[derive(Serialize, Deserialize)]
+struct EventBody {
+    organization: String,
+    meter: String,
+    customer: String,
+    has_sender_key: bool,
+    key: String,
+    occurred_at: DateTimeText,
+    ingested_at: DateTimeText,
+    quantity: String,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    properties: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    metadata: Map<String, Value>,
+}
+
+type DateTimeText = String;
+
+/// The body of a message.
+pub fn encode(message: &Message) -> String {
+    let body = match message {
+        Message::CountUsage(events) => Body::CountUsage { events: events.iter().map(event_body).collect() },
+        Message::ClosePeriod { organization, subscription } => {
+            Body::ClosePeriod { organization: organization.to_string(), subscription: subscription.to_string() }
+        }
+        Message::DeliverEmail { organization, customer, entry } => Body::DeliverEmail {
+            organization: organization.to_string(),
+            customer: customer.to_string(),
+            entry: entry.to_string(),
+        },
+    };
+    ascii(&json!(Envelope { version: VERSION, body }))
+}
+
+/// Reads the body of a message. Errors: if it is none of ours.
+pub fn decode(text: &str) -> Result<Message, Unreadable> {
+    // Read in two steps: numbers of arbitrary precision do not pass through a flattened body.
+    let mut value: Value = serde_json::from_str(text).map_err(|error| Unreadable(error.to_string()))?;
+    let fields = value.as_object_mut().ok_or_else(|| Unreadable("it is no object".into()))?;
+    let version = fields.remove("version").and_then(|version| version.as_u64());
+    if version != Some(VERSION.into()) {
+        return Err(Unreadable("it is of no known version".into()));
+    }
+    let body = serde_json::from_value(value).map_err(|error| Unreadable(error.to_string()))?;
+    match body {
+        Body::CountUsage { events } => {
+            events.into_iter().map(tracked).collect::<Result<_, _>>().map(Message::CountUsage)
+        }
+        Body::ClosePeriod { organization, subscription } => {
+            Ok(Message::ClosePeriod { organization: read(&organization)?, subscription: read(&subscription)? })
+        }
+        Body::DeliverEmail { organization, customer, entry } => Ok(Message::DeliverEmail {
+            organization: read(&organization)?,
+            customer: read(&customer)?,
+            entry: read(&entry)?,
+        }),
+    }
+}
+
+fn event_body(tracked: &TrackedEvent) -> EventBody {
+    let event = &tracked.event;
+    EventBody {
+        organization: tracked.organization.to_string(),
+        meter: tracked.meter.to_string(),
+        customer: tracked.customer.to_string(),
+        has_sender_key: tracked.has_sender_key,
+        key: event.key.clone(),
+        occurred_at: TimeOut(event.occurred_at).text(),
+        ingested_at: TimeOut(event.ingested_at).text(),
+        quantity: event.quantity.to_string(),
+        properties: properties::to_json(&event.properties),
+        metadata: properties::to_json(&event.metadata),
+    }
+}
+
+fn tracked(body: EventBody) -> Result<TrackedEvent, Unreadable> {
+    let map = |map: Map<String, Value>| {
+        map.into_iter().map(|(name, value)| (name, properties::property(value))).collect()
+    };
+    Ok(TrackedEvent {
+        organization: read(&body.organization)?,
+        meter: read(&body.meter)?,
+        customer: read(&body.customer)?,
+        has_sender_key: body.has_sender_key,
+        event: UsageEvent {
+            key: body.key,
+            occurred_at: read::<DateTime<Utc>>(&body.occurred_at)?,
+            ingested_at: read::<DateTime<Utc>>(&body.ingested_at)?,
+            quantity: read(&body.quantity)?,
+            properties: map(body.properties),
+            metadata: map(body.metadata),
+        },
+    })
+}
+
+fn read<T: std::str::FromStr>(text: &str) -> Result<T, Unreadable>
+where
+    T::Err: ToString,
+{
+    text.parse().map_err(|error: T::Err| Unreadable(error.to_string()))
+}
+
+/// What listeners are told: `{event, timestamp, data}`.
+pub fn event(organization: OrganizationId, entry: &OutboxEntry) -> String {
+    let (name, mut data) = match &entry.message {
+        OutboxMessage::EmailInvoice { invoice } => {
+            ("invoice.emailed", json!({"invoice_id": invoice.to_string()}))
+        }
+        OutboxMessage::InvoiceEvent { event, invoice } => {
+            let data = json!({
+                "invoice_id": invoice.id.to_string(),
+                "invoice_number": invoice.number.map(|number| number.to_string()),
+                "total": NumberOut(invoice.total.amount()),
+                "currency": invoice.total.currency().code(),
+                "status": invoice.status,
+            });
+            (invoice_event_name(*event), data)
+        }
+        OutboxMessage::SubscriptionEvent { event, subscription, plan } => {
+            let data = json!({"subscription_id": subscription.to_string(), "plan_id": plan.to_string()});
+            (subscription_event_name(*event), data)
+        }
+    };
+    if let Some(data) = data.as_object_mut() {
+        data.insert("customer_id".into(), entry.customer.to_string().into());
+        data.insert("organization_id".into(), organization.to_string().into());
+    }
+    let body = json!({
+        "id": entry.id.to_string(),
+        "event": name,
+        "timestamp": TimeOut(entry.at).text(),
+        "data": data,
+    });
+    ascii(&body)
+}
+
+/// The name of what happened, as listeners know it.
+pub fn event_name(entry: &OutboxEntry) -> &'static str {
+    match &entry.message {
+        OutboxMessage::EmailInvoice { .. } => "invoice.emailed",
+        OutboxMessage::InvoiceEvent { event, .. } => invoice_event_name(*event),
+        OutboxMessage::SubscriptionEvent { event, .. } => subscription_event_name(*event),
+    }
+}
+
+fn invoice_event_name(event: InvoiceEvent) -> &'static str {
+    match event {
+        InvoiceEvent::Created => "invoice.created",
+        InvoiceEvent::Finalized => "invoice.finalized",
+        InvoiceEvent::Paid => "invoice.paid",
+        InvoiceEvent::Voided => "invoice.voided",
+        InvoiceEvent::MarkedUncollectible => "invoice.marked_uncollectible",
+    }
+}
+
+fn subscription_event_name(event: SubscriptionEvent) -> &'static str {
+    match event {
+        SubscriptionEvent::Created => "subscription.created",
+        SubscriptionEvent::Activated => "subscription.activated",
+        SubscriptionEvent::Canceled => "subscription.canceled",
+    }
+}
+
+/// JSON with everything above `~` escaped.
+fn ascii(value: &Value) -> String {
+    let mut text = String::new();
+    for character in value.to_string().chars() {
+        if (' '..='~').contains(&character) {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        id::Id,
+        property::{Properties, Property},
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id<K>(n: u128) -> Id<K> {
+        Id::from_uuid(uuid::Uuid::from_u128(n))
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_survives_the_queue(key in any::<String>(), text in any::<String>(), millis in 0_i64..4_000_000_000_000) {
+            let at = DateTime::from_timestamp_millis(millis).unwrap();
+            let message = Message::CountUsage(vec![TrackedEvent {
+                organization: id(1),
+                meter: id(2),
+                customer: id(3),
+                has_sender_key: true,
+                event: UsageEvent {
+                    key,
+                    occurred_at: at,
+                    ingested_at: at,
+                    quantity: "0.25".parse().unwrap(),
+                    properties: Properties::from([
+                        ("a".into(), Property::Text(text)),
+                        ("b".into(), Property::Number("1.50".into())),
+                        ("c".into(), Property::Null),
+                    ]),
+                    metadata: Properties::from([("d".into(), Property::Nested("[1,{}]".into()))]),
+                },
+            }]);
+            let body = encode(&message);
+            prop_assert!(body.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", body);
+            prop_assert_eq!(decode(&body).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn other_messages_survive_the_queue_and_nothing_else_is_read() {
+        for message in [
+            Message::ClosePeriod { organization: id(1), subscription: id(2) },
+            Message::DeliverEmail { organization: id(1), customer: id(2), entry: id(3) },
+        ] {
+            assert_eq!(decode(&encode(&message)).unwrap(), message);
+        }
+        for wrong in [
+            "",
+            "{}",
+            "[]",
+            r#"{"version":2,"kind":"close_period","organization":"x","subscription":"y"}"#,
+            r#"{"version":1,"kind":"close_period","organization":"x","subscription":"y"}"#,
+            r#"{"version":1,"kind":"other"}"#,
+        ] {
+            assert!(decode(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The OpenAPI document, made from the same types that are read and written.
+//!
+//! One table lists every endpoint of every function. A test holds the routers against it, and every answer
+//! in the HTTP tests against the document, so that neither can say what is not so.
+
+use axum::http::Method;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Components, Content, HttpMethod, Info, License, OpenApi, Paths, PathItem, Ref, RefOr, Required, Response,
+        Tag,
+        path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+        request_body::RequestBodyBuilder,
+        schema::{ObjectBuilder, Schema, Type},
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+        tag::TagBuilder,
+    },
+};
+
+use crate::{
+    api_key::{ApiKeyBody, NewApiKeyBody},
+    customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
+    feature::{FeatureBody, FeatureChangesBody, NewFeatureBody},
+    invoice::{InvoiceBody, InvoiceStatusBody, SentBody},
+    list::List,
+    meter::{MeterBody, MeterStatsBody},
+    organization::{OrganizationBody, OrganizationChangesBody},
+    plan::{ChargeBody, ChargeChangesBody, NewChargeBody, NewPlanBody, PlanBody, PlanChangesBody},
+    problem::Problem,
+    session::{LogInBody, MeBody, SignUpBody},
+    subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody},
+    usage::{AcceptedBody, EventBody, SeriesBody, TrackBody, UsageBody, UsageByMeterBody},
+};
+
+/// One endpoint.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// Its method.
+    pub method: Method,
+    /// Its path, with `{id}` for what varies.
+    pub path: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+    is_public: bool,
+    query: &'static [&'static str],
+    request: Option<Named>,
+    status: u16,
+    answer: Answer,
+}
+
+#[derive(Clone)]
+enum Answer {
+    Nothing,
+    Json(Named),
+    Pdf,
+}
+
+/// A schema by its name, with those it refers to.
+#[derive(Clone)]
+struct Named {
+    name: String,
+    schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+fn named<T: ToSchema>() -> Named {
+    let name = T::name().into_owned();
+    let mut schemas = vec![(name.clone(), T::schema())];
+    T::schemas(&mut schemas);
+    Named { name, schemas }
+}
+
+const PAGE: &[&str] = &["page", "page_size", "cursor"];
+const RANGE: &[&str] = &["start_date", "end_date"];
+
+fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'static str) -> Endpoint {
+    Endpoint {
+        method,
+        path,
+        tag,
+        summary,
+        is_public: false,
+        query: &[],
+        request: None,
+        status: 200,
+        answer: Answer::Nothing,
+    }
+}
+
+impl Endpoint {
+    fn takes<T: ToSchema>(self) -> Self {
+        Self { request: Some(named::<T>()), ..self }
+    }
+
+    fn gives<T: ToSchema>(self, status: u16) -> Self {
+        Self { answer: Answer::Json(named::<T>()), status, ..self }
+    }
+
+    fn gives_nothing(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    fn asks(self, query: &'static [&'static str]) -> Self {
+        Self { query, ..self }
+    }
+
+    fn public(self) -> Self {
+        Self { is_public: true, ..self }
+    }
+}
+
+/// Every endpoint of every function.
+pub fn endpoints() -> Vec<Endpoint> {
+    let get = |path, tag, summary| endpoint(Method::GET, path, tag, summary);
+    let post = |path, tag, summary| endpoint(Method::POST, path, tag, summary);
+    let put = |path, tag, summary| endpoint(Method::PUT, path, tag, summary);
+    let patch = |path, tag, summary| endpoint(Method::PATCH, path, tag, summary);
+    let delete = |path, tag, summary| endpoint(Method::DELETE, path, tag, summary).gives_nothing(204);
+    vec![
+        post("/api/v1/auth/signup", "Sessions", "Sign up: make an organization and its owner")
+            .takes::<SignUpBody>()
+            .gives::<MeBody>(201)
+            .public(),
+        post("/api/v1/auth/login", "Sessions", "Sign in").takes::<LogInBody>().gives::<MeBody>(200).public(),
+        post("/api/v1/auth/refresh", "Sessions", "Get new tokens for the refresh token").gives::<MeBody>(200).public(),
+        post("/api/v1/auth/logout", "Sessions", "Sign out").gives_nothing(204).public(),
+        get("/api/v1/auth/me", "Sessions", "Who is signed in").gives::<MeBody>(200),
+        get("/api/v1/organization", "Organization", "The organization and its settings").gives::<OrganizationBody>(200),
+        patch("/api/v1/organization", "Organization", "Change settings")
+            .takes::<OrganizationChangesBody>()
+            .gives::<OrganizationBody>(200),
+        post("/api/v1/api-keys", "API keys", "Make an API key").takes::<NewApiKeyBody>().gives::<ApiKeyBody>(201),
+        get("/api/v1/api-keys", "API keys", "List API keys").asks(PAGE).gives::<List<ApiKeyBody>>(200),
+        delete("/api/v1/api-keys/{id}", "API keys", "Delete an API key, at once"),
+        post("/api/v1/features", "Features", "Make a feature").takes::<NewFeatureBody>().gives::<FeatureBody>(201),
+        get("/api/v1/features", "Features", "List features").asks(PAGE).gives::<List<FeatureBody>>(200),
+        get("/api/v1/features/{id}", "Features", "A feature").gives::<FeatureBody>(200),
+        put("/api/v1/features/{id}", "Features", "Change a feature")
+            .takes::<FeatureChangesBody>()
+            .gives::<FeatureBody>(200),
+        delete("/api/v1/features/{id}", "Features", "Delete a feature and its meter"),
+        get("/api/v1/meters", "Meters", "List meters").asks(PAGE).gives::<List<MeterBody>>(200),
+        get("/api/v1/meters/{id}", "Meters", "A meter").gives::<MeterBody>(200),
+        get("/api/v1/meters/{id}/usage", "Meters", "Usage over time")
+            .asks(&["group_by", "start_date", "end_date", "customer_id"])
+            .gives::<SeriesBody>(200),
+        get("/api/v1/meters/{id}/stats", "Meters", "What a meter has seen").gives::<MeterStatsBody>(200),
+        get("/api/v1/meters/{id}/events", "Meters", "The events of a meter, newest first")
+            .asks(PAGE)
+            .gives::<List<EventBody>>(200),
+        post("/api/v1/plans", "Plans", "Make a plan").takes::<NewPlanBody>().gives::<PlanBody>(201),
+        get("/api/v1/plans", "Plans", "List plans")
+            .asks(&["page", "page_size", "cursor", "type", "is_active"])
+            .gives::<List<PlanBody>>(200),
+        get("/api/v1/plans/{id}", "Plans", "A plan with its charges").gives::<PlanBody>(200),
+        put("/api/v1/plans/{id}", "Plans", "Change a plan").takes::<PlanChangesBody>().gives::<PlanBody>(200),
+        delete("/api/v1/plans/{id}", "Plans", "Delete a plan that nobody is subscribed to"),
+        post("/api/v1/plans/{id}/charges", "Plans", "Add a charge").takes::<NewChargeBody>().gives::<ChargeBody>(201),
+        patch("/api/v1/plans/{id}/charges/{charge_id}", "Plans", "Retire a charge, for good")
+            .takes::<ChargeChangesBody>()
+            .gives::<ChargeBody>(200),
+        post("/api/v1/customers", "Customers", "Make a customer").takes::<NewCustomerBody>().gives::<CustomerBody>(201),
+        get("/api/v1/customers", "Customers", "List customers").asks(PAGE).gives::<List<CustomerBody>>(200),
+        get("/api/v1/customers/{id}", "Customers", "A customer").gives::<CustomerBody>(200),
+        put("/api/v1/customers/{id}", "Customers", "Change a customer")
+            .takes::<CustomerChangesBody>()
+            .gives::<CustomerBody>(200),
+        delete("/api/v1/customers/{id}", "Customers", "Delete a customer that was never billed"),
+        get("/api/v1/customers/{id}/subscriptions", "Customers", "A customer's subscriptions")
+            .asks(PAGE)
+            .gives::<List<SubscriptionBody>>(200),
+        get("/api/v1/customers/{id}/invoices", "Customers", "A customer's invoices")
+            .asks(PAGE)
+            .gives::<List<InvoiceBody>>(200),
+        get("/api/v1/customers/{id}/usage", "Customers", "A customer's usage of every meter")
+            .asks(RANGE)
+            .gives::<UsageByMeterBody>(200),
+        post("/api/v1/subscriptions", "Subscriptions", "Subscribe a customer to a plan")
+            .takes::<NewSubscriptionBody>()
+            .gives::<SubscriptionBody>(201),
+        get("/api/v1/subscriptions", "Subscriptions", "List subscriptions")
+            .asks(&["page", "page_size", "cursor", "customer_id", "status"])
+            .gives::<List<SubscriptionBody>>(200),
+        get("/api/v1/subscriptions/{id}", "Subscriptions", "A subscription").gives::<SubscriptionBody>(200),
+        delete("/api/v1/subscriptions/{id}", "Subscriptions", "Delete a subscription that was never invoiced"),
+        post("/api/v1/subscriptions/{id}/cancel", "Subscriptions", "Cancel a subscription")
+            .takes::<CancelBody>()
+            .gives::<SubscriptionBody>(200),
+        get("/api/v1/subscriptions/{id}/usage", "Subscriptions", "Usage in the current period")
+            .gives::<UsageByMeterBody>(200),
+        get("/api/v1/invoices", "Invoices", "List invoices")
+            .asks(&["page", "page_size", "cursor", "customer_id", "status"])
+            .gives::<List<InvoiceBody>>(200),
+        get("/api/v1/invoices/{id}", "Invoices", "An invoice").gives::<InvoiceBody>(200),
+        Endpoint {
+            answer: Answer::Pdf,
+            ..get("/api/v1/invoices/{id}/pdf", "Invoices", "An invoice as PDF")
+        },
+        post("/api/v1/invoices/{id}/finalize", "Invoices", "Open a draft without mailing it").gives::<InvoiceBody>(200),
+        post("/api/v1/invoices/{id}/send-email", "Invoices", "Mail an invoice; a draft is opened first")
+            .gives::<SentBody>(200),
+        post("/api/v1/invoices/{id}/pay", "Invoices", "Mark an invoice paid").gives::<InvoiceBody>(200),
+        patch("/api/v1/invoices/{id}/status", "Invoices", "Move an invoice on")
+            .takes::<InvoiceStatusBody>()
+            .gives::<InvoiceBody>(200),
+        post("/api/v1/sdk/track", "Usage", "Track usage, as the SDKs do").takes::<TrackBody>().gives::<AcceptedBody>(201),
+        post("/api/v1/usage", "Usage", "Track usage").takes::<UsageBody>().gives::<AcceptedBody>(201),
+    ]
+}
+
+/// The document.
+pub fn document() -> OpenApi {
+    let mut components = Components::new();
+    components.security_schemes.insert(
+        "apiKey".to_owned(),
+        RefOr::T(SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")))),
+    );
+    components.security_schemes.insert(
+        "session".to_owned(),
+        RefOr::T(SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("access_token")))),
+    );
+    let mut paths = Paths::new();
+    let mut tags = Vec::<Tag>::new();
+    let problem = named::<Problem>();
+    components.schemas.extend(problem.schemas);
+    for endpoint in endpoints() {
+        if !tags.iter().any(|tag| tag.name == endpoint.tag) {
+            tags.push(TagBuilder::new().name(endpoint.tag).build());
+        }
+        for named in endpoint.request.iter().chain(endpoint.answer.json()) {
+            components.schemas.extend(named.schemas.iter().cloned());
+        }
+        let item = PathItem::new(http_method(&endpoint.method), endpoint.operation());
+        paths.paths.entry(endpoint.path.to_owned()).or_default().merge_operations(item);
+    }
+    let mut info = Info::new("Fluxrate", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "Usage-based billing: meters, plans, subscriptions, exact invoices. \
+         Amounts are decimal numbers: read them digit by digit, not as floats."
+            .to_owned(),
+    );
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".to_owned());
+    info.license = Some(license);
+    let mut document = OpenApi::new(info, paths);
+    document.components = Some(components);
+    document.tags = Some(tags);
+    document
+}
+
+impl Answer {
+    fn json(&self) -> Option<&Named> {
+        match self {
+            Self::Json(named) => Some(named),
+            Self::Nothing | Self::Pdf => None,
+        }
+    }
+}
+
+impl Endpoint {
+    fn operation(&self) -> Operation {
+        let mut operation = OperationBuilder::new().tag(self.tag).summary(Some(self.summary));
+        operation = operation.operation_id(Some(self.operation_id()));
+        for name in self.path.split(['{', '}']).skip(1).step_by(2) {
+            operation = operation.parameter(parameter(name, ParameterIn::Path));
+        }
+        for name in self.query {
+            operation = operation.parameter(parameter(name, ParameterIn::Query));
+        }
+        if let Some(request) = &self.request {
+            let body = RequestBodyBuilder::new().content("application/json", reference(&request.name));
+            operation = operation.request_body(Some(body.required(Some(Required::True)).build()));
+        }
+        let mut answer = Response::new("Success");
+        match &self.answer {
+            Answer::Nothing => {}
+            Answer::Json(named) => {
+                answer.content.insert("application/json".to_owned(), RefOr::T(reference(&named.name)));
+            }
+            Answer::Pdf => {
+                let bytes = ObjectBuilder::new().schema_type(Type::String).build();
+                answer.content.insert("application/pdf".to_owned(), RefOr::T(Content::new(Some(bytes))));
+            }
+        }
+        operation = operation.response(self.status.to_string(), answer);
+        let mut problem = Response::new("A problem, as RFC 9457 has them");
+        problem.content.insert("application/problem+json".to_owned(), RefOr::T(reference(&Problem::name())));
+        operation = operation.response("default", problem);
+        if !self.is_public {
+            let none: [String; 0] = [];
+            operation = operation
+                .security(SecurityRequirement::new("apiKey", none.clone()))
+                .security(SecurityRequirement::new("session", none));
+        }
+        operation.build()
+    }
+
+    /// `post_plans_id_charges`
+    fn operation_id(&self) -> String {
+        let path = self.path.trim_start_matches("/api/v1/").replace(['{', '}'], "").replace(['/', '-'], "_");
+        format!("{}_{path}", self.method.as_str().to_lowercase())
+    }
+}
+
+fn reference(name: &str) -> Content {
+    Content::new(Some(RefOr::<Schema>::Ref(Ref::from_schema_name(name))))
+}
+
+fn parameter(name: &str, place: ParameterIn) -> Parameter {
+    let is_path = matches!(place, ParameterIn::Path);
+    let schema_type = if matches!(name, "page" | "page_size") { Type::Integer } else { Type::String };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(if is_path { Required::True } else { Required::False })
+        .schema(Some(ObjectBuilder::new().schema_type(schema_type)))
+        .build()
+}
+
+fn http_method(method: &Method) -> HttpMethod {
+    match method.as_str() {
+        "POST" => HttpMethod::Post,
+        "PUT" => HttpMethod::Put,
+        "PATCH" => HttpMethod::Patch,
+        "DELETE" => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}

@@ -1,0 +1,111 @@
+//! Properties and metadata: names with any JSON value.
+
+use std::{borrow::Cow, fmt};
+
+use domain::property::{Properties, Property};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr,
+        schema::{ObjectBuilder, Schema, Type},
+    },
+};
+
+/// Properties as they come in. A name that is there twice is refused: either value could be meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PropertiesIn(pub Properties);
+
+/// The most names.
+const NAMES_MAX: usize = 50;
+
+/// The longest name, in characters.
+const NAME_CHARACTERS_MAX: usize = 100;
+
+/// The longest value, in bytes of its text.
+const VALUE_BYTES_MAX: usize = 4096;
+
+impl<'de> Deserialize<'de> for PropertiesIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = PropertiesIn;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<PropertiesIn, E> {
+                Ok(PropertiesIn::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<PropertiesIn, A::Error> {
+                let mut properties = Properties::new();
+                while let Some(name) = entries.next_key::<String>()? {
+                    if properties.contains_key(&name) {
+                        return Err(de::Error::custom(format!("duplicate field `{name}`")));
+                    }
+                    if name.is_empty() || name.chars().count() > NAME_CHARACTERS_MAX {
+                        return Err(de::Error::custom("must have names of 1 to 100 characters"));
+                    }
+                    let property = property(entries.next_value::<Value>()?);
+                    if text_length(&property) > VALUE_BYTES_MAX {
+                        return Err(de::Error::custom(format!("has a value of more than {VALUE_BYTES_MAX} bytes")));
+                    }
+                    properties.insert(name, property);
+                    if properties.len() > NAMES_MAX {
+                        return Err(de::Error::custom(format!("must have at most {NAMES_MAX} names")));
+                    }
+                }
+                Ok(PropertiesIn(properties))
+            }
+        }
+        deserializer.deserialize_any(Entries)
+    }
+}
+
+pub(crate) fn property(value: Value) -> Property {
+    match value {
+        Value::Null => Property::Null,
+        Value::Bool(value) => Property::Bool(value),
+        Value::Number(number) => Property::Number(number.to_string()),
+        Value::String(text) => Property::Text(text),
+        nested @ (Value::Array(_) | Value::Object(_)) => Property::Nested(nested.to_string()),
+    }
+}
+
+fn text_length(property: &Property) -> usize {
+    match property {
+        Property::Null | Property::Bool(_) => 0,
+        Property::Number(text) | Property::Text(text) | Property::Nested(text) => text.len(),
+    }
+}
+
+/// Properties as they go out.
+pub(crate) fn to_json(properties: &Properties) -> Map<String, Value> {
+    let value = |property: &Property| match property {
+        Property::Null => Value::Null,
+        Property::Bool(value) => Value::Bool(*value),
+        Property::Number(text) | Property::Nested(text) => {
+            serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()))
+        }
+        Property::Text(text) => Value::String(text.clone()),
+    };
+    properties.iter().map(|(name, property)| (name.clone(), value(property))).collect()
+}
+
+impl PartialSchema for PropertiesIn {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::Object).description(Some("Names with any JSON value.")).into()
+    }
+}
+
+impl ToSchema for PropertiesIn {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Properties")
+    }
+}

@@ -1,0 +1,187 @@
+//! Query parameters, as strict as bodies.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use app::{AppError, FieldError, PageRequest, Position};
+use chrono::{DateTime, Duration, NaiveTime, Utc};
+
+use crate::{problem::Problem, time};
+
+/// The parameters of a request. Each is taken once; what is left over is unknown, and refused.
+#[derive(Debug)]
+pub struct Query {
+    parameters: BTreeMap<String, String>,
+    errors: Vec<FieldError>,
+}
+
+/// Rows of a page, if not said otherwise.
+const PAGE_SIZE: usize = 20;
+
+/// The most rows of a page.
+const PAGE_SIZE_MAX: usize = 100;
+
+/// The deepest row that page numbers lead to. Cursors go on from there.
+const DEPTH_MAX: usize = 10_000;
+
+impl Query {
+    /// Reads pairs of names and values. A name that is there twice is refused.
+    pub fn new(pairs: Vec<(String, String)>) -> Self {
+        let mut query = Self { parameters: BTreeMap::new(), errors: Vec::new() };
+        for (name, value) in pairs {
+            if query.parameters.insert(name.clone(), value).is_some() {
+                query.refuse(&name, "duplicate_field", "is there twice");
+            }
+        }
+        query
+    }
+
+    fn refuse(&mut self, field: &str, code: &'static str, detail: impl Into<String>) {
+        self.errors.push(FieldError::new(field, code, detail));
+    }
+
+    /// A parameter as text; an empty one counts as none.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.parameters.remove(name).filter(|value| !value.is_empty())
+    }
+
+    /// A parameter that is read from its text.
+    pub fn parse<T: FromStr>(&mut self, name: &str) -> Option<T>
+    where
+        T::Err: ToString,
+    {
+        let text = self.text(name)?;
+        text.parse().map_err(|error: T::Err| self.refuse(name, "invalid", error.to_string())).ok()
+    }
+
+    /// A parameter that is one of a few words.
+    pub fn choice<T: Copy>(&mut self, name: &str, choices: &[(&'static str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let words = choices.iter().map(|(word, _)| *word).collect::<Vec<_>>();
+            self.refuse(name, "invalid", format!("must be one of {}", words.join(", ")));
+        }
+        found
+    }
+
+    /// `page` and `page_size`, or `cursor` and `page_size`.
+    pub fn page(&mut self) -> PageRequest {
+        let size = self.parse::<usize>("page_size").unwrap_or(PAGE_SIZE);
+        if !(1..=PAGE_SIZE_MAX).contains(&size) {
+            self.refuse("page_size", "invalid", format!("must be between 1 and {PAGE_SIZE_MAX}"));
+        }
+        let number = self.parse::<usize>("page");
+        let position = match self.text("cursor") {
+            Some(cursor) => Position::from_cursor(&cursor).unwrap_or_else(|| {
+                self.refuse("cursor", "invalid", "is no cursor of ours");
+                Position::Number(1)
+            }),
+            None => Position::Number(number.unwrap_or(1)),
+        };
+        if let Some(number) = number {
+            if number == 0 {
+                self.refuse("page", "invalid", "must be at least 1");
+            } else if number.saturating_mul(size) > DEPTH_MAX {
+                let detail = format!("lies deeper than {DEPTH_MAX} rows: follow `next_cursor` instead");
+                self.refuse("page", "too_deep", detail);
+            }
+        }
+        PageRequest { position, size }
+    }
+
+    /// `start_date` and `end_date`; by default the last 30 days. A date alone is its first instant as a
+    /// start, and covers the whole day as an end. Returns the half-open range, and the end as it is echoed.
+    pub fn range(&mut self, now: DateTime<Utc>) -> (domain::series::Range, DateTime<Utc>) {
+        let end = self.text("end_date");
+        let (until, shown) = match end.as_deref().map(|text| (text, time::parse_date(text))) {
+            Some((_, Some(date))) => {
+                let midnight = date.and_time(NaiveTime::MIN).and_utc();
+                (midnight + Duration::days(1), midnight + Duration::days(1) - Duration::seconds(1))
+            }
+            Some((text, None)) => {
+                let until = time::parse(text);
+                if until.is_none() {
+                    self.refuse("end_date", "invalid", time::INVALID);
+                }
+                let until = until.unwrap_or(now);
+                (until, until)
+            }
+            // What was just accepted belongs to now.
+            None => (now + Duration::milliseconds(1), now),
+        };
+        let from = match self.text("start_date") {
+            Some(text) => time::parse(&text).unwrap_or_else(|| {
+                self.refuse("start_date", "invalid", time::INVALID);
+                until
+            }),
+            None => shown - Duration::days(30),
+        };
+        if self.errors.is_empty() && from >= until {
+            self.refuse("end_date", "invalid", "must lie after start_date");
+        }
+        (domain::series::Range { from, until }, shown)
+    }
+
+    /// Checks that nothing was wrong and nothing is left over.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        for name in std::mem::take(&mut self.parameters).into_keys() {
+            self.refuse(&name, "unknown_field", "is not a parameter of this request");
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(AppError::Invalid(self.errors).into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(pairs: &[(&str, &str)]) -> Query {
+        Query::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    fn refused(mut given: Query, read: impl FnOnce(&mut Query)) -> Vec<String> {
+        read(&mut given);
+        let errors = given.finish().err().map(|problem| problem.errors).unwrap_or_default();
+        errors.into_iter().map(|error| error.field).collect()
+    }
+
+    #[test]
+    fn what_is_not_a_page_is_refused() {
+        let check = |pairs: &[(&str, &str)], expected: &[&str]| {
+            assert_eq!(refused(query(pairs), |query| _ = query.page()), expected, "{pairs:?}");
+        };
+        check(&[], &[]);
+        check(&[("page", "100"), ("page_size", "100")], &[]);
+        check(&[("page", "101"), ("page_size", "100")], &["page"]);
+        check(&[("page", "0")], &["page"]);
+        check(&[("page", "-1")], &["page"]);
+        check(&[("page_size", "101")], &["page_size"]);
+        check(&[("page_size", "x")], &["page_size"]);
+        check(&[("cursor", "%%")], &["cursor"]);
+        check(&[("pgae", "1")], &["pgae"]);
+        check(&[("page", "1"), ("page", "2")], &["page"]);
+    }
+
+    #[test]
+    fn a_date_alone_covers_its_day() {
+        let now = "2025-03-01T12:00:00Z".parse().unwrap();
+        let check = |pairs: &[(&str, &str)], expected: [&str; 3]| {
+            let (range, shown) = query(pairs).range(now);
+            let text = |at| crate::TimeOut(at).text();
+            assert_eq!([text(range.from), text(range.until), text(shown)], expected, "{pairs:?}");
+        };
+        check(
+            &[("start_date", "2025-01-01"), ("end_date", "2025-01-31")],
+            ["2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z", "2025-01-31T23:59:59Z"],
+        );
+        check(
+            &[("end_date", "2025-01-31T10:00:00Z")],
+            ["2025-01-01T10:00:00Z", "2025-01-31T10:00:00Z", "2025-01-31T10:00:00Z"],
+        );
+        check(&[], ["2025-01-30T12:00:00Z", "2025-03-01T12:00:00.001Z", "2025-03-01T12:00:00Z"]);
+        let backwards = query(&[("start_date", "2025-02-02"), ("end_date", "2025-02-01")]);
+        assert_eq!(refused(backwards, |query| _ = query.range(now)), ["end_date"]);
+        let unreadable = query(&[("start_date", "yesterday")]);
+        assert_eq!(refused(unreadable, |query| _ = query.range(now)), ["start_date"]);
+    }
+}

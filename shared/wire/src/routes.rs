@@ -1,0 +1,106 @@
+//! Routes that know themselves: what a router serves can be held against the OpenAPI document.
+
+use std::sync::Arc;
+
+use app::Platform;
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    handler::Handler,
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+
+use crate::{
+    extract::{BODY_BYTES_MAX, check_same_origin},
+    problem::Problem,
+};
+
+/// The routes of a function, and a list of them.
+#[derive(Default)]
+pub struct Routes {
+    router: Router<Arc<Platform>>,
+    endpoints: Vec<(Method, &'static str)>,
+}
+
+impl Routes {
+    /// Adds a route.
+    #[must_use]
+    pub fn on<H, T>(mut self, method: Method, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Platform>>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
+        self.router = self.router.route(path, on(filter, handler));
+        self.endpoints.push((method, path));
+        self
+    }
+
+    /// Adds a `GET` route.
+    #[must_use]
+    pub fn get<H: Handler<T, Arc<Platform>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.on(Method::GET, path, handler)
+    }
+
+    /// Adds a `POST` route.
+    #[must_use]
+    pub fn post<H: Handler<T, Arc<Platform>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.on(Method::POST, path, handler)
+    }
+
+    /// Adds a `PUT` route.
+    #[must_use]
+    pub fn put<H: Handler<T, Arc<Platform>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.on(Method::PUT, path, handler)
+    }
+
+    /// Adds a `PATCH` route.
+    #[must_use]
+    pub fn patch<H: Handler<T, Arc<Platform>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.on(Method::PATCH, path, handler)
+    }
+
+    /// Adds a `DELETE` route.
+    #[must_use]
+    pub fn delete<H: Handler<T, Arc<Platform>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.on(Method::DELETE, path, handler)
+    }
+
+    /// Method and path of every route.
+    pub fn endpoints(&self) -> &[(Method, &'static str)] {
+        &self.endpoints
+    }
+
+    /// The router, for more layers. Bodies are bounded, other sites are kept out, and answers are marked
+    /// for nobody to keep or to look into.
+    pub fn router(self) -> Router<Arc<Platform>> {
+        self.router
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(middleware::from_fn(guard))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+    }
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+}
+
+async fn guard(request: Request, next: Next) -> Response {
+    if let Err(problem) = check_same_origin(request.method(), request.headers()) {
+        return problem.into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("x-frame-options"), "DENY"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
