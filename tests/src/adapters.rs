@@ -179,7 +179,7 @@ fn message(n: u8) -> Message {
             organization,
             meter: id(101),
             customer,
-            has_sender_key: n % 2 == 0,
+            has_sender_key: n.is_multiple_of(2),
             event: UsageEvent {
                 key: format!("key \u{fffe}\u{0}\u{1f980} {n}"),
                 occurred_at: "2025-01-15T10:30:00.123Z".parse().unwrap(),

@@ -17,7 +17,8 @@ use wire::{
 
 /// Answers a repeat, or carries out the request and keeps its answer.
 pub(crate) async fn replay(State(platform): State<Arc<Platform>>, request: Request, next: Next) -> Response {
-    let key = request.headers().get("idempotency-key").map(|value| value.to_str().unwrap_or_default().to_owned());
+    let key =
+        request.headers().get("idempotency-key").map(|value| value.to_str().unwrap_or_default().to_owned());
     match key {
         Some(key) if request.method() == Method::POST => {
             replayed(&platform, key, request, next).await.unwrap_or_else(IntoResponse::into_response)
@@ -26,7 +27,12 @@ pub(crate) async fn replay(State(platform): State<Arc<Platform>>, request: Reque
     }
 }
 
-async fn replayed(platform: &Platform, key: String, request: Request, next: Next) -> Result<Response, Problem> {
+async fn replayed(
+    platform: &Platform,
+    key: String,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     if !(1..=255).contains(&key.len()) {
         let detail = "the Idempotency-Key must have 1 to 255 characters of ASCII";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail));

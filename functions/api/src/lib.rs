@@ -4,7 +4,12 @@
 use std::sync::Arc;
 
 use app::Platform;
-use axum::{Router, http::StatusCode, middleware};
+use axum::{
+    Router,
+    http::{StatusCode, Uri},
+    middleware,
+    response::{IntoResponse, Redirect, Response},
+};
 use wire::{Problem, routes::Routes};
 
 mod answer;
@@ -18,6 +23,7 @@ pub fn router(platform: Arc<Platform>) -> Router {
         .layer(middleware::from_fn_with_state(platform.clone(), idempotency::replay))
         .with_state(platform)
         .merge(routes::docs::router())
+        .fallback(elsewhere)
 }
 
 /// The function's routes, as the OpenAPI document has them.
@@ -34,7 +40,15 @@ pub fn endpoints() -> Routes {
     routes::invoice::add(routes)
 }
 
-/// The answer to a path that nobody serves.
-pub async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+/// The answer to a path that nobody serves. One with a doubled slash, as clients make that join a base and
+/// a path, leads to the same without; method and body are kept.
+async fn elsewhere(uri: Uri) -> Response {
+    let path = uri.path();
+    if !path.contains("//") {
+        let detail = "there is nothing at this path";
+        return Problem::new(StatusCode::NOT_FOUND, "not_found", detail).into_response();
+    }
+    let parts = path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>();
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::permanent(&format!("/{}{query}", parts.join("/"))).into_response()
 }

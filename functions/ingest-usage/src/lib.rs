@@ -1,7 +1,7 @@
 //! Counts queued usage: each event exactly once, whatever is delivered again.
 
 use app::{
-    AppError, Platform, ingest_usage,
+    Platform, ingest_usage,
     port::{Message, QueueName},
 };
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
@@ -29,10 +29,13 @@ pub async fn handle(platform: &Platform, event: SqsEvent) -> SqsBatchResponse {
     }
     let counted = ingest_usage::count(platform, &events).await;
     for (id, range) in messages {
-        let results = counted.get(range).unwrap_or_default();
-        if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
-            log(&id, error);
-            again.push(id);
+        match counted.get(range).map(|results| results.iter().find_map(|result| result.as_ref().err())) {
+            Some(None) => {}
+            Some(Some(error)) => {
+                tracing::warn!(message.id = %id, error = ?error, "message {id} has to come again");
+                again.push(id);
+            }
+            None => again.push(id), // without a verdict for each event, nothing is certain
         }
     }
     tracing::info!(
@@ -55,8 +58,4 @@ pub async fn handle(platform: &Platform, event: SqsEvent) -> SqsBatchResponse {
 async fn buried(platform: &Platform, id: String, body: &str, reason: &str) -> Option<String> {
     tracing::error!(message.id = %id, reason, "message {id} cannot be handled");
     platform.queue.bury(QueueName::Usage, body, reason).await.err().map(|_| id)
-}
-
-fn log(id: &str, error: &AppError) {
-    tracing::warn!(message.id = %id, error = ?error, "message {id} has to come again");
 }

@@ -33,7 +33,8 @@ async fn track(
     headers: HeaderMap,
     Body(body): Body<TrackBody>,
 ) -> Accepted {
-    let accepted = track_usage::track(&platform, &actor, body.into_domain(idempotency_key(&headers))?).await?;
+    let accepted =
+        track_usage::track(&platform, &actor, body.into_domain(idempotency_key(&headers))?).await?;
     Ok((StatusCode::CREATED, Json(AcceptedBody::from_domain(&accepted))))
 }
 
@@ -43,7 +44,8 @@ async fn usage(
     headers: HeaderMap,
     Body(body): Body<UsageBody>,
 ) -> Accepted {
-    let accepted = track_usage::track(&platform, &actor, body.into_domain(idempotency_key(&headers))?).await?;
+    let accepted =
+        track_usage::track(&platform, &actor, body.into_domain(idempotency_key(&headers))?).await?;
     Ok((StatusCode::CREATED, Json(AcceptedBody::from_domain(&accepted))))
 }
 

@@ -194,7 +194,7 @@ pub(crate) fn delete(file: &mut Connection, ids: &[i64], now: i64) -> rusqlite::
 fn arrives_twice(id: i64) -> bool {
     // Fibonacci hashing spreads consecutive ids evenly.
     let spread = id.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    spread % REPEATED_ONE_IN == 0
+    spread.is_multiple_of(REPEATED_ONE_IN)
 }
 
 /// Lets messages come again later, or gives them up if they have come often enough.

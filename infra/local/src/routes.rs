@@ -1,6 +1,6 @@
 //! The `/local` routes, which drive this platform and are in no Lambda.
 
-use std::{fmt::Debug, sync::Arc};
+use std::sync::Arc;
 
 use app::port::Clock;
 use axum::{
@@ -127,7 +127,7 @@ fn depth_text(state: &QueueState) -> String {
     )
 }
 
-fn unavailable(error: &(impl std::error::Error + Debug)) -> Problem {
+fn unavailable(error: &impl std::error::Error) -> Problem {
     tracing::error!(cause = ?error, "{error}");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
 }

@@ -42,10 +42,11 @@ use crate::{
 /// How long requests and batches at hand may take when the platform is stopped. What is not done by then is
 /// done after the next start.
 const STOP_MAX: Duration = Duration::from_secs(5);
-/// What is logged unless `RUST_LOG` says otherwise: what we say, and what worries others.
-const LOGGED: &str = "warn,fluxrate_local=info,api=info,app=info,auth=info,aws=info,close_periods=info,\
-    document=info,domain=info,finalize_invoices=info,ingest_usage=info,runtime=info,send_email=info,store=info,\
-    track_usage=info,web=info,wire=info";
+/// What is logged unless `RUST_LOG` says otherwise: what we say, and what worries others. To the embedded
+/// DynamoDB every condition that fails is a worry, and to us a normal outcome.
+const LOGGED: &str = "warn,dynoxide=error,fluxrate_local=info,api=info,app=info,auth=info,aws=info,\
+    close_periods=info,document=info,domain=info,finalize_invoices=info,ingest_usage=info,runtime=info,\
+    send_email=info,store=info,track_usage=info,web=info,wire=info";
 
 /// Why the platform does not start.
 #[derive(Debug, thiserror::Error)]
@@ -127,10 +128,12 @@ pub async fn start(options: Options) -> Result<Running, Error> {
     let router = api::router(platform.clone())
         .merge(web::router(platform.clone()))
         .merge(track_usage::router(platform.clone()))
-        .merge(local)
-        .fallback(api::not_found);
+        .merge(local);
     tasks.push(tokio::spawn(serve(listener, router, stop)));
-    tracing::info!("the dashboard is at http://{address}, everything is kept in {}", data.display());
+    tracing::info!(
+        "it is at http://{address}, the API reference at http://{address}/docs, and everything is kept in {}",
+        data.display()
+    );
     Ok(Running { address, platform, scheduler, request_stop, tasks, _dynamo: dynamo, _lock: lock })
 }
 

@@ -1,7 +1,10 @@
 //! From a credential to an [`Actor`]: the only way to an organization's id.
 
 use auth::{Actor, Credential, hash_api_key};
-use domain::{organization::Organization, user::{Role, User}};
+use domain::{
+    organization::Organization,
+    user::{Role, User},
+};
 
 use crate::{AppError, Platform};
 

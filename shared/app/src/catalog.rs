@@ -178,7 +178,11 @@ pub async fn get_meter(platform: &Platform, actor: &Actor, id: MeterId) -> Resul
 }
 
 /// The organization's meters.
-pub async fn list_meters(platform: &Platform, actor: &Actor, page: &PageRequest) -> Result<Page<Meter>, AppError> {
+pub async fn list_meters(
+    platform: &Platform,
+    actor: &Actor,
+    page: &PageRequest,
+) -> Result<Page<Meter>, AppError> {
     actor.require(Scope::BillingRead)?;
     Ok(platform.store.list_meters(actor.organization, page).await?)
 }

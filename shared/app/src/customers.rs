@@ -38,7 +38,11 @@ pub struct OpenCustomer {
 }
 
 /// Makes a customer. Errors: `Conflict` if its external id is taken.
-pub async fn create(platform: &Platform, actor: &Actor, details: CustomerDetails) -> Result<OpenCustomer, AppError> {
+pub async fn create(
+    platform: &Platform,
+    actor: &Actor,
+    details: CustomerDetails,
+) -> Result<OpenCustomer, AppError> {
     actor.require(Scope::BillingWrite)?;
     let (id, now) = (platform.new_id(), platform.now());
     let blank = Customer {
@@ -108,7 +112,11 @@ pub async fn get(platform: &Platform, actor: &Actor, id: CustomerId) -> Result<O
 }
 
 /// The organization's customers.
-pub async fn list(platform: &Platform, actor: &Actor, page: &PageRequest) -> Result<Page<OpenCustomer>, AppError> {
+pub async fn list(
+    platform: &Platform,
+    actor: &Actor,
+    page: &PageRequest,
+) -> Result<Page<OpenCustomer>, AppError> {
     actor.require(Scope::BillingRead)?;
     let found = platform.store.list_customers(actor.organization, page).await?;
     let opened = found.rows.into_iter().map(|customer| open(platform, actor.organization, customer));
@@ -139,7 +147,10 @@ pub async fn delete(platform: &Platform, actor: &Actor, id: CustomerId) -> Resul
     let organization = actor.organization;
     let customer = platform.store.get_customer(organization, id).await?;
     let one = PageRequest { position: Position::Number(1), size: 1 };
-    let invoices = platform.store.list_invoices(organization, &Filter { customer: Some(id), status: None }, &one).await?;
+    let invoices = platform
+        .store
+        .list_invoices(organization, &Filter { customer: Some(id), status: None }, &one)
+        .await?;
     let subscriptions = platform.store.list_subscriptions_of(organization, id).await?;
     if invoices.total > 0 || !subscriptions.is_empty() {
         return Err(AppError::conflict("customer_in_use", "the customer has subscriptions or invoices"));
@@ -170,7 +181,9 @@ async fn with_details(
 ) -> Result<OpenCustomer, AppError> {
     let sealed = match &details.tax_id {
         None => None,
-        Some(tax_id) => Some(platform.field_key(organization).await?.seal(&tax_id_place(customer.id), tax_id)),
+        Some(tax_id) => {
+            Some(platform.field_key(organization).await?.seal(&tax_id_place(customer.id), tax_id))
+        }
     };
     let customer = Customer {
         name: details.name,

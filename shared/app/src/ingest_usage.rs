@@ -115,11 +115,8 @@ async fn commit(
 ) -> Result<Vec<Verdict>, AppError> {
     for attempt in 0..ATTEMPTS_MAX {
         let head = platform.store.get_head(id).await?;
-        let sealed = if head.may_have_sealed(events) {
-            platform.store.list_sealed(id).await?
-        } else {
-            Vec::new()
-        };
+        let sealed =
+            if head.may_have_sealed(events) { platform.store.list_sealed(id).await? } else { Vec::new() };
         let commit = head.commit(meter.counting(), &sealed, events, |head| Store::fits(id, head));
         match platform.store.commit_head(id, &commit.write).await? {
             CommitOutcome::Committed => return Ok(commit.verdicts),
@@ -137,7 +134,11 @@ fn pause(platform: &Platform, attempt: u32) -> std::time::Duration {
 }
 
 /// Keeps events that can never be counted, with the reason: that is what became of them.
-async fn reject(platform: &Platform, events: &[&TrackedEvent], reason: &str) -> Vec<Result<Verdict, AppError>> {
+async fn reject(
+    platform: &Platform,
+    events: &[&TrackedEvent],
+    reason: &str,
+) -> Vec<Result<Verdict, AppError>> {
     let mut results = Vec::new();
     for tracked in events {
         let kept = platform.store.put_rejected_event(tracked, reason, platform.now()).await;

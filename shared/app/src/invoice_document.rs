@@ -1,7 +1,7 @@
 //! Invoices in words and figures, as customers see them.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use document::{InvoiceDocument, Line, Party};
+use document::{InvoiceDocument, Line, Party, Status};
 use domain::{
     customer::Address,
     invoice::{Invoice, InvoiceStatus, LineItem, TierUse},
@@ -26,8 +26,7 @@ pub fn document(
     let taxes = if invoice.tax.is_zero() { Vec::new() } else { vec![("Tax".to_owned(), money(invoice.tax))] };
     Ok(InvoiceDocument {
         number: invoice.number.map(|number| number.to_string()),
-        status: status(invoice.status).to_owned(),
-        is_draft,
+        status: status(invoice.status),
         issued_on: Some(date(invoice.issued_at)).filter(|_| !is_draft),
         due_on: Some(date(invoice.due_at)).filter(|_| is_payable),
         period: invoice.billed.map(|(_, period)| (date(period.start()), last_day(period.end()))),
@@ -48,6 +47,7 @@ pub fn document(
         subtotal: money(invoice.subtotal().map_err(AppError::internal)?),
         taxes,
         total: money(total),
+        deductions: deductions(invoice, total),
         amount_due: money(invoice.amount_due().map_err(AppError::internal)?),
         memo: None,
         payment_link: None,
@@ -57,13 +57,26 @@ pub fn document(
     })
 }
 
-fn status(status: InvoiceStatus) -> &'static str {
+fn status(status: InvoiceStatus) -> Status {
     match status {
-        InvoiceStatus::Draft { .. } => "Draft",
-        InvoiceStatus::Open => "Open",
-        InvoiceStatus::Paid { .. } => "Paid",
-        InvoiceStatus::Void { .. } => "Void",
-        InvoiceStatus::Uncollectible { .. } => "Uncollectible",
+        InvoiceStatus::Draft { .. } => Status::Draft,
+        InvoiceStatus::Open => Status::Open,
+        InvoiceStatus::Paid { .. } => Status::Paid,
+        InvoiceStatus::Void { .. } => Status::Void,
+        InvoiceStatus::Uncollectible { .. } => Status::Uncollectible,
+    }
+}
+
+/// What was paid since, by name.
+fn deductions(invoice: &Invoice, total: Money) -> Vec<(String, String)> {
+    match invoice.status {
+        InvoiceStatus::Paid { at } => {
+            vec![(format!("Paid on {}", date(at).format("%-d %B %Y")), format!("−{}", money(total)))]
+        }
+        InvoiceStatus::Draft { .. }
+        | InvoiceStatus::Open
+        | InvoiceStatus::Void { .. }
+        | InvoiceStatus::Uncollectible { .. } => Vec::new(),
     }
 }
 
@@ -72,7 +85,7 @@ fn line(line: &LineItem) -> Line {
         description: line.description.clone(),
         detail: line.tiers.iter().map(tier).collect(),
         quantity: number(line.quantity),
-        unit_price: line.unit_price.map(number),
+        unit_price: line.unit_price.map_or_else(|| "tiered".to_owned(), number),
         amount: money(line.amount),
     }
 }
@@ -83,7 +96,8 @@ fn tier(tier: &TierUse) -> String {
         Some(up_to) => format!("{} to {}", number(tier.after), number(up_to)),
         None => format!("above {}", number(tier.after)),
     };
-    let flat = if tier.flat_price.is_zero() { String::new() } else { format!(" + {}", number(tier.flat_price)) };
+    let flat =
+        if tier.flat_price.is_zero() { String::new() } else { format!(" + {}", number(tier.flat_price)) };
     let (quantity, unit_price) = (number(tier.quantity), number(tier.unit_price));
     format!("{range}: {quantity} × {unit_price}{flat} = {}", number(tier.amount.amount()))
 }
@@ -112,7 +126,8 @@ fn number(number: Decimal) -> String {
 }
 
 fn grouped(digits: &str) -> String {
-    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(whole, rest)| (whole, Some(rest)));
+    let (whole, fraction) =
+        digits.split_once('.').map_or((digits, None), |(whole, rest)| (whole, Some(rest)));
     let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |whole| ("−", whole));
     let mut text = sign.to_owned();
     for (index, digit) in whole.chars().enumerate() {

@@ -51,7 +51,11 @@ pub async fn list(
 }
 
 /// An invoice as its customer sees it.
-pub async fn get_document(platform: &Platform, actor: &Actor, id: InvoiceId) -> Result<InvoiceDocument, AppError> {
+pub async fn get_document(
+    platform: &Platform,
+    actor: &Actor,
+    id: InvoiceId,
+) -> Result<InvoiceDocument, AppError> {
     let invoice = get(platform, actor, id).await?;
     let seller = platform.store.get_organization(actor.organization).await?;
     let customer = platform.store.get_customer(actor.organization, invoice.customer).await?;
@@ -59,10 +63,15 @@ pub async fn get_document(platform: &Platform, actor: &Actor, id: InvoiceId) -> 
 }
 
 /// An invoice as PDF, with the name its file should have.
-pub async fn get_pdf(platform: &Platform, actor: &Actor, id: InvoiceId) -> Result<(String, Vec<u8>), AppError> {
+pub async fn get_pdf(
+    platform: &Platform,
+    actor: &Actor,
+    id: InvoiceId,
+) -> Result<(String, Vec<u8>), AppError> {
     let document = get_document(platform, actor, id).await?;
     let name = format!("{}.pdf", document.number.as_deref().unwrap_or("draft"));
-    let pdf = tokio::task::spawn_blocking(move || document::pdf(&document)).await.map_err(AppError::internal)?;
+    let pdf =
+        tokio::task::spawn_blocking(move || document::pdf(&document)).await.map_err(AppError::internal)?;
     Ok((name, pdf.map_err(AppError::internal)?))
 }
 
@@ -98,7 +107,12 @@ pub async fn send_email(platform: &Platform, actor: &Actor, id: InvoiceId) -> Re
     }
 }
 
-async fn open(platform: &Platform, actor: &Actor, id: InvoiceId, mailing: Mailing) -> Result<Invoice, AppError> {
+async fn open(
+    platform: &Platform,
+    actor: &Actor,
+    id: InvoiceId,
+    mailing: Mailing,
+) -> Result<Invoice, AppError> {
     actor.require(Scope::BillingWrite)?;
     let invoice = platform.store.get_invoice(actor.organization, id).await?;
     let (invoice, outbox) = finalize(platform, actor.organization, &actor.name(), invoice, mailing).await?;
@@ -107,7 +121,12 @@ async fn open(platform: &Platform, actor: &Actor, id: InvoiceId, mailing: Mailin
 }
 
 /// Moves an invoice on. Errors: `Conflict` if it cannot go there from where it is.
-pub async fn move_to(platform: &Platform, actor: &Actor, id: InvoiceId, to: Move) -> Result<Invoice, AppError> {
+pub async fn move_to(
+    platform: &Platform,
+    actor: &Actor,
+    id: InvoiceId,
+    to: Move,
+) -> Result<Invoice, AppError> {
     actor.require(Scope::BillingWrite)?;
     let now = platform.now();
     let invoice = platform.store.get_invoice(actor.organization, id).await?;

@@ -18,11 +18,14 @@ pub async fn relay(platform: &Platform) -> Result<usize, AppError> {
     let due = platform.store.list_due(DueKind::Outbox, platform.now(), 1_000).await?;
     let mut relayed = 0;
     for due in due {
-        let entry = platform.store.find_outbox_entry(due.organization, due.customer, Id::from_uuid(due.id)).await?;
+        let entry =
+            platform.store.find_outbox_entry(due.organization, due.customer, Id::from_uuid(due.id)).await?;
         let Some(entry) = entry else { continue };
         match relay_entry(platform, due.organization, &entry).await {
             Ok(()) => relayed += 1,
-            Err(error) => tracing::error!(outbox.id = %entry.id, error = ?error, "{} is not relayed", entry.id),
+            Err(error) => {
+                tracing::error!(outbox.id = %entry.id, error = ?error, "{} is not relayed", entry.id)
+            }
         }
     }
     Ok(relayed)

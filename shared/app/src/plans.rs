@@ -131,7 +131,11 @@ async fn all(platform: &Platform, actor: &Actor) -> Result<Vec<Plan>, AppError> 
 }
 
 /// Whether any plan ever charged for a meter.
-pub(crate) async fn is_meter_charged(platform: &Platform, actor: &Actor, meter: MeterId) -> Result<bool, AppError> {
+pub(crate) async fn is_meter_charged(
+    platform: &Platform,
+    actor: &Actor,
+    meter: MeterId,
+) -> Result<bool, AppError> {
     for plan in all(platform, actor).await? {
         let plan = platform.store.get_plan(actor.organization, plan.id).await?;
         if plan.charges.iter().any(|charge| charge.meter() == Some(meter)) {
@@ -173,7 +177,10 @@ pub async fn delete(platform: &Platform, actor: &Actor, id: PlanId) -> Result<()
     actor.require(Scope::BillingWrite)?;
     let plan = platform.store.get_plan(actor.organization, id).await?;
     if platform.store.is_plan_used(actor.organization, id).await? {
-        return Err(AppError::conflict("plan_in_use", "the plan has active subscriptions: deactivate it instead"));
+        return Err(AppError::conflict(
+            "plan_in_use",
+            "the plan has active subscriptions: deactivate it instead",
+        ));
     }
     Ok(platform.store.delete_plan(&platform.change(actor.organization, actor.name()), &plan).await?)
 }
@@ -181,11 +188,19 @@ pub async fn delete(platform: &Platform, actor: &Actor, id: PlanId) -> Result<()
 /// Adds a charge: the next version of the plan's prices has it. Subscriptions stay with theirs.
 ///
 /// Errors: `Invalid` if the meter does not exist; `Conflict` if the plan has as many charges as it may.
-pub async fn add_charge(platform: &Platform, actor: &Actor, id: PlanId, new: NewCharge) -> Result<Charge, AppError> {
+pub async fn add_charge(
+    platform: &Platform,
+    actor: &Actor,
+    id: PlanId,
+    new: NewCharge,
+) -> Result<Charge, AppError> {
     actor.require(Scope::BillingWrite)?;
     let mut priced = platform.store.get_plan(actor.organization, id).await?;
     if priced.charges_in(priced.plan.price_version).count() >= CHARGES_MAX {
-        return Err(AppError::conflict("too_many_charges", format!("a plan has at most {CHARGES_MAX} charges")));
+        return Err(AppError::conflict(
+            "too_many_charges",
+            format!("a plan has at most {CHARGES_MAX} charges"),
+        ));
     }
     let name = match &new.price {
         Price::Fixed { .. } => priced.plan.name.clone(),

@@ -244,7 +244,10 @@ async fn read(
 ) -> Result<UsageSeries, AppError> {
     let months = Month::in_range(range.from, range.until).take(MONTHS_MAX + 1).collect::<Vec<_>>();
     if months.len() > MONTHS_MAX {
-        return Err(AppError::invalid("start_date", "lies more than three years before the end: ask in parts"));
+        return Err(AppError::invalid(
+            "start_date",
+            "lies more than three years before the end: ask in parts",
+        ));
     }
     let heads = months.into_iter().map(|month| async move {
         let heads = match customer {

@@ -65,7 +65,8 @@ async fn compose(
 
     let document = document(&seller, &customer, &invoice)?;
     let file = format!("{}.pdf", document.number.as_deref().unwrap_or("draft"));
-    let typeset = move || Ok::<_, document::DocumentError>((document::email(&document)?, document::pdf(&document)?));
+    let typeset =
+        move || Ok::<_, document::DocumentError>((document::email(&document)?, document::pdf(&document)?));
     let typeset = tokio::task::spawn_blocking(typeset).await.map_err(AppError::internal)?;
     let (letter, pdf) = typeset.map_err(AppError::internal)?;
 

@@ -1,7 +1,7 @@
 //! Signing up, in, out, and staying signed in.
 
-use auth::{AccessClaims, RefreshToken, check_password};
 pub use auth::{ACCESS_TOKEN_VALID, REFRESH_TOKEN_VALID};
+use auth::{AccessClaims, RefreshToken, check_password};
 use chrono::{DateTime, Duration, Utc};
 use domain::{
     organization::{Organization, Settings},
@@ -38,8 +38,9 @@ const REPLACED_VALID: Duration = Duration::seconds(10);
 ///
 /// Errors: `Invalid` for a weak password, `Conflict` if the address has an account.
 pub async fn sign_up(platform: &Platform, input: SignUp) -> Result<SignedIn, AppError> {
-    check_password(&input.password)
-        .map_err(|weak| AppError::Invalid(vec![FieldError::new("password", "weak_password", weak.to_string())]))?;
+    check_password(&input.password).map_err(|weak| {
+        AppError::Invalid(vec![FieldError::new("password", "weak_password", weak.to_string())])
+    })?;
     let (now, salt) = (platform.now(), platform.entropy());
     let hasher = platform.passwords().await?;
     let hash = tokio::task::spawn_blocking(move || hasher.hash(&input.password, salt)).await;
@@ -110,9 +111,10 @@ pub async fn refresh(platform: &Platform, token: &str) -> Result<SignedIn, AppEr
         return Err(denied());
     }
     let is_current = session.token_hash == token.hash();
-    let was_just_replaced = session.replaced.as_ref().is_some_and(|(hash, at)| {
-        *hash == token.hash() && now < *at + REPLACED_VALID
-    });
+    let was_just_replaced = session
+        .replaced
+        .as_ref()
+        .is_some_and(|(hash, at)| *hash == token.hash() && now < *at + REPLACED_VALID);
     if !is_current && !was_just_replaced {
         platform.store.delete_session(token.organization, token.session).await?;
         tracing::warn!(session.id = %session.id, "ended session {}: a replaced token was used", session.id);
@@ -126,7 +128,10 @@ pub async fn refresh(platform: &Platform, token: &str) -> Result<SignedIn, AppEr
     match platform.store.put_session(&session).await {
         Ok(()) => {}
         Err(StoreError::Conflict) => {
-            return Err(AppError::conflict("refreshed_meanwhile", "the session is being refreshed: try again"));
+            return Err(AppError::conflict(
+                "refreshed_meanwhile",
+                "the session is being refreshed: try again",
+            ));
         }
         Err(error) => return Err(error.into()),
     }

@@ -25,7 +25,11 @@ pub async fn get(platform: &Platform, actor: &Actor) -> Result<Organization, App
 }
 
 /// Changes settings.
-pub async fn update(platform: &Platform, actor: &Actor, changes: SettingsChanges) -> Result<Organization, AppError> {
+pub async fn update(
+    platform: &Platform,
+    actor: &Actor,
+    changes: SettingsChanges,
+) -> Result<Organization, AppError> {
     actor.require(Scope::BillingWrite)?;
     let mut organization = platform.store.get_organization(actor.organization).await?;
     if let Some(name) = changes.name {
@@ -41,6 +45,9 @@ pub async fn update(platform: &Platform, actor: &Actor, changes: SettingsChanges
     if let Some(value) = changes.payment_terms_days {
         settings.payment_terms_days = value;
     }
-    platform.store.update_organization(&platform.change(actor.organization, actor.name()), &organization).await?;
+    platform
+        .store
+        .update_organization(&platform.change(actor.organization, actor.name()), &organization)
+        .await?;
     Ok(organization)
 }

@@ -32,7 +32,11 @@ pub struct NewSubscription {
 /// Makes a subscription.
 ///
 /// Errors: `Invalid` if the customer or the plan does not exist, the plan takes none, or dates do not fit.
-pub async fn create(platform: &Platform, actor: &Actor, new: NewSubscription) -> Result<Subscription, AppError> {
+pub async fn create(
+    platform: &Platform,
+    actor: &Actor,
+    new: NewSubscription,
+) -> Result<Subscription, AppError> {
     actor.require(Scope::BillingWrite)?;
     let now = platform.now();
     let mut errors = Vec::new();
@@ -43,7 +47,9 @@ pub async fn create(platform: &Platform, actor: &Actor, new: NewSubscription) ->
     };
     if let Err(error) = platform.store.get_customer(actor.organization, new.customer).await {
         match error {
-            StoreError::NotFound(_) => errors.push(FieldError::new("customer_id", "invalid", "names no customer")),
+            StoreError::NotFound(_) => {
+                errors.push(FieldError::new("customer_id", "invalid", "names no customer"))
+            }
             error => return Err(error.into()),
         }
     }
@@ -54,7 +60,11 @@ pub async fn create(platform: &Platform, actor: &Actor, new: NewSubscription) ->
     match &plan {
         None => errors.push(FieldError::new("plan_id", "invalid", "names no plan")),
         Some(plan) if !plan.is_active => {
-            errors.push(FieldError::new("plan_id", "invalid", "names a plan that takes no new subscriptions"));
+            errors.push(FieldError::new(
+                "plan_id",
+                "invalid",
+                "names a plan that takes no new subscriptions",
+            ));
         }
         Some(_) => {}
     }
@@ -140,7 +150,10 @@ pub async fn delete(platform: &Platform, actor: &Actor, id: SubscriptionId) -> R
     actor.require(Scope::BillingWrite)?;
     let subscription = platform.store.get_subscription(actor.organization, id).await?;
     if subscription.last_invoiced_at.is_some() {
-        return Err(AppError::conflict("subscription_invoiced", "the subscription has invoices: cancel it instead"));
+        return Err(AppError::conflict(
+            "subscription_invoiced",
+            "the subscription has invoices: cancel it instead",
+        ));
     }
     let change = platform.change(actor.organization, actor.name());
     Ok(platform.store.delete_subscription(&change, &subscription).await?)

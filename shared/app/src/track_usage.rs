@@ -14,11 +14,7 @@ use domain::{
 use sha2::{Digest, Sha256};
 use store::StoreError;
 
-use crate::{
-    AppError, Platform,
-    customers::find_or_create,
-    port::Message,
-};
+use crate::{AppError, Platform, customers::find_or_create, port::Message};
 
 /// Usage that a sender tells of.
 pub struct Usage {
@@ -123,7 +119,8 @@ fn checked(meter: &Meter, usage: &Usage, now: DateTime<Utc>) -> Result<UsageEven
         properties: Properties::new(),
         metadata: Properties::new(),
     };
-    let value = |properties: &Properties| properties.get(&meter.property).and_then(Property::as_text).is_some();
+    let value =
+        |properties: &Properties| properties.get(&meter.property).and_then(Property::as_text).is_some();
     if meter.aggregation == Aggregation::UniqueCount && !value(&usage.properties) && !value(&usage.metadata) {
         let field = if usage.quantity.is_some() { "metadata" } else { "properties" };
         return Err(AppError::invalid(
@@ -146,7 +143,8 @@ fn quantity(meter: &Meter, usage: &Usage) -> Result<Quantity, AppError> {
                 return Err(AppError::invalid(field(), "must be a decimal number"));
             }
         };
-        let quantity = text.parse::<Quantity>().map_err(|error| AppError::invalid(field(), error.to_string()))?;
+        let quantity =
+            text.parse::<Quantity>().map_err(|error| AppError::invalid(field(), error.to_string()))?;
         Ok(Some((field(), quantity)))
     };
     let counts_by_event = matches!(meter.aggregation, Aggregation::Count | Aggregation::UniqueCount);
@@ -158,10 +156,15 @@ fn quantity(meter: &Meter, usage: &Usage) -> Result<Quantity, AppError> {
     match given {
         Some((_, quantity)) if quantity > Quantity::ZERO => Ok(quantity),
         Some((_, quantity)) if quantity == Quantity::ZERO && meter.aggregation.takes_zero() => Ok(quantity),
-        Some((field, _)) if meter.aggregation.takes_zero() => Err(AppError::invalid(field, "must not be negative")),
+        Some((field, _)) if meter.aggregation.takes_zero() => {
+            Err(AppError::invalid(field, "must not be negative"))
+        }
         Some((field, _)) => Err(AppError::invalid(field, "must be greater than 0")),
         None if counts_by_event => Ok(Quantity::ONE),
-        None => Err(AppError::invalid(format!("properties.{}", meter.property), "is required: it says how much was used")),
+        None => Err(AppError::invalid(
+            format!("properties.{}", meter.property),
+            "is required: it says how much was used",
+        )),
     }
 }
 

@@ -12,14 +12,17 @@ use zeroize::Zeroizing;
 use crate::{Platform, error::AppError, port::Keys};
 
 /// How long an unwrapped key is kept. A disabled master key takes effect within that time.
-const CACHED: Duration = Duration::minutes(5);
+const CACHED_FOR: Duration = Duration::minutes(5);
 
 /// Unwraps data keys, and keeps them for a while.
 pub(crate) struct Vault {
     keys: Arc<dyn Keys>,
-    signing: Mutex<Option<(DateTime<Utc>, Arc<SigningKey>)>>,
-    fields: Mutex<HashMap<OrganizationId, (DateTime<Utc>, Arc<FieldKey>)>>,
+    signing: Mutex<Option<Cached<SigningKey>>>,
+    fields: Mutex<HashMap<OrganizationId, Cached<FieldKey>>>,
 }
+
+/// A key, and when it was unwrapped.
+type Cached<K> = (DateTime<Utc>, Arc<K>);
 
 impl Vault {
     pub(crate) fn new(keys: Arc<dyn Keys>) -> Self {
@@ -78,5 +81,5 @@ impl Platform {
 
 /// The clock may be moved, also backwards between two runs.
 fn is_fresh(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    at <= now && now < at + CACHED
+    at <= now && now < at + CACHED_FOR
 }

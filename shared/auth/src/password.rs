@@ -40,9 +40,10 @@ pub fn check_password(password: &str) -> Result<(), WeakPassword> {
         let unit = lower.chars().take(period).collect::<Vec<_>>();
         lower.chars().eq(unit.iter().copied().cycle().take(characters))
     });
-    let is_sequence = ["0123456789012345678901234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm"]
-        .iter()
-        .any(|sequence| sequence.contains(&lower));
+    let is_sequence =
+        ["0123456789012345678901234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm"]
+            .iter()
+            .any(|sequence| sequence.contains(&lower));
     if is_repetition || is_sequence || COMMON.split_whitespace().any(|common| common == lower) {
         return Err(WeakPassword::Common);
     }

@@ -60,7 +60,10 @@ mod tests {
         let at = "2025-01-01T00:00:00Z".parse().unwrap();
         let token = RefreshToken::new(Id::from_parts(at, [1; 10]), Id::from_parts(at, [2; 10]), [5; 32]);
         let read = RefreshToken::from_text(&token.text()).unwrap();
-        assert_eq!((read.organization, read.session, read.hash()), (token.organization, token.session, token.hash()));
+        assert_eq!(
+            (read.organization, read.session, read.hash()),
+            (token.organization, token.session, token.hash())
+        );
         for wrong in ["", "abc", &token.text()[4..], &format!("{}AAAA", token.text())] {
             assert!(RefreshToken::from_text(wrong).is_none(), "{wrong}");
         }

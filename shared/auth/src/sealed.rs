@@ -86,8 +86,11 @@ mod tests {
         assert_eq!(FieldKey::new(organization(1), &[7; 31]).err(), Some(SealError::KeyLength));
     }
 
+    /// A key, a token, the age it may have and the time it is, and the vector they come from.
+    type Vector = (Fernet, String, Option<(u64, u64)>, Value);
+
     /// The vectors of the Fernet specification.
-    fn vectors(json: &str) -> Vec<(Fernet, String, Option<(u64, u64)>, Value)> {
+    fn vectors(json: &str) -> Vec<Vector> {
         let vectors: Vec<Value> = serde_json::from_str(json).unwrap();
         let read = |vector: Value| {
             let text = |name: &str| vector[name].as_str().unwrap().to_owned();

@@ -1,4 +1,8 @@
-use super::*;
+//! Documents of whole invoices, and of hostile ones.
+
+use chrono::NaiveDate;
+
+use crate::{InvoiceDocument, Line, PAGE_STYLE, Party, Status, email, page, pdf};
 
 fn date(text: &str) -> Option<NaiveDate> {
     Some(text.parse().unwrap())
@@ -9,7 +13,7 @@ fn line(description: &str) -> Line {
         description: description.into(),
         detail: vec!["0 to 1,000: 1,000 × 0.002 = 2".into(), "above 1,000: 1,000 × 0.001 = 1".into()],
         quantity: "2,000".into(),
-        unit_price: None,
+        unit_price: "tiered".into(),
         amount: "3.00".into(),
     }
 }
@@ -17,8 +21,7 @@ fn line(description: &str) -> Line {
 fn document() -> InvoiceDocument {
     InvoiceDocument {
         number: Some("INV-2025-0042".into()),
-        status: "Open".into(),
-        is_draft: false,
+        status: Status::Open,
         issued_on: date("2025-02-01"),
         due_on: date("2025-03-03"),
         period: Some(("2025-01-01".parse().unwrap(), "2025-01-31".parse().unwrap())),
@@ -39,6 +42,7 @@ fn document() -> InvoiceDocument {
         subtotal: "3.00".into(),
         taxes: vec![("VAT 18 %".into(), "0.54".into())],
         total: "3.54".into(),
+        deductions: Vec::new(),
         amount_due: "3.54".into(),
         memo: Some("Thank you.\nSee you next month.".into()),
         payment_link: None,
@@ -47,7 +51,6 @@ fn document() -> InvoiceDocument {
         created_at: "2025-02-01T01:00:00Z".parse().unwrap(),
     }
 }
-
 
 #[test]
 fn the_same_invoice_is_always_the_same_bytes() {
@@ -60,7 +63,8 @@ fn the_same_invoice_is_always_the_same_bytes() {
 
 #[test]
 fn a_long_invoice_takes_several_pages() {
-    let long = InvoiceDocument { lines: (0..200).map(|n| line(&format!("Line {n}"))).collect(), ..document() };
+    let long =
+        InvoiceDocument { lines: (0..200).map(|n| line(&format!("Line {n}"))).collect(), ..document() };
     let (short, long) = (pdf(&document()).unwrap(), pdf(&long).unwrap());
     assert!(long.len() > 2 * short.len(), "{} bytes after {}", long.len(), short.len());
 }
@@ -77,8 +81,10 @@ fn hostile_words_stay_words() {
     };
     assert!(pdf(&document).unwrap().starts_with(b"%PDF-"));
     let email = email(&document).unwrap();
-    assert!(!email.html.contains("<script>"), "{}", email.html);
-    assert!(email.html.contains("&#60;script&#62;"), "{}", email.html);
+    for html in [&email.html, &page(&document).unwrap()] {
+        assert!(!html.contains("<script>"), "{html}");
+        assert!(html.contains("&#60;script&#62;"), "{html}");
+    }
     assert!(!email.subject.contains(['\r', '\n']), "{}", email.subject);
     assert!(email.text.contains("<script>alert(1)</script>"), "text is not escaped");
 }
@@ -86,9 +92,20 @@ fn hostile_words_stay_words() {
 #[test]
 fn a_letter_says_what_is_to_be_paid() {
     let email = email(&document()).unwrap();
-    assert_eq!(email.subject, "Invoice INV-2025-0042 from Northwind Compute GmbH");
+    assert_eq!(
+        email.subject,
+        "Invoice INV-2025-0042 from Northwind Compute GmbH: USD 3.54, due on 3 March 2025"
+    );
     for body in [&email.html, &email.text] {
-        for words in ["USD", "3.54", "Due on 3 March 2025", "API calls", "above 1,000", "VAT 18 %", "See you next month."] {
+        for words in [
+            "USD",
+            "3.54",
+            "Due on 3 March 2025",
+            "API calls",
+            "above 1,000",
+            "VAT 18 %",
+            "See you next month.",
+        ] {
             assert!(body.contains(words), "{words} in {body}");
         }
     }
@@ -96,9 +113,27 @@ fn a_letter_says_what_is_to_be_paid() {
 
 #[test]
 fn a_draft_says_that_it_is_one() {
-    let draft = InvoiceDocument { number: None, is_draft: true, issued_on: None, due_on: None, ..document() };
+    let draft =
+        InvoiceDocument { number: None, status: Status::Draft, issued_on: None, due_on: None, ..document() };
     let email = email(&draft).unwrap();
-    assert_eq!(email.subject, "Draft invoice from Northwind Compute GmbH");
-    assert!(email.text.contains("Draft, not to be paid yet"));
+    assert!(email.subject.contains("Draft"), "{}", email.subject);
+    assert!(email.text.contains("Draft"), "{}", email.text);
     assert!(pdf(&draft).is_ok());
+}
+
+#[test]
+fn a_page_brings_its_own_style_and_nothing_else() {
+    let page = page(&document()).unwrap();
+    assert!(page.contains(PAGE_STYLE));
+    assert!(page.contains("noindex"));
+    for elsewhere in ["<script", "src=", "@import", "url("] {
+        assert!(!page.contains(elsewhere), "{elsewhere}");
+    }
+}
+
+#[test]
+fn a_link_that_runs_a_script_is_refused() {
+    let document = InvoiceDocument { payment_link: Some("javascript:alert(1)".into()), ..document() };
+    assert!(email(&document).is_err());
+    assert!(page(&document).is_err());
 }

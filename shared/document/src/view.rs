@@ -1,142 +1,181 @@
-//! An invoice in the words that the templates show.
+//! What the templates read: an invoice with its text made plain and its dates in words.
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use serde::Serialize;
 
-use crate::{InvoiceDocument, Line, Party};
+use crate::{DocumentError, InvoiceDocument, Line, Party, Status, plain};
 
-/// What the templates see. All of it is text.
-#[derive(Debug, Serialize)]
+/// An invoice as all templates read it; for Typst it is written as JSON.
+#[derive(Serialize)]
 pub(crate) struct View {
-    /// The title of the document.
+    /// `Invoice INV-2025-0042 from Northwind`.
     pub(crate) title: String,
-    /// "Invoice" or "Draft invoice".
+    /// `Invoice INV-2025-0042`, or only `Draft invoice`.
+    pub(crate) heading: String,
+    /// `Invoice` or `Draft invoice`.
     pub(crate) kind: &'static str,
     pub(crate) number: Option<String>,
-    /// "Invoice INV-2025-0042"
-    pub(crate) heading: String,
-    /// Set across every page.
-    pub(crate) mark: Option<String>,
-    /// What is expected of the reader: "Due on 13 February 2025".
+    /// What is written across an invoice that must not be paid.
+    pub(crate) mark: Option<&'static str>,
+    pub(crate) status: &'static str,
+    /// The amount in large type: what is due, or what the total was.
+    pub(crate) headline: String,
+    /// What the headline means: `Due on 13 February 2025`.
     pub(crate) standing: String,
     pub(crate) currency: String,
-    pub(crate) amount_due: String,
-    pub(crate) seller: PartyView,
-    pub(crate) buyer: PartyView,
-    /// Names and what they stand for.
+    pub(crate) seller: Party,
+    pub(crate) buyer: Party,
+    /// Dates and the status, by name.
     pub(crate) facts: Vec<(&'static str, String)>,
-    pub(crate) lines: Vec<LineView>,
-    /// Names and amounts, down to the total.
+    pub(crate) lines: Vec<Line>,
+    /// The way from the lines to the amount due, by name.
     pub(crate) sums: Vec<(String, String)>,
-    pub(crate) bank_details: Vec<(String, String)>,
-    /// Line by line.
+    pub(crate) amount_due: String,
     pub(crate) memo: Vec<String>,
     pub(crate) payment_link: Option<String>,
+    pub(crate) bank_details: Vec<(String, String)>,
     pub(crate) page_link: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct PartyView {
-    pub(crate) name: String,
-    pub(crate) email: Option<String>,
-    pub(crate) address: Vec<String>,
-    pub(crate) tax_id: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct LineView {
-    pub(crate) description: String,
-    pub(crate) detail: Vec<String>,
-    pub(crate) quantity: String,
-    /// Empty where there is no one price.
-    pub(crate) unit_price: String,
-    pub(crate) amount: String,
-}
-
 impl View {
-    pub(crate) fn new(document: &InvoiceDocument) -> Self {
-        let kind = if document.is_draft { "Draft invoice" } else { "Invoice" };
-        let number = document.number.as_deref().map(one_line);
-        let heading = number.as_ref().map_or(kind.to_owned(), |number| format!("{kind} {number}"));
-        let dates = [("Issued", document.issued_on), ("Due", document.due_on)];
-        let mut facts = dates
-            .into_iter()
-            .filter_map(|(name, date)| date.map(|date| (name, long_date(date))))
-            .collect::<Vec<_>>();
-        facts.extend(document.period.map(|(first, last)| ("Period", days(first, last))));
-        facts.push(("Status", one_line(&document.status)));
-        let mut sums = vec![("Subtotal".to_owned(), document.subtotal.clone())];
-        sums.extend(document.taxes.iter().cloned());
-        sums.push(("Total".to_owned(), document.total.clone()));
-        Self {
-            title: format!("{heading} from {}", one_line(&document.seller.name)),
-            kind,
+    /// Errors: `Link` if a link is not one that a reader may follow.
+    pub(crate) fn new(invoice: &InvoiceDocument) -> Result<Self, DocumentError> {
+        let kind = if invoice.status == Status::Draft { "Draft invoice" } else { "Invoice" };
+        let number = invoice.number.as_deref().map(plain::row);
+        let heading = number.as_ref().map_or_else(|| kind.to_owned(), |number| format!("{kind} {number}"));
+        let seller = plain_party(&invoice.seller);
+        let payment_link = plain::link("payment_link", invoice.payment_link.as_deref())?;
+        let mut sums = vec![("Subtotal".to_owned(), plain::row(&invoice.subtotal))];
+        sums.extend(plain_pairs(&invoice.taxes));
+        sums.push(("Total".to_owned(), plain::row(&invoice.total)));
+        sums.extend(plain_pairs(&invoice.deductions));
+        Ok(Self {
+            title: format!("{heading} from {}", seller.name),
             heading,
-            mark: document.is_draft.then(|| "DRAFT".to_owned()),
-            standing: standing(document),
+            kind,
             number,
-            currency: document.currency.clone(),
-            amount_due: document.amount_due.clone(),
-            seller: PartyView::new(&document.seller),
-            buyer: PartyView::new(&document.buyer),
-            facts,
-            lines: document.lines.iter().map(LineView::new).collect(),
+            mark: mark(invoice.status),
+            status: status_name(invoice.status),
+            headline: plain::row(if is_settled(invoice.status) {
+                &invoice.total
+            } else {
+                &invoice.amount_due
+            }),
+            standing: standing(invoice),
+            currency: plain::row(&invoice.currency),
+            seller,
+            buyer: plain_party(&invoice.buyer),
+            facts: facts(invoice),
+            lines: invoice.lines.iter().map(plain_line).collect(),
             sums,
-            bank_details: document.bank_details.clone(),
-            memo: document.memo.iter().flat_map(|memo| memo.lines()).map(one_line).collect(),
-            payment_link: document.payment_link.clone(),
-            page_link: document.page_link.clone(),
-        }
+            amount_due: plain::row(&invoice.amount_due),
+            memo: invoice.memo.as_deref().map(plain::rows).unwrap_or_default(),
+            payment_link: payment_link.filter(|_| is_payable(invoice.status)),
+            bank_details: if is_settled(invoice.status) {
+                vec![]
+            } else {
+                plain_pairs(&invoice.bank_details)
+            },
+            page_link: plain::link("page_link", invoice.page_link.as_deref())?,
+        })
+    }
+
+    /// What is left to pay, with its currency.
+    pub(crate) fn due(&self) -> String {
+        format!("{} {}", self.currency, self.amount_due)
     }
 }
 
-impl PartyView {
-    fn new(party: &Party) -> Self {
-        Self {
-            name: one_line(&party.name),
-            email: party.email.as_deref().map(one_line),
-            address: party.address.iter().map(|line| one_line(line)).collect(),
-            tax_id: party.tax_id.as_deref().map(one_line),
-        }
-    }
-}
-
-impl LineView {
-    fn new(line: &Line) -> Self {
-        Self {
-            description: one_line(&line.description),
-            detail: line.detail.iter().map(|detail| one_line(detail)).collect(),
-            quantity: line.quantity.clone(),
-            unit_price: line.unit_price.clone().unwrap_or_default(),
-            amount: line.amount.clone(),
-        }
-    }
-}
-
-/// What is expected of the reader.
-fn standing(document: &InvoiceDocument) -> String {
-    match document.due_on {
-        _ if document.is_draft => "Draft, not to be paid yet".to_owned(),
-        Some(due_on) => format!("Due on {}", long_date(due_on)),
-        None => one_line(&document.status),
-    }
-}
-
-/// Text without line breaks and control characters, which could start a header or a paragraph of its own.
-pub(crate) fn one_line(text: &str) -> String {
-    let words = text.split(|character: char| character.is_control() || character.is_whitespace());
-    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
-/// `13 February 2025`
-fn long_date(date: NaiveDate) -> String {
+/// `13 February 2025`.
+fn date_in_words(date: NaiveDate) -> String {
     date.format("%-d %B %Y").to_string()
 }
 
-/// `10 Dec 2024 – 9 Jan 2025`
-fn days(first: NaiveDate, last: NaiveDate) -> String {
+/// `10 Dec 2024 – 9 Jan 2025`; the first year is left out where it is the same.
+fn period_in_words((first, last): (NaiveDate, NaiveDate)) -> String {
     if first == last {
-        return long_date(first);
+        return date_in_words(first);
     }
-    format!("{} – {}", first.format("%-d %b %Y"), last.format("%-d %b %Y"))
+    let start = if first.year() == last.year() { first.format("%-d %b") } else { first.format("%-d %b %Y") };
+    format!("{start} – {}", last.format("%-d %b %Y"))
+}
+
+fn standing(invoice: &InvoiceDocument) -> String {
+    match (invoice.status, invoice.due_on) {
+        (Status::Draft, _) => "Draft, may still change".to_owned(),
+        (Status::Open | Status::Uncollectible, Some(due)) => format!("Due on {}", date_in_words(due)),
+        (Status::Open | Status::Uncollectible, None) => "Due on receipt".to_owned(),
+        (Status::Paid, _) => "Paid, thank you".to_owned(),
+        (Status::Void, _) => "Void, nothing is to be paid".to_owned(),
+    }
+}
+
+fn facts(invoice: &InvoiceDocument) -> Vec<(&'static str, String)> {
+    let dates = [
+        ("Issued", invoice.issued_on.map(date_in_words)),
+        ("Due", invoice.due_on.map(date_in_words)),
+        ("Period", invoice.period.map(period_in_words)),
+        ("Status", Some(status_name(invoice.status).to_owned())),
+    ];
+    dates.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Draft => "Draft",
+        Status::Open => "Open",
+        Status::Paid => "Paid",
+        Status::Void => "Void",
+        Status::Uncollectible => "Uncollectible",
+    }
+}
+
+fn mark(status: Status) -> Option<&'static str> {
+    match status {
+        Status::Draft => Some("DRAFT"),
+        Status::Void => Some("VOID"),
+        Status::Open | Status::Paid | Status::Uncollectible => None,
+    }
+}
+
+fn is_payable(status: Status) -> bool {
+    match status {
+        Status::Open | Status::Uncollectible => true,
+        Status::Draft | Status::Paid | Status::Void => false,
+    }
+}
+
+fn is_settled(status: Status) -> bool {
+    match status {
+        Status::Paid | Status::Void => true,
+        Status::Draft | Status::Open | Status::Uncollectible => false,
+    }
+}
+
+fn plain_party(party: &Party) -> Party {
+    Party {
+        name: plain::row(&party.name),
+        email: party.email.as_deref().map(plain::row),
+        address: plain_rows(&party.address),
+        tax_id: party.tax_id.as_deref().map(plain::row),
+    }
+}
+
+fn plain_line(line: &Line) -> Line {
+    Line {
+        description: plain::row(&line.description),
+        detail: plain_rows(&line.detail),
+        quantity: plain::row(&line.quantity),
+        unit_price: plain::row(&line.unit_price),
+        amount: plain::row(&line.amount),
+    }
+}
+
+/// Each as a row, less those that are empty.
+fn plain_rows(rows: &[String]) -> Vec<String> {
+    rows.iter().map(|row| plain::row(row)).filter(|row| !row.is_empty()).collect()
+}
+
+fn plain_pairs(pairs: &[(String, String)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| (plain::row(name), plain::row(value))).collect()
 }

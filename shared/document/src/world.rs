@@ -1,85 +1,82 @@
-//! The world that Typst sees: one template, one file of data, the embedded fonts, and nothing else.
+//! All that Typst can see: one template, one file of data, the embedded fonts. No disk, no network, no clock.
 
-use std::sync::LazyLock;
+use std::{path::PathBuf, sync::LazyLock};
 
 use typst::{
     Library, LibraryExt, World,
     diag::{FileError, FileResult},
     foundations::{Bytes, Datetime, Duration},
-    syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot},
+    syntax::{FileId, Source},
     text::{Font, FontBook},
     utils::LazyHash,
 };
-use typst_kit::fonts::{self, FontStore};
+use typst_kit::fonts::{FontStore, embedded};
 
-/// What is the same for every document: made once, since a Lambda lives longer than one.
-struct Shared {
-    library: LazyHash<Library>,
-    fonts: FontStore,
-    template: Option<Source>,
-    data: Option<FileId>,
-}
+/// The families that `invoice.typ` names; the others are for formulas.
+const FAMILIES: [&str; 3] = ["Libertinus Serif", "New Computer Modern", "DejaVu Sans Mono"];
 
-static SHARED: LazyLock<Shared> = LazyLock::new(|| {
-    let file = |name: &str| {
-        let path = VirtualPath::new(name).ok()?;
-        Some(RootedPath::new(VirtualRoot::Project, path).intern())
-    };
-    let template = include_str!("../templates/invoice.typ").to_owned();
-    let mut store = FontStore::new();
-    store.extend(fonts::embedded());
-    Shared {
-        library: LazyHash::new(Library::builder().build()),
-        fonts: store,
-        template: file("invoice.typ").map(|id| Source::new(id, template)),
-        data: file("invoice.json"),
+/// What all invoices share; made once, since reading the fonts takes longer than an invoice.
+static PRESS: LazyLock<Press> = LazyLock::new(|| {
+    let mut fonts = FontStore::new();
+    fonts.extend(embedded().filter(|(_, info)| FAMILIES.contains(&info.family.as_str())));
+    Press {
+        library: LazyHash::new(Library::default()),
+        fonts,
+        template: Source::detached(include_str!("../templates/invoice.typ")),
     }
 });
 
-/// One document's world.
-pub(crate) struct DocumentWorld {
-    main: FileId,
+struct Press {
+    library: LazyHash<Library>,
+    fonts: FontStore,
+    template: Source,
+}
+
+/// The press with the data of one invoice laid in.
+pub(crate) struct InvoiceWorld {
     data: Bytes,
 }
 
-impl DocumentWorld {
-    /// The world of a document with this data, as JSON. `None` if the template has no place, which is a
-    /// defect.
-    pub(crate) fn new(data: Vec<u8>) -> Option<Self> {
-        let main = SHARED.template.as_ref()?.id();
-        Some(Self { main, data: Bytes::new(data) })
+impl InvoiceWorld {
+    /// `json` is what the template reads as `invoice.json`.
+    pub(crate) fn new(json: Vec<u8>) -> Self {
+        Self { data: Bytes::new(json) }
     }
 }
 
-impl World for DocumentWorld {
+impl World for InvoiceWorld {
     fn library(&self) -> &LazyHash<Library> {
-        &SHARED.library
+        &PRESS.library
     }
 
     fn book(&self) -> &LazyHash<FontBook> {
-        SHARED.fonts.book()
+        PRESS.fonts.book()
     }
 
     fn main(&self) -> FileId {
-        self.main
+        PRESS.template.id()
     }
 
     fn source(&self, id: FileId) -> FileResult<Source> {
-        match &SHARED.template {
-            Some(template) if id == template.id() => Ok(template.clone()),
-            _ => Err(FileError::AccessDenied),
-        }
+        if id == self.main() { Ok(PRESS.template.clone()) } else { Err(not_found(id)) }
     }
 
     fn file(&self, id: FileId) -> FileResult<Bytes> {
-        if Some(id) == SHARED.data { Ok(self.data.clone()) } else { Err(FileError::AccessDenied) }
+        match id.vpath().get_without_slash() {
+            "invoice.json" => Ok(self.data.clone()),
+            _ => Err(not_found(id)),
+        }
     }
 
     fn font(&self, index: usize) -> Option<Font> {
-        SHARED.fonts.font(index)
+        PRESS.fonts.font(index)
     }
 
-    fn today(&self, _: Option<Duration>) -> Option<Datetime> {
-        None // a document says when it was issued, not when it was set
+    fn today(&self, _offset: Option<Duration>) -> Option<Datetime> {
+        None
     }
+}
+
+fn not_found(id: FileId) -> FileError {
+    FileError::NotFound(PathBuf::from(id.vpath().get_without_slash()))
 }

@@ -64,7 +64,9 @@ impl UsageEvent {
 
     /// Whether `other`, under the same key, says something else: another quantity or other properties.
     pub fn conflicts_with(&self, other: &Self) -> bool {
-        self.quantity != other.quantity || self.properties != other.properties || self.metadata != other.metadata
+        self.quantity != other.quantity
+            || self.properties != other.properties
+            || self.metadata != other.metadata
     }
 }
 

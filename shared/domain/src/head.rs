@@ -8,11 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Datelike, Utc};
 
-use crate::{
-    event::UsageEvent,
-    meter::Counting,
-    totals::Totals,
-};
+use crate::{event::UsageEvent, meter::Counting, totals::Totals};
 
 /// The month of one customer on one meter: totals of all its events, and the newest of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -147,7 +147,8 @@ mod tests {
     fn an_id_is_read_in_its_hyphenated_form_only() {
         let text = "01946a5c-9f00-7abc-8def-0123456789ab";
         assert_eq!(text.parse::<InvoiceId>().unwrap().to_string(), text);
-        for wrong in ["", "abc", "01946a5c9f007abc8def0123456789ab", "{01946a5c-9f00-7abc-8def-0123456789a}"] {
+        for wrong in ["", "abc", "01946a5c9f007abc8def0123456789ab", "{01946a5c-9f00-7abc-8def-0123456789a}"]
+        {
             let error = wrong.parse::<InvoiceId>().unwrap_err();
             assert_eq!(error.to_string(), format!("`{wrong}` is not an invoice id"));
         }

@@ -115,7 +115,11 @@ impl OutboxEntry {
     }
 
     /// That `event` happened to `subscription`.
-    pub fn subscription_event(event: SubscriptionEvent, subscription: &Subscription, at: DateTime<Utc>) -> Self {
+    pub fn subscription_event(
+        event: SubscriptionEvent,
+        subscription: &Subscription,
+        at: DateTime<Utc>,
+    ) -> Self {
         Self {
             id: derived(subscription.id.uuid(), at, 0x80 | event as u8),
             customer: subscription.customer,

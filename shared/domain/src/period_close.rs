@@ -77,7 +77,9 @@ impl PeriodClose {
                     next.current_period()?;
                 }
             }
-            SubscriptionStatus::Paused | SubscriptionStatus::Canceled { .. } => return Err(CloseError::NotDue),
+            SubscriptionStatus::Paused | SubscriptionStatus::Canceled { .. } => {
+                return Err(CloseError::NotDue);
+            }
         }
         Ok(Self { invoice, subscription: next, outbox })
     }
@@ -92,7 +94,8 @@ fn draft(
     now: DateTime<Utc>,
 ) -> Result<Invoice, CloseError> {
     let finalize_at = now + GRACE_PERIOD;
-    let lines = line_items(plan.charges_in(subscription.price_version), subscription.currency, usage, period)?;
+    let lines =
+        line_items(plan.charges_in(subscription.price_version), subscription.currency, usage, period)?;
     Ok(Invoice {
         id: invoice_id(subscription, period),
         customer: subscription.customer,

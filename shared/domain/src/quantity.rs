@@ -129,7 +129,8 @@ impl FromStr for Quantity {
             return Err(InvalidQuantity::TooLarge);
         }
         let units = significant.parse::<i128>().ok().zip(10_i128.checked_pow(shift.unsigned_abs()));
-        let units = units.and_then(|(digits, scale)| digits.checked_mul(scale)).ok_or(InvalidQuantity::TooLarge)?;
+        let units =
+            units.and_then(|(digits, scale)| digits.checked_mul(scale)).ok_or(InvalidQuantity::TooLarge)?;
         if units > Self::EVENT_MAX.units {
             return Err(InvalidQuantity::TooLarge);
         }
@@ -181,7 +182,11 @@ mod tests {
             ("0.1000000000000000000", "0.1"),
             ("0e-400", "0"),
         ] {
-            assert_eq!(text.parse::<Quantity>().map(|quantity| quantity.to_string()), Ok(shown.to_owned()), "{text}");
+            assert_eq!(
+                text.parse::<Quantity>().map(|quantity| quantity.to_string()),
+                Ok(shown.to_owned()),
+                "{text}"
+            );
         }
     }
 

@@ -212,7 +212,8 @@ mod tests {
         let at = |text: &str| text.parse().unwrap();
         let period = BillingPeriod::new(at("2025-01-01T00:00:00Z"), at("2025-02-01T00:00:00Z")).unwrap();
         let used = Usage { quantity: "2".parse().unwrap(), events: 2 };
-        let lines = line_items([&charge], Currency::USD, &UsageByMeter::from([(meter, used)]), period).unwrap();
+        let lines =
+            line_items([&charge], Currency::USD, &UsageByMeter::from([(meter, used)]), period).unwrap();
         let [line] = lines.as_slice() else { panic!("one charge gives one line") };
         assert_eq!(line.amount.to_string(), "USD 0.01", "0.004 + 0.004, not 0.00 + 0.00");
         assert_eq!(line.source, LineSource::Usage { charge: charge.id, meter, events: 2 });

@@ -101,7 +101,13 @@ impl Range {
 
 /// Whether the events of a month have to be read to answer for `range`, beside its head: the range cuts a
 /// day that has usage, steps are finer than a day, or distinct values are counted.
-pub fn needs_events(aggregation: Aggregation, head: &Head, month: Month, range: Range, step: Option<Step>) -> bool {
+pub fn needs_events(
+    aggregation: Aggregation,
+    head: &Head,
+    month: Month,
+    range: Range,
+    step: Option<Step>,
+) -> bool {
     if head.sealed_until.is_none() {
         return false; // all of its events are in the tail
     }

@@ -105,10 +105,12 @@ impl Store {
     }
 }
 
+/// A condition expression, with the names and values it refers to.
+pub(crate) type Condition =
+    (&'static str, Option<HashMap<String, String>>, Option<HashMap<String, AttributeValue>>);
+
 /// The condition under which an item of version `expected` may be replaced; 0 stands for none.
-pub(crate) fn version_condition(
-    expected: u64,
-) -> (&'static str, Option<HashMap<String, String>>, Option<HashMap<String, AttributeValue>>) {
+pub(crate) fn version_condition(expected: u64) -> Condition {
     if expected == 0 {
         return ("attribute_not_exists(pk)", None, None);
     }

@@ -31,8 +31,13 @@ impl Store {
     }
 
     /// A customer.
-    pub async fn get_customer(&self, organization: OrganizationId, id: CustomerId) -> Result<Customer, StoreError> {
-        let item = self.get(keys::customer(organization, id)).await?.ok_or(StoreError::NotFound("customer"))?;
+    pub async fn get_customer(
+        &self,
+        organization: OrganizationId,
+        id: CustomerId,
+    ) -> Result<Customer, StoreError> {
+        let item =
+            self.get(keys::customer(organization, id)).await?.ok_or(StoreError::NotFound("customer"))?;
         from_item(&item)
     }
 

@@ -61,7 +61,8 @@ impl Store {
     pub async fn next_due_at(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
         let kinds = [DueKind::PeriodEnd, DueKind::GraceEnd, DueKind::Outbox];
         let shards = kinds.into_iter().flat_map(|kind| (0..keys::DUE_SHARDS).map(move |shard| (kind, shard)));
-        let first = try_join_all(shards.map(|(kind, shard)| self.list_due_shard(kind, shard, None, 1))).await?;
+        let first =
+            try_join_all(shards.map(|(kind, shard)| self.list_due_shard(kind, shard, None, 1))).await?;
         Ok(first.into_iter().flatten().map(|due| due.at).min())
     }
 

@@ -45,7 +45,11 @@ impl Store {
     }
 
     /// A feature.
-    pub async fn get_feature(&self, organization: OrganizationId, id: FeatureId) -> Result<Feature, StoreError> {
+    pub async fn get_feature(
+        &self,
+        organization: OrganizationId,
+        id: FeatureId,
+    ) -> Result<Feature, StoreError> {
         let item = self.get(keys::feature(organization, id)).await?.ok_or(StoreError::NotFound("feature"))?;
         from_item(&item)
     }

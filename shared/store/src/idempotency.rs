@@ -102,7 +102,11 @@ impl Store {
     }
 
     /// Gives up a key whose request was refused: it changed nothing, and may be sent again, corrected.
-    pub async fn release_idempotency_key(&self, organization: OrganizationId, key: &str) -> Result<(), StoreError> {
+    pub async fn release_idempotency_key(
+        &self,
+        organization: OrganizationId,
+        key: &str,
+    ) -> Result<(), StoreError> {
         let key = keys::idempotency(organization, key).attributes();
         let request = self.client.delete_item().table_name(&self.core_table).set_key(Some(key));
         request.send().await.map_err(unavailable)?;

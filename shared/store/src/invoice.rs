@@ -40,7 +40,11 @@ impl Store {
     }
 
     /// An invoice.
-    pub async fn get_invoice(&self, organization: OrganizationId, id: InvoiceId) -> Result<Invoice, StoreError> {
+    pub async fn get_invoice(
+        &self,
+        organization: OrganizationId,
+        id: InvoiceId,
+    ) -> Result<Invoice, StoreError> {
         let reference = self.get(keys::reference(organization, id)).await?;
         let reference = reference.ok_or(StoreError::NotFound("invoice"))?;
         self.get_invoice_of(organization, Reader::new("reference", &reference)?.parse("customer")?, id).await
@@ -71,20 +75,28 @@ impl Store {
         };
         let items = self.query(keys::customer_partition(organization, customer), "INV#").await?;
         let invoices = items.iter().rev().map(from_item).collect::<Result<Vec<_>, _>>()?;
-        let is_wanted = |invoice: &Invoice| filter.status.is_none_or(|status| status_text(invoice.status).0 == status);
+        let is_wanted =
+            |invoice: &Invoice| filter.status.is_none_or(|status| status_text(invoice.status).0 == status);
         let rows = invoices.into_iter().filter(is_wanted).map(|invoice| (invoice.id.to_string(), invoice));
         Ok(Page::of(rows.collect(), request))
     }
 
     /// The last invoice number given in a year; 0 if none was.
-    pub async fn last_invoice_sequence(&self, organization: OrganizationId, year: i32) -> Result<u64, StoreError> {
+    pub async fn last_invoice_sequence(
+        &self,
+        organization: OrganizationId,
+        year: i32,
+    ) -> Result<u64, StoreError> {
         match self.get(keys::invoice_sequence(organization, year)).await? {
             None => Ok(0),
             Some(item) => match item.get("last") {
                 Some(aws_sdk_dynamodb::types::AttributeValue::N(text)) => text.parse().ok(),
                 _ => None,
             }
-            .ok_or_else(|| StoreError::Corrupt { kind: "invoice sequence", reason: "attribute `last`".into() }),
+            .ok_or_else(|| StoreError::Corrupt {
+                kind: "invoice sequence",
+                reason: "attribute `last`".into(),
+            }),
         }
     }
 

@@ -56,7 +56,10 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         None => None,
     };
     let number = item.optional_map("number")?.map(|number| {
-        Ok::<_, StoreError>(InvoiceNumber { year: number.parse("year")?, sequence: number.number("sequence")? })
+        Ok::<_, StoreError>(InvoiceNumber {
+            year: number.parse("year")?,
+            sequence: number.number("sequence")?,
+        })
     });
     let lines = item.list("lines")?.into_iter().map(|line| line_from(line, currency));
     let invoice = Invoice {

@@ -11,8 +11,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use domain::{
     id::{
-        ApiKeyId, CustomerId, FeatureId, Id, InvoiceId, MeterId, MeterToken, OrganizationId, OutboxId, PlanId,
-        SessionId, SubscriptionId, UserId,
+        ApiKeyId, CustomerId, FeatureId, Id, InvoiceId, MeterId, MeterToken, OrganizationId, OutboxId,
+        PlanId, SessionId, SubscriptionId, UserId,
     },
     month::Month,
 };
@@ -194,7 +194,12 @@ pub(crate) fn head(id: HeadId) -> Key {
 }
 
 /// All customers of one shard of a meter's month.
-pub(crate) fn heads_partition(organization: OrganizationId, meter: MeterId, month: Month, shard: u32) -> String {
+pub(crate) fn heads_partition(
+    organization: OrganizationId,
+    meter: MeterId,
+    month: Month,
+    shard: u32,
+) -> String {
     format!("{}#H#{}#{month}#{shard:x}", compact(organization), compact(meter))
 }
 

@@ -42,7 +42,11 @@ impl Store {
     }
 
     /// Puts an organization over the version that was read.
-    pub async fn update_organization(&self, change: &Change, organization: &Organization) -> Result<(), StoreError> {
+    pub async fn update_organization(
+        &self,
+        change: &Change,
+        organization: &Organization,
+    ) -> Result<(), StoreError> {
         Transaction::new(&self.core_table)
             .replace(organization_item(organization), organization.version)
             .audited(change, "update organization", organization.id)

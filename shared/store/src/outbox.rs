@@ -135,7 +135,9 @@ fn from_item(item: &Attributes) -> Result<OutboxEntry, StoreError> {
             "subscription_event" => OutboxMessage::SubscriptionEvent {
                 event: SUBSCRIPTION_EVENTS
                     .into_iter()
-                    .find(|event| message.text("event").is_ok_and(|text| subscription_event_text(*event) == text))
+                    .find(|event| {
+                        message.text("event").is_ok_and(|text| subscription_event_text(*event) == text)
+                    })
                     .ok_or_else(|| message.corrupt("event"))?,
                 subscription: message.parse("subscription")?,
                 plan: message.parse("plan")?,

@@ -35,7 +35,9 @@ impl Store {
         let items = self.query(keys::plan_partition(organization, id), "PLAN").await?;
         let (plan, charges) = items.split_first().ok_or(StoreError::NotFound("plan"))?;
         let plan = plan_from(plan)?;
-        Ok(PricedPlan { plan, charges: charges.iter().map(charge_from).collect::<Result<_, _>>()? })
+        let mut charges = charges.iter().map(charge_from).collect::<Result<Vec<_>, _>>()?;
+        charges.sort_by_key(|charge| charge.added_in); // the order of the lines on invoices
+        Ok(PricedPlan { plan, charges })
     }
 
     /// The plans of an organization.
@@ -147,9 +149,10 @@ fn plan_type_text(plan_type: PlanType) -> &'static str {
 fn charge_item(organization: OrganizationId, plan: PlanId, charge: &Charge) -> Item {
     let version = if charge.retired_in.is_some() { 2 } else { 1 };
     let price = match &charge.price {
-        Price::Fixed { unit_price, quantity } => {
-            Item::default().text("kind", "fixed").display("unit_price", unit_price).display("quantity", quantity)
-        }
+        Price::Fixed { unit_price, quantity } => Item::default()
+            .text("kind", "fixed")
+            .display("unit_price", unit_price)
+            .display("quantity", quantity),
         Price::Usage { meter, model } => {
             Item::default().text("kind", "usage").display("meter", meter).map("model", model_item(model))
         }
@@ -188,7 +191,9 @@ fn model_item(model: &ChargeModel) -> Item {
         ChargeModel::Standard { unit_price } => {
             Item::default().text("kind", "standard").display("unit_price", unit_price)
         }
-        ChargeModel::Graduated(tiers) => Item::default().text("kind", "graduated").list("tiers", tier_items(tiers)),
+        ChargeModel::Graduated(tiers) => {
+            Item::default().text("kind", "graduated").list("tiers", tier_items(tiers))
+        }
         ChargeModel::Volume(tiers) => Item::default().text("kind", "volume").list("tiers", tier_items(tiers)),
     }
 }

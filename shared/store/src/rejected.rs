@@ -60,7 +60,8 @@ impl Store {
         organization: OrganizationId,
         month: Month,
     ) -> Result<Vec<RejectedEvent>, StoreError> {
-        let items = self.query_in(&self.usage_table, keys::rejected_partition(organization, month), "").await?;
+        let items =
+            self.query_in(&self.usage_table, keys::rejected_partition(organization, month), "").await?;
         items.iter().map(from_item).collect()
     }
 }

@@ -51,7 +51,11 @@ impl Store {
     }
 
     /// Ends a session; ending it again changes nothing.
-    pub async fn delete_session(&self, organization: OrganizationId, id: SessionId) -> Result<(), StoreError> {
+    pub async fn delete_session(
+        &self,
+        organization: OrganizationId,
+        id: SessionId,
+    ) -> Result<(), StoreError> {
         let key = keys::session(organization, id).attributes();
         let request = self.client.delete_item().table_name(&self.core_table).set_key(Some(key));
         request.send().await.map_err(unavailable)?;

@@ -116,10 +116,17 @@ impl Store {
     }
 
     /// Deletes a subscription of the version that was read.
-    pub async fn delete_subscription(&self, change: &Change, subscription: &Subscription) -> Result<(), StoreError> {
+    pub async fn delete_subscription(
+        &self,
+        change: &Change,
+        subscription: &Subscription,
+    ) -> Result<(), StoreError> {
         let organization = change.organization;
         Transaction::new(&self.core_table)
-            .delete(keys::subscription(organization, subscription.customer, subscription.id), subscription.version)
+            .delete(
+                keys::subscription(organization, subscription.customer, subscription.id),
+                subscription.version,
+            )
             .release(keys::reference(organization, subscription.id))
             .release(keys::plan_use(organization, subscription.plan, subscription.id))
             .audited(change, "delete subscription", subscription.id)
@@ -153,25 +160,26 @@ fn subscription_item(organization: OrganizationId, subscription: &Subscription) 
         .time("anchor", subscription.schedule.anchor)
         .map("interval", interval_item(subscription.schedule.interval));
     let shard = keys::shard(subscription.id, SHARDS);
-    let mut item = Item::new(keys::subscription(organization, subscription.customer, subscription.id), "subscription")
-        .listed(keys::list(organization, "SUBSCRIPTIONS", shard), subscription.id)
-        .number("version", subscription.version + 1)
-        .display("id", subscription.id)
-        .display("customer", subscription.customer)
-        .display("plan", subscription.plan)
-        .text("plan_name", &subscription.plan_name)
-        .number("price_version", subscription.price_version.into())
-        .text("currency", subscription.currency.code())
-        .text("status", status)
-        .optional_time("status_at", since)
-        .map("schedule", schedule)
-        .number("period_number", subscription.period_number.into())
-        .time("start", subscription.start)
-        .optional_time("trial_end", subscription.trial_end)
-        .flag("cancels_at_period_end", subscription.cancels_at_period_end)
-        .optional_time("last_invoiced_at", subscription.last_invoiced_at)
-        .time("created_at", subscription.created_at)
-        .time("updated_at", subscription.updated_at);
+    let mut item =
+        Item::new(keys::subscription(organization, subscription.customer, subscription.id), "subscription")
+            .listed(keys::list(organization, "SUBSCRIPTIONS", shard), subscription.id)
+            .number("version", subscription.version + 1)
+            .display("id", subscription.id)
+            .display("customer", subscription.customer)
+            .display("plan", subscription.plan)
+            .text("plan_name", &subscription.plan_name)
+            .number("price_version", subscription.price_version.into())
+            .text("currency", subscription.currency.code())
+            .text("status", status)
+            .optional_time("status_at", since)
+            .map("schedule", schedule)
+            .number("period_number", subscription.period_number.into())
+            .time("start", subscription.start)
+            .optional_time("trial_end", subscription.trial_end)
+            .flag("cancels_at_period_end", subscription.cancels_at_period_end)
+            .optional_time("last_invoiced_at", subscription.last_invoiced_at)
+            .time("created_at", subscription.created_at)
+            .time("updated_at", subscription.updated_at);
     if let Some(cancellation) = &subscription.cancellation {
         let cancellation =
             Item::default().time("at", cancellation.at).optional("reason", cancellation.reason.as_deref());
@@ -198,7 +206,10 @@ fn from_item(item: &Attributes) -> Result<Subscription, StoreError> {
     let item = Reader::new("subscription", item)?;
     let schedule = item.map("schedule")?;
     let cancellation = item.optional_map("cancellation")?.map(|cancellation| {
-        Ok::<_, StoreError>(Cancellation { at: cancellation.time("at")?, reason: cancellation.owned("reason")? })
+        Ok::<_, StoreError>(Cancellation {
+            at: cancellation.time("at")?,
+            reason: cancellation.owned("reason")?,
+        })
     });
     Ok(Subscription {
         id: item.parse("id")?,

@@ -136,8 +136,12 @@ impl Transaction {
     }
 }
 
-fn refused<R: std::fmt::Debug>(error: SdkError<TransactWriteItemsError, R>, otherwise: &[Otherwise]) -> StoreError {
-    let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+fn refused<R: std::fmt::Debug>(
+    error: SdkError<TransactWriteItemsError, R>,
+    otherwise: &[Otherwise],
+) -> StoreError {
+    let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error()
+    else {
         return unavailable(error);
     };
     let codes = canceled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default());
@@ -146,7 +150,9 @@ fn refused<R: std::fmt::Debug>(error: SdkError<TransactWriteItemsError, R>, othe
         match (code, otherwise) {
             ("ConditionalCheckFailed", Otherwise::Taken(field)) => return StoreError::Taken { field },
             ("ConditionalCheckFailed", Otherwise::NotFound(kind)) => return StoreError::NotFound(kind),
-            ("ConditionalCheckFailed", Otherwise::Conflict) | ("TransactionConflict", _) => is_conflict = true,
+            ("ConditionalCheckFailed", Otherwise::Conflict) | ("TransactionConflict", _) => {
+                is_conflict = true
+            }
             _ => {}
         }
     }

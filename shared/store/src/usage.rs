@@ -73,9 +73,9 @@ impl Store {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = request.send().await else { return Ok(occurred_at) };
         let first = match error.as_service_error() {
-            Some(aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(failed)) => {
-                failed.item().and_then(|item| item.get("at")).cloned()
-            }
+            Some(aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(
+                failed,
+            )) => failed.item().and_then(|item| item.get("at")).cloned(),
             _ => return Err(unavailable(error)),
         };
         let first = match first {
@@ -114,7 +114,11 @@ impl Store {
     }
 
     /// The months in which anybody used a meter, in order.
-    pub async fn list_months(&self, organization: OrganizationId, meter: MeterId) -> Result<Vec<Month>, StoreError> {
+    pub async fn list_months(
+        &self,
+        organization: OrganizationId,
+        meter: MeterId,
+    ) -> Result<Vec<Month>, StoreError> {
         let items = self.query_in(&self.usage_table, keys::months_partition(organization, meter), "").await?;
         let read = |item: &Attributes| Ok(Month::of(Reader::new("month", item)?.time("start")?));
         items.iter().map(read).collect()
@@ -155,7 +159,8 @@ impl Store {
                 let chunks = chunks(events, id.month).into_iter().enumerate();
                 let put = |transaction: Transaction, (chunk, events): (usize, &[UsageEvent])| {
                     let key = keys::segment(id, head.version + 1, chunk);
-                    let segment = Item::new(key, "segment").bytes("b", codec::encode_segment(events, id.month));
+                    let segment =
+                        Item::new(key, "segment").bytes("b", codec::encode_segment(events, id.month));
                     transaction.create(segment, Otherwise::Conflict)
                 };
                 chunks.fold(transaction, put).commit(self).await

@@ -21,7 +21,8 @@ impl Check {
             self.refuse(field, "must not be empty");
         } else if trimmed.chars().count() > max {
             self.refuse(field, format!("must have at most {max} characters"));
-        } else if trimmed.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t')) {
+        } else if trimmed.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t'))
+        {
             self.refuse(field, "must not have control characters");
         }
         trimmed.to_owned()
@@ -35,7 +36,8 @@ impl Check {
 
     /// A slug: small letters, digits, `_`, `-` and `.`.
     pub(crate) fn slug(&mut self, field: &str, text: String) -> String {
-        let is_slug = |character: char| matches!(character, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | '.');
+        let is_slug =
+            |character: char| matches!(character, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | '.');
         if !(1..=100).contains(&text.len()) || !text.chars().all(is_slug) {
             self.refuse(field, "must have 1 to 100 letters, digits, `_`, `-` and `.`");
         }
@@ -46,7 +48,10 @@ impl Check {
     pub(crate) fn email(&mut self, field: &str, text: String) -> String {
         let text = self.text(field, text, 254);
         let parts = text.split_once('@');
-        let is_plain = |character: char| character.is_ascii_graphic() && !matches!(character, '<' | '>' | ',' | ';' | '"' | '(' | ')' | '\\' | ':' | '[' | ']');
+        let is_plain = |character: char| {
+            character.is_ascii_graphic()
+                && !matches!(character, '<' | '>' | ',' | ';' | '"' | '(' | ')' | '\\' | ':' | '[' | ']')
+        };
         let is_address = parts.is_some_and(|(local, domain)| {
             (1..=64).contains(&local.len())
                 && local.chars().all(is_plain)
@@ -59,7 +64,9 @@ impl Check {
                     (1..=63).contains(&label.len())
                         && !label.starts_with('-')
                         && !label.ends_with('-')
-                        && label.chars().all(|character| character.is_ascii_alphanumeric() || character == '-')
+                        && label
+                            .chars()
+                            .all(|character| character.is_ascii_alphanumeric() || character == '-')
                 })
         });
         if !is_address && !self.errors.iter().any(|error| error.field == field) {
@@ -102,9 +109,20 @@ mod tests {
             assert!(is_accepted(right), "{right}");
         }
         for wrong in [
-            "", "a", "a@b", "@example.com", "a@@example.com", "a@example.com,b@example.com", "a b@example.com",
-            "a@exa mple.com", "A <a@example.com>", "a@example.com\r\nBcc: b@example.com", "a@-x.com", ".a@x.com",
-            "a..b@x.com", "a@x..com",
+            "",
+            "a",
+            "a@b",
+            "@example.com",
+            "a@@example.com",
+            "a@example.com,b@example.com",
+            "a b@example.com",
+            "a@exa mple.com",
+            "A <a@example.com>",
+            "a@example.com\r\nBcc: b@example.com",
+            "a@-x.com",
+            ".a@x.com",
+            "a..b@x.com",
+            "a@x..com",
         ] {
             assert!(!is_accepted(wrong), "{wrong}");
         }

@@ -109,7 +109,11 @@ pub fn check_same_origin(method: &Method, headers: &HeaderMap) -> Result<(), Pro
     if is_same {
         return Ok(());
     }
-    Err(Problem::new(StatusCode::FORBIDDEN, "cross_site_request", "requests from other sites need an API key"))
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "cross_site_request",
+        "requests from other sites need an API key",
+    ))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Parameters {
@@ -175,7 +179,8 @@ mod tests {
 
     #[test]
     fn credentials_are_found_in_their_headers() {
-        let given = headers(&[("cookie", "a=1; access_token=abc; refresh_token="), ("x-api-key", " sk_live_1 ")]);
+        let given =
+            headers(&[("cookie", "a=1; access_token=abc; refresh_token="), ("x-api-key", " sk_live_1 ")]);
         assert_eq!(cookie(&given, "access_token"), Some("abc"));
         assert_eq!(cookie(&given, "refresh_token"), None);
         assert_eq!(api_key(&given), Some("sk_live_1"));

@@ -10,18 +10,17 @@ use crate::problem::Problem;
 ///
 /// Errors: 400 if it is no JSON, 422 with the field if it is not what is expected.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice::<IgnoredAny>(body).map_err(|error| complaint(".", &error))?;
     // A derived reader would take a list of values as an object without names.
-    if body.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+    if body.trim_ascii_start().first() == Some(&b'[') {
         let error = FieldError::new("body", "invalid_type", "is a list, expected an object");
         return Err(Problem::from(app::AppError::Invalid(vec![error])));
     }
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         complaint(&path, error.inner())
-    })?;
-    json.end().map_err(|error| complaint(".", &error))?;
-    Ok(value)
+    })
 }
 
 fn complaint(path: &str, error: &serde_json::Error) -> Problem {
@@ -30,7 +29,9 @@ fn complaint(path: &str, error: &serde_json::Error) -> Problem {
     let text = text.split(" at line ").next().unwrap_or_default();
     if !error.is_data() {
         let (line, column) = (error.line(), error.column());
-        return Problem::malformed(format!("the body is not valid JSON: {text} (line {line}, column {column})"));
+        return Problem::malformed(format!(
+            "the body is not valid JSON: {text} (line {line}, column {column})"
+        ));
     }
     let parent = if path == "." { "" } else { path };
     let named = |prefix: &str| {
@@ -140,8 +141,20 @@ mod tests {
             "unknown_field",
             "is not a field of this request",
         );
-        check(r#"{"name": "a", "tiers": [{"up_to": 1e-13}]}"#, 422, "tiers[0].up_to", "invalid", "must have at most 12 decimals");
+        check(
+            r#"{"name": "a", "tiers": [{"up_to": 1e-13}]}"#,
+            422,
+            "tiers[0].up_to",
+            "invalid",
+            "must have at most 12 decimals",
+        );
         check(r#"{"name": "a", "kind": "AVG"}"#, 422, "kind", "invalid", "is `AVG`, expected SUM or MAX");
-        check(r#"{"name": "a", "properties": {"a": 1, "a": 2}}"#, 422, "properties.a", "duplicate_field", "is there twice");
+        check(
+            r#"{"name": "a", "properties": {"a": 1, "a": 2}}"#,
+            422,
+            "properties.a",
+            "duplicate_field",
+            "is there twice",
+        );
     }
 }

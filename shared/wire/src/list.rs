@@ -1,12 +1,19 @@
 //! Lists: `{"data": […], "meta": {…}}`.
 
+use std::borrow::Cow;
+
 use app::{Page, PageRequest, Position};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Ref, RefOr,
+        schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Schema},
+    },
+};
 
 /// A page of a list.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Serialize)]
 pub struct List<T: ToSchema> {
     /// The rows.
     pub data: Vec<T>,
@@ -29,6 +36,34 @@ pub struct ListMeta {
     pub total_pages: usize,
     /// Leads to the next page, if there is one. As fast at any depth.
     pub next_cursor: Option<String>,
+}
+
+impl<T: ToSchema> PartialSchema for List<T> {
+    fn schema() -> RefOr<Schema> {
+        let rows = ArrayBuilder::new().items(Ref::from_schema_name(T::name()));
+        ObjectBuilder::new()
+            .property("data", rows)
+            .required("data")
+            .property("meta", Ref::from_schema_name(ListMeta::name()))
+            .required("meta")
+            .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
+            .description(Some("A page of a list"))
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for List<T> {
+    /// Each kind of row has a list of its own.
+    fn name() -> Cow<'static, str> {
+        Cow::Owned(format!("{}List", T::name()))
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+        schemas.push((ListMeta::name().into_owned(), ListMeta::schema()));
+        ListMeta::schemas(schemas);
+    }
 }
 
 impl<T: ToSchema> List<T> {

@@ -1,6 +1,11 @@
 //! Messages between functions, and what listeners are told. ASCII only: SQS refuses some characters that
 //! JSON allows.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "serde's derive for a tagged enum names the type; no value is one"
+)]
+
 use app::port::Message;
 use chrono::{DateTime, Utc};
 use domain::{
@@ -58,9 +63,10 @@ type DateTimeText = String;
 pub fn encode(message: &Message) -> String {
     let body = match message {
         Message::CountUsage(events) => Body::CountUsage { events: events.iter().map(event_body).collect() },
-        Message::ClosePeriod { organization, subscription } => {
-            Body::ClosePeriod { organization: organization.to_string(), subscription: subscription.to_string() }
-        }
+        Message::ClosePeriod { organization, subscription } => Body::ClosePeriod {
+            organization: organization.to_string(),
+            subscription: subscription.to_string(),
+        },
         Message::DeliverEmail { organization, customer, entry } => Body::DeliverEmail {
             organization: organization.to_string(),
             customer: customer.to_string(),
@@ -84,9 +90,10 @@ pub fn decode(text: &str) -> Result<Message, Unreadable> {
         Body::CountUsage { events } => {
             events.into_iter().map(tracked).collect::<Result<_, _>>().map(Message::CountUsage)
         }
-        Body::ClosePeriod { organization, subscription } => {
-            Ok(Message::ClosePeriod { organization: read(&organization)?, subscription: read(&subscription)? })
-        }
+        Body::ClosePeriod { organization, subscription } => Ok(Message::ClosePeriod {
+            organization: read(&organization)?,
+            subscription: read(&subscription)?,
+        }),
         Body::DeliverEmail { organization, customer, entry } => Ok(Message::DeliverEmail {
             organization: read(&organization)?,
             customer: read(&customer)?,

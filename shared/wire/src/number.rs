@@ -98,7 +98,7 @@ mod tests {
             let out_number = NumberOut(number.decimal().unwrap());
             assert_eq!(serde_json::to_string(&out_number).unwrap(), out, "{json}");
         }
-        let money = NumberOut(Decimal::new(1700_00, 2));
+        let money = NumberOut(Decimal::new(170_000, 2));
         assert_eq!(serde_json::to_string(&money).unwrap(), "1700.00");
     }
 }

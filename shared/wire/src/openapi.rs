@@ -7,8 +7,8 @@ use axum::http::Method;
 use utoipa::{
     ToSchema,
     openapi::{
-        Components, Content, HttpMethod, Info, License, OpenApi, Paths, PathItem, Ref, RefOr, Required, Response,
-        Tag,
+        Components, Content, HttpMethod, Info, License, OpenApi, PathItem, Paths, Ref, RefOr, Required,
+        Response, Tag,
         path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
         schema::{ObjectBuilder, Schema, Type},
@@ -121,17 +121,24 @@ pub fn endpoints() -> Vec<Endpoint> {
             .gives::<MeBody>(201)
             .public(),
         post("/api/v1/auth/login", "Sessions", "Sign in").takes::<LogInBody>().gives::<MeBody>(200).public(),
-        post("/api/v1/auth/refresh", "Sessions", "Get new tokens for the refresh token").gives::<MeBody>(200).public(),
+        post("/api/v1/auth/refresh", "Sessions", "Get new tokens for the refresh token")
+            .gives::<MeBody>(200)
+            .public(),
         post("/api/v1/auth/logout", "Sessions", "Sign out").gives_nothing(204).public(),
         get("/api/v1/auth/me", "Sessions", "Who is signed in").gives::<MeBody>(200),
-        get("/api/v1/organization", "Organization", "The organization and its settings").gives::<OrganizationBody>(200),
+        get("/api/v1/organization", "Organization", "The organization and its settings")
+            .gives::<OrganizationBody>(200),
         patch("/api/v1/organization", "Organization", "Change settings")
             .takes::<OrganizationChangesBody>()
             .gives::<OrganizationBody>(200),
-        post("/api/v1/api-keys", "API keys", "Make an API key").takes::<NewApiKeyBody>().gives::<ApiKeyBody>(201),
+        post("/api/v1/api-keys", "API keys", "Make an API key")
+            .takes::<NewApiKeyBody>()
+            .gives::<ApiKeyBody>(201),
         get("/api/v1/api-keys", "API keys", "List API keys").asks(PAGE).gives::<List<ApiKeyBody>>(200),
         delete("/api/v1/api-keys/{id}", "API keys", "Delete an API key, at once"),
-        post("/api/v1/features", "Features", "Make a feature").takes::<NewFeatureBody>().gives::<FeatureBody>(201),
+        post("/api/v1/features", "Features", "Make a feature")
+            .takes::<NewFeatureBody>()
+            .gives::<FeatureBody>(201),
         get("/api/v1/features", "Features", "List features").asks(PAGE).gives::<List<FeatureBody>>(200),
         get("/api/v1/features/{id}", "Features", "A feature").gives::<FeatureBody>(200),
         put("/api/v1/features/{id}", "Features", "Change a feature")
@@ -154,11 +161,15 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/plans/{id}", "Plans", "A plan with its charges").gives::<PlanBody>(200),
         put("/api/v1/plans/{id}", "Plans", "Change a plan").takes::<PlanChangesBody>().gives::<PlanBody>(200),
         delete("/api/v1/plans/{id}", "Plans", "Delete a plan that nobody is subscribed to"),
-        post("/api/v1/plans/{id}/charges", "Plans", "Add a charge").takes::<NewChargeBody>().gives::<ChargeBody>(201),
+        post("/api/v1/plans/{id}/charges", "Plans", "Add a charge")
+            .takes::<NewChargeBody>()
+            .gives::<ChargeBody>(201),
         patch("/api/v1/plans/{id}/charges/{charge_id}", "Plans", "Retire a charge, for good")
             .takes::<ChargeChangesBody>()
             .gives::<ChargeBody>(200),
-        post("/api/v1/customers", "Customers", "Make a customer").takes::<NewCustomerBody>().gives::<CustomerBody>(201),
+        post("/api/v1/customers", "Customers", "Make a customer")
+            .takes::<NewCustomerBody>()
+            .gives::<CustomerBody>(201),
         get("/api/v1/customers", "Customers", "List customers").asks(PAGE).gives::<List<CustomerBody>>(200),
         get("/api/v1/customers/{id}", "Customers", "A customer").gives::<CustomerBody>(200),
         put("/api/v1/customers/{id}", "Customers", "Change a customer")
@@ -181,7 +192,11 @@ pub fn endpoints() -> Vec<Endpoint> {
             .asks(&["page", "page_size", "cursor", "customer_id", "status"])
             .gives::<List<SubscriptionBody>>(200),
         get("/api/v1/subscriptions/{id}", "Subscriptions", "A subscription").gives::<SubscriptionBody>(200),
-        delete("/api/v1/subscriptions/{id}", "Subscriptions", "Delete a subscription that was never invoiced"),
+        delete(
+            "/api/v1/subscriptions/{id}",
+            "Subscriptions",
+            "Delete a subscription that was never invoiced",
+        ),
         post("/api/v1/subscriptions/{id}/cancel", "Subscriptions", "Cancel a subscription")
             .takes::<CancelBody>()
             .gives::<SubscriptionBody>(200),
@@ -191,18 +206,18 @@ pub fn endpoints() -> Vec<Endpoint> {
             .asks(&["page", "page_size", "cursor", "customer_id", "status"])
             .gives::<List<InvoiceBody>>(200),
         get("/api/v1/invoices/{id}", "Invoices", "An invoice").gives::<InvoiceBody>(200),
-        Endpoint {
-            answer: Answer::Pdf,
-            ..get("/api/v1/invoices/{id}/pdf", "Invoices", "An invoice as PDF")
-        },
-        post("/api/v1/invoices/{id}/finalize", "Invoices", "Open a draft without mailing it").gives::<InvoiceBody>(200),
+        Endpoint { answer: Answer::Pdf, ..get("/api/v1/invoices/{id}/pdf", "Invoices", "An invoice as PDF") },
+        post("/api/v1/invoices/{id}/finalize", "Invoices", "Open a draft without mailing it")
+            .gives::<InvoiceBody>(200),
         post("/api/v1/invoices/{id}/send-email", "Invoices", "Mail an invoice; a draft is opened first")
             .gives::<SentBody>(200),
         post("/api/v1/invoices/{id}/pay", "Invoices", "Mark an invoice paid").gives::<InvoiceBody>(200),
         patch("/api/v1/invoices/{id}/status", "Invoices", "Move an invoice on")
             .takes::<InvoiceStatusBody>()
             .gives::<InvoiceBody>(200),
-        post("/api/v1/sdk/track", "Usage", "Track usage, as the SDKs do").takes::<TrackBody>().gives::<AcceptedBody>(201),
+        post("/api/v1/sdk/track", "Usage", "Track usage, as the SDKs do")
+            .takes::<TrackBody>()
+            .gives::<AcceptedBody>(201),
         post("/api/v1/usage", "Usage", "Track usage").takes::<UsageBody>().gives::<AcceptedBody>(201),
     ]
 }

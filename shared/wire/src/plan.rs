@@ -281,7 +281,8 @@ fn trial_days(check: &mut Check, days: Option<u32>) -> Option<u32> {
 
 /// `Pro Plan (EU)` becomes `pro-plan-eu`.
 fn slug_of(name: &str) -> String {
-    let words = name.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words =
+        name.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let slug = words.collect::<Vec<_>>().join("-").to_lowercase();
     if slug.is_empty() { "plan".to_owned() } else { slug.chars().take(100).collect() }
 }
@@ -395,7 +396,11 @@ impl PlanBody {
     pub fn from_domain(priced: PricedPlan) -> Self {
         let plan = priced.plan;
         Self {
-            charges: priced.charges.into_iter().map(|charge| ChargeBody::from_domain(&plan, charge)).collect(),
+            charges: priced
+                .charges
+                .into_iter()
+                .map(|charge| ChargeBody::from_domain(&plan, charge))
+                .collect(),
             features: Vec::new(),
             id: plan.id.to_string(),
             name: plan.name,
@@ -425,7 +430,9 @@ impl ChargeBody {
             }
             Price::Usage { model, .. } => {
                 let (model, unit_price, tiers) = match model {
-                    ChargeModel::Standard { unit_price } => (ChargeModelName::Standard, Some(*unit_price), None),
+                    ChargeModel::Standard { unit_price } => {
+                        (ChargeModelName::Standard, Some(*unit_price), None)
+                    }
                     ChargeModel::Graduated(tiers) => (ChargeModelName::Graduated, None, Some(tiers)),
                     ChargeModel::Volume(tiers) => (ChargeModelName::Volume, None, Some(tiers)),
                 };
@@ -520,16 +527,27 @@ mod tests {
         let meter = "01946a5c-9f00-7abc-8def-0123456789ab";
         check(r#"{"type":"FIXED","unit_price":99.00,"display_name":"Base"}"#, &[]);
         check(r#"{"type":"FIXED"}"#, &["unit_price"]);
-        check(r#"{"type":"FIXED","unit_price":-1,"meter_id":"x","tiers":[]}"#, &["meter_id", "tiers", "unit_price"]);
+        check(
+            r#"{"type":"FIXED","unit_price":-1,"meter_id":"x","tiers":[]}"#,
+            &["meter_id", "tiers", "unit_price"],
+        );
         check(&format!(r#"{{"type":"USAGE","meter_id":"{meter}","unit_price":"0.005"}}"#), &[]);
         check(r#"{"type":"USAGE","unit_price":0.005}"#, &["meter_id"]);
         check(r#"{"type":"USAGE","meter_id":"m","unit_price":1}"#, &["meter_id"]);
         let tiered = |tiers: &str| {
-            format!(r#"{{"type":"USAGE","meter_id":"{meter}","charge_model":"graduated","usage_pricing_rules":{tiers}}}"#)
+            format!(
+                r#"{{"type":"USAGE","meter_id":"{meter}","charge_model":"graduated","usage_pricing_rules":{tiers}}}"#
+            )
         };
-        check(&tiered(r#"[{"up_to":10,"unit_price":1},{"up_to":null,"unit_price":0.5,"flat_price":3}]"#), &[]);
+        check(
+            &tiered(r#"[{"up_to":10,"unit_price":1},{"up_to":null,"unit_price":0.5,"flat_price":3}]"#),
+            &[],
+        );
         check(&tiered(r#"[{"up_to":10,"unit_price":1}]"#), &["tiers[0].up_to"]);
-        check(&tiered(r#"[{"up_to":10,"unit_price":1},{"up_to":5,"unit_price":1},{"unit_price":1}]"#), &["tiers[1].up_to"]);
+        check(
+            &tiered(r#"[{"up_to":10,"unit_price":1},{"up_to":5,"unit_price":1},{"unit_price":1}]"#),
+            &["tiers[1].up_to"],
+        );
         check(&tiered(r#"[{"unit_price":-1}]"#), &["tiers[0].unit_price"]);
         check(&tiered("[]"), &["tiers"]);
         check(&format!(r#"{{"type":"USAGE","meter_id":"{meter}","charge_model":"volume"}}"#), &["tiers"]);

@@ -54,7 +54,9 @@ impl<'de> Deserialize<'de> for PropertiesIn {
                     }
                     let property = property(entries.next_value::<Value>()?);
                     if text_length(&property) > VALUE_BYTES_MAX {
-                        return Err(de::Error::custom(format!("has a value of more than {VALUE_BYTES_MAX} bytes")));
+                        return Err(de::Error::custom(format!(
+                            "has a value of more than {VALUE_BYTES_MAX} bytes"
+                        )));
                     }
                     properties.insert(name, property);
                     if properties.len() > NAMES_MAX {

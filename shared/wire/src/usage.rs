@@ -224,9 +224,7 @@ impl UsageBody {
             }
         };
         let customer = match (self.customer_external_id, self.customer_id) {
-            (Some(id), None) => {
-                Some(CustomerRef::ExternalId(check.text("customer_external_id", id, 255)))
-            }
+            (Some(id), None) => Some(CustomerRef::ExternalId(check.text("customer_external_id", id, 255))),
             (None, Some(id)) => check.value("customer_id", id.parse()).map(CustomerRef::Id),
             (None, None) => {
                 check.refuse("customer_external_id", "is required, or customer_id");
@@ -291,7 +289,13 @@ impl EventBody {
 
 impl SeriesBody {
     /// The body of a series. `end` is the range's end as it is echoed.
-    pub fn from_domain(meter: &Meter, series: &UsageSeries, range: Range, end: DateTime<Utc>, step: Step) -> Self {
+    pub fn from_domain(
+        meter: &Meter,
+        series: &UsageSeries,
+        range: Range,
+        end: DateTime<Utc>,
+        step: Step,
+    ) -> Self {
         let found = series.steps.iter().copied().collect::<std::collections::BTreeMap<_, _>>();
         let step_body = |start: DateTime<Utc>| {
             let usage = found.get(&start).copied().unwrap_or_default();

@@ -12,7 +12,9 @@ use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId, PathIds},
     list::List,
-    plan::{ChargeBody, ChargeChangesBody, NewChargeBody, NewPlanBody, PlanBody, PlanChangesBody, PlanTypeName},
+    plan::{
+        ChargeBody, ChargeChangesBody, NewChargeBody, NewPlanBody, PlanBody, PlanChangesBody, PlanTypeName,
+    },
     routes::Routes,
 };
 

@@ -29,12 +29,18 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .get("/api/v1/auth/me", me)
 }
 
-async fn sign_up(State(platform): State<Arc<Platform>>, Body(body): Body<SignUpBody>) -> Result<Response, Problem> {
+async fn sign_up(
+    State(platform): State<Arc<Platform>>,
+    Body(body): Body<SignUpBody>,
+) -> Result<Response, Problem> {
     let signed_in = sessions::sign_up(&platform, body.into_domain()?).await?;
     answer(&platform, StatusCode::CREATED, signed_in).await
 }
 
-async fn log_in(State(platform): State<Arc<Platform>>, Body(body): Body<LogInBody>) -> Result<Response, Problem> {
+async fn log_in(
+    State(platform): State<Arc<Platform>>,
+    Body(body): Body<LogInBody>,
+) -> Result<Response, Problem> {
     let signed_in = sessions::log_in(&platform, &body.email, body.password).await?;
     answer(&platform, StatusCode::OK, signed_in).await
 }

@@ -93,6 +93,9 @@ fn body(subscription: Subscription) -> Result<SubscriptionBody, Problem> {
 }
 
 /// The body of a page of subscriptions.
-pub(crate) fn page(subscriptions: Page<Subscription>, request: &PageRequest) -> Answer<List<SubscriptionBody>> {
+pub(crate) fn page(
+    subscriptions: Page<Subscription>,
+    request: &PageRequest,
+) -> Answer<List<SubscriptionBody>> {
     ok(List::from_page(subscriptions.try_map(body)?, request, |body| body))
 }

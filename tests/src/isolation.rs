@@ -1,0 +1,90 @@
+//! No organization reaches another's things, whatever ids it knows.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::client::{DOCUMENT, World, text};
+
+#[tokio::test]
+async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
+    let mut world = World::new().await;
+    let meter = world.meter("SUM").await;
+    let plan = world.plan(&[json!({"type": "FIXED", "unit_price": 49})]).await;
+    let charge = world.owner.get(&format!("/plans/{}", text(&plan["id"]))).await["charges"][0]["id"].clone();
+    let customer = world.customer().await;
+    let subscription = world.subscribe(&customer, &plan).await;
+    let key = world.owner.created("/api-keys", json!({"name": "k", "scopes": ["usage.read"]})).await;
+    world.advance_to("2025-02-01T00:01:00Z").await;
+    let invoices = world.owner.get("/invoices").await;
+    let invoice = &invoices["data"][0];
+    let other = world.anonymous().signed_up("other@example.com").await;
+    let other_key = other.with_key(&["usage.write", "usage.read", "billing.read", "billing.write"]).await;
+
+    let id_of = |path: &str| {
+        let owned = [
+            ("/features/", &meter["id"]),
+            ("/meters/", &meter["meter_id"]),
+            ("/plans/", &plan["id"]),
+            ("/customers/", &customer["id"]),
+            ("/subscriptions/", &subscription["id"]),
+            ("/invoices/", &invoice["id"]),
+            ("/api-keys/", &key["id"]),
+        ];
+        owned.into_iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, id)| text(id).to_owned())
+    };
+    let mut tried = 0;
+    for (template, item) in DOCUMENT["paths"].as_object().unwrap() {
+        let template = template.trim_start_matches("/api/v1");
+        if !template.contains("{id}") {
+            continue;
+        }
+        let id = id_of(template).unwrap_or_else(|| panic!("no id for {template}: add one"));
+        let path = template.replace("{id}", &id).replace("{charge_id}", text(&charge));
+        for method in item.as_object().unwrap().keys() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let body = body_for(&method, template);
+            for caller in [&other, &other_key] {
+                let (status, answer) = caller.call(method.clone(), &path, body.clone()).await;
+                assert_eq!((status, &answer["code"]), (404, &json!("not_found")), "{method} {path}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 50, "{tried}");
+
+    // Ids in bodies and queries are no way in either.
+    let (status, _) =
+        other.post("/subscriptions", json!({"customer_id": customer["id"], "plan_id": plan["id"]})).await;
+    assert_eq!(status, 422);
+    let track = json!({"meter_token": meter["meter_token"], "customer_external_id": "acme", "quantity": 1});
+    assert_eq!(other_key.post("/sdk/track", track).await.0, 404);
+    let usage = json!({"meter_id": meter["meter_id"], "customer_id": customer["id"], "quantity": 1});
+    assert_eq!(other.post("/usage", usage).await.0, 404);
+    for list in ["features", "meters", "plans", "customers", "subscriptions", "invoices"] {
+        assert_eq!(other.get(&format!("/{list}")).await["meta"]["total"], 0, "{list}");
+    }
+    for list in ["subscriptions", "invoices"] {
+        let path = format!("/{list}?customer_id={}", text(&customer["id"]));
+        assert_eq!(other.call(Method::GET, &path, None).await.0, 404);
+    }
+
+    // And nothing was changed by trying.
+    assert_eq!(
+        world.owner.get(&format!("/plans/{}", text(&plan["id"]))).await["charges"][0]["status"],
+        "ACTIVE"
+    );
+    assert_eq!(world.owner.get(&format!("/invoices/{}", text(&invoice["id"]))).await["status"], "DRAFT");
+    assert_eq!(world.owner.get("/api-keys").await["meta"]["total"], 1);
+}
+
+/// A body that would be accepted of the owner.
+fn body_for(method: &Method, template: &str) -> Option<Value> {
+    match (method.as_str(), template) {
+        ("PUT", _) => Some(json!({"name": "Stolen"})),
+        ("POST", "/plans/{id}/charges") => Some(json!({"type": "FIXED", "unit_price": 1})),
+        ("POST", "/subscriptions/{id}/cancel") => Some(json!({"cancel_at_period_end": true})),
+        ("PATCH", "/plans/{id}/charges/{charge_id}") => Some(json!({"status": "INACTIVE"})),
+        ("PATCH", "/invoices/{id}/status") => Some(json!({"status": "VOID"})),
+        _ => None,
+    }
+}
