@@ -31,7 +31,7 @@ lint-template: .venv/installed
 	SAM_CLI_TELEMETRY=0 .venv/bin/sam validate --lint
 
 unit: .venv/installed .nextest
-	cargo build --workspace --bins --quiet
+	cargo build --workspace --all-targets --quiet # with the binaries that tests start
 	cargo nextest run --workspace --no-fail-fast --status-level fail
 
 # The AWS tools in Python, as tools/requirements.txt pins them.

@@ -262,3 +262,26 @@ async fn usage_of_a_busy_month_is_sealed_and_still_found() {
     }
     assert_eq!(keys.len(), 120);
 }
+
+#[tokio::test]
+async fn a_burst_of_a_hundred_requests_at_once_is_counted() {
+    let world = World::new().await;
+    let meter = world.meter("SUM").await;
+    let sender = world.owner.with_key(&["usage.write", "usage.read"]).await;
+    let burst = (0..100).map(|n| {
+        // All of one customer that nobody knows yet.
+        let body = json!({"meter_token": meter["meter_token"], "customer_external_id": "new", "quantity": 1,
+            "idempotency_key": format!("burst {n}")});
+        let sender = sender.clone();
+        tokio::spawn(async move { sender.created("/sdk/track", body).await["customer_id"].clone() })
+    });
+    let mut customers = std::collections::BTreeSet::new();
+    for request in burst.collect::<Vec<_>>() {
+        customers.insert(request.await.unwrap().to_string());
+    }
+    assert_eq!(customers.len(), 1, "one customer is made");
+    world.drain().await;
+    let usage =
+        sender.get(&format!("/meters/{}/usage?start_date=2024-12-31", text(&meter["meter_id"]))).await;
+    assert_eq!((usage["total_usage"].to_string(), &usage["event_count"]), ("100".into(), &json!(100)));
+}

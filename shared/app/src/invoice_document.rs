@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use document::{InvoiceDocument, Line, Party, Status};
 use domain::{
+    currency::Currency,
     customer::Address,
     invoice::{Invoice, InvoiceStatus, LineItem, TierUse},
     money::Money,
@@ -85,7 +86,9 @@ fn line(line: &LineItem) -> Line {
         description: line.description.clone(),
         detail: line.tiers.iter().map(tier).collect(),
         quantity: number(line.quantity),
-        unit_price: line.unit_price.map_or_else(|| "tiered".to_owned(), number),
+        unit_price: line
+            .unit_price
+            .map_or_else(|| "tiered".to_owned(), |price| unit_price(price, line.amount.currency())),
         amount: money(line.amount),
     }
 }
@@ -118,6 +121,13 @@ fn address_lines(address: &Address) -> Vec<String> {
 /// `1,234.50`: all decimals of the currency, thousands apart. The currency is named once, on top.
 fn money(money: Money) -> String {
     grouped(&money.amount().to_string())
+}
+
+/// `49.00`, `0.0005`: as precise as it is, and no less than the currency.
+fn unit_price(price: Decimal, currency: Currency) -> String {
+    let mut price = price.normalize();
+    price.rescale(price.scale().max(currency.decimals()));
+    grouped(&price.to_string())
 }
 
 /// `1,234.5`: no more decimals than there are.
@@ -168,5 +178,7 @@ mod tests {
             assert_eq!(grouped(text), expected);
         }
         assert_eq!(number("1500.000".parse().unwrap()), "1,500");
+        assert_eq!(unit_price("49".parse().unwrap(), Currency::USD), "49.00");
+        assert_eq!(unit_price("0.0005".parse().unwrap(), Currency::USD), "0.0005");
     }
 }

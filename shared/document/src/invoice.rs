@@ -91,3 +91,13 @@ pub struct Line {
     /// What all of it costs.
     pub amount: String,
 }
+
+impl Line {
+    /// How much at what price, in a row: `8 × 150.00`, or `2,000, tiered`.
+    pub(crate) fn counted(&self) -> String {
+        let is_price =
+            self.unit_price.starts_with(|character: char| character.is_ascii_digit() || character == '−');
+        let joint = if is_price { " × " } else { ", " };
+        format!("{}{joint}{}", self.quantity, self.unit_price)
+    }
+}
