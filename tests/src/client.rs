@@ -131,10 +131,18 @@ impl Caller {
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let mut request = self.request(method.clone(), path);
-        if let Some(body) = body {
-            request = request.json(&body);
+        if let Some(body) = &body {
+            request = request.json(body);
         }
-        checked(&method, path, request).await
+        let answer = checked(&method, path, request).await;
+        if let (true, Some(body), Some(operation)) = (answer.0 < 300, &body, operation(&method, path))
+            && let Some(schema) =
+                operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str()
+        {
+            let errors = validate(schema.rsplit('/').next().unwrap(), body);
+            assert!(errors.is_empty(), "{method} {path} took what is not documented: {errors:?}\n{body}");
+        }
+        answer
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
@@ -196,8 +204,8 @@ pub(crate) async fn checked(method: &Method, path: &str, request: RequestBuilder
 pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(wire::openapi::document()).unwrap());
 
-/// The name of the schema of an answer; `None` for paths that are not documented.
-fn schema(method: &Method, path: &str, status: u16) -> Option<String> {
+/// What the document says of an operation; `None` if it does not have it.
+fn operation(method: &Method, path: &str) -> Option<&'static Value> {
     let path = format!("/api/v1{}", path.split('?').next().unwrap());
     let matches = |template: &str| {
         let (template, path) = (template.split('/'), path.split('/'));
@@ -206,7 +214,12 @@ fn schema(method: &Method, path: &str, status: u16) -> Option<String> {
     };
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let (_, item) = paths.iter().find(|(template, _)| matches(template))?;
-    let responses = &item.get(method.as_str().to_lowercase())?["responses"];
+    item.get(method.as_str().to_lowercase())
+}
+
+/// The name of the schema of an answer; `None` for paths that are not documented.
+fn schema(method: &Method, path: &str, status: u16) -> Option<String> {
+    let responses = &operation(method, path)?["responses"];
     let response = responses.get(status.to_string()).unwrap_or(&responses["default"]);
     let (_, content) = response["content"].as_object()?.iter().next()?;
     let reference = content["schema"]["$ref"].as_str()?;

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     event::UsageEvent,
-    feature::Feature,
     id::{FeatureId, MeterId, MeterToken},
 };
 
@@ -105,11 +104,6 @@ impl Meter {
     /// What decides how its events are counted.
     pub fn counting(&self) -> Counting<'_> {
         Counting { aggregation: self.aggregation, property: &self.property, filters: &self.filters }
-    }
-
-    /// Whether `feature` is the one this meter measures.
-    pub fn measures(&self, feature: &Feature) -> bool {
-        self.feature == feature.id
     }
 }
 

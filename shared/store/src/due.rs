@@ -51,43 +51,34 @@ impl Store {
         cutoff: DateTime<Utc>,
         limit: i32,
     ) -> Result<Vec<Due>, StoreError> {
-        let shards = (0..keys::DUE_SHARDS).map(|shard| self.list_due_shard(kind, shard, Some(cutoff), limit));
+        let shards = (0..keys::DUE_SHARDS).map(|shard| self.list_due_shard(kind, shard, cutoff, limit));
         let mut due = try_join_all(shards).await?.concat();
         due.sort();
         Ok(due)
-    }
-
-    /// When the next thing of any kind falls due; `None` if nothing ever does.
-    pub async fn next_due_at(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let kinds = [DueKind::PeriodEnd, DueKind::GraceEnd, DueKind::Outbox];
-        let shards = kinds.into_iter().flat_map(|kind| (0..keys::DUE_SHARDS).map(move |shard| (kind, shard)));
-        let first =
-            try_join_all(shards.map(|(kind, shard)| self.list_due_shard(kind, shard, None, 1))).await?;
-        Ok(first.into_iter().flatten().map(|due| due.at).min())
     }
 
     async fn list_due_shard(
         &self,
         kind: DueKind,
         shard: u32,
-        cutoff: Option<DateTime<Utc>>,
+        cutoff: DateTime<Utc>,
         limit: i32,
     ) -> Result<Vec<Due>, StoreError> {
-        let request = self
+        let items = self
             .client
             .query()
             .table_name(&self.core_table)
             .index_name("gsi2")
             .limit(limit)
-            .expression_attribute_values(":pk", AttributeValue::S(keys::due_partition(kind, shard)));
-        let request = match cutoff {
             // `~` sorts behind the `#` that ends every time.
-            Some(cutoff) => request
-                .key_condition_expression("gsi2pk = :pk AND gsi2sk <= :cutoff")
-                .expression_attribute_values(":cutoff", AttributeValue::S(format!("{}~", time_text(cutoff)))),
-            None => request.key_condition_expression("gsi2pk = :pk"),
-        };
-        let items = request.send().await.map_err(unavailable)?.items.unwrap_or_default();
+            .key_condition_expression("gsi2pk = :pk AND gsi2sk <= :cutoff")
+            .expression_attribute_values(":pk", AttributeValue::S(keys::due_partition(kind, shard)))
+            .expression_attribute_values(":cutoff", AttributeValue::S(format!("{}~", time_text(cutoff))))
+            .send()
+            .await
+            .map_err(unavailable)?
+            .items
+            .unwrap_or_default();
         items.into_iter().map(due_from).collect()
     }
 }
