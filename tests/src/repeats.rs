@@ -87,34 +87,41 @@ async fn a_repeated_message_is_counted_once_by_any_number_of_workers() {
             },
         }
     };
-    let bodies =
-        (0..40).map(|n| wire::message::encode(&Message::CountUsage(vec![tracked(n), tracked(n / 2)])));
+    let bodies = (0..160).map(|n| wire::message::encode(&Message::CountUsage(vec![tracked(n)])));
     let bodies = bodies.collect::<Vec<_>>();
-    // Eight workers at once, each with all messages, in batches of their own.
-    let workers = (1..=8).map(|size| {
-        let (platform, bodies) = (platform.clone(), bodies.clone());
-        tokio::spawn(async move {
-            for batch in bodies.chunks(size * 3) {
-                let mut again = batch.to_vec();
-                while !again.is_empty() {
-                    let answer = ingest_usage::handle(&platform, messages(&again)).await;
-                    let failed =
-                        answer.batch_item_failures.iter().map(|failure| failure.item_identifier.clone());
-                    let failed = failed.collect::<Vec<_>>();
-                    let kept = again.iter().enumerate().filter(|(n, _)| failed.contains(&format!("m{n}")));
-                    again = kept.map(|(_, body)| body.clone()).collect();
-                }
-            }
-        })
-    });
-    for worker in workers.collect::<Vec<_>>() {
-        worker.await.unwrap();
-    }
     let path = format!("/meters/{}/usage?start_date=2024-10-01", text(&meter["meter_id"]));
-    let usage = world.owner.get(&path).await;
-    assert_eq!((usage["total_usage"].to_string(), &usage["event_count"]), ("40".into(), &json!(40)));
+    // First each message at one of eight workers, all at the same head; then everything again at each.
+    for share in [8, 1] {
+        let workers = (0..8).map(|worker| {
+            let own = bodies.iter().enumerate().filter(|(n, _)| n % share == worker % share);
+            let own = own.map(|(_, body)| body.clone()).collect::<Vec<_>>();
+            let platform = world.running.platform.clone();
+            tokio::spawn(async move {
+                for batch in own.chunks(1 + worker) {
+                    handle_until_done(&platform, batch).await;
+                }
+            })
+        });
+        for worker in workers.collect::<Vec<_>>() {
+            worker.await.unwrap();
+        }
+        let usage = world.owner.get(&path).await;
+        assert_eq!((usage["total_usage"].to_string(), &usage["event_count"]), ("160".into(), &json!(160)));
+    }
     let events = world.owner.get(&format!("/meters/{}/events?page_size=100", text(&meter["meter_id"]))).await;
-    assert_eq!(events["meta"]["total"], 40);
+    assert_eq!(events["meta"]["total"], 160);
+}
+
+/// Handles messages again and again until none has to come again, as SQS would.
+async fn handle_until_done(platform: &app::Platform, bodies: &[String]) {
+    let mut again = bodies.to_vec();
+    while !again.is_empty() {
+        let answer = ingest_usage::handle(platform, messages(&again)).await;
+        let failed = answer.batch_item_failures.iter().map(|failure| failure.item_identifier.clone());
+        let failed = failed.collect::<Vec<_>>();
+        let kept = again.iter().enumerate().filter(|(n, _)| failed.contains(&format!("m{n}")));
+        again = kept.map(|(_, body)| body.clone()).collect();
+    }
 }
 
 #[tokio::test]

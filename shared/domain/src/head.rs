@@ -2,7 +2,7 @@
 //!
 //! A head holds totals per day and the newest events (its tail); older events lie in immutable segments.
 //! An event becomes a member in the very write that changes the totals, so the two never differ, and a
-//! repeat always meets the first. `docs/usage-engine.md` tells why this survives a crash at any point.
+//! repeat always meets the first. `docs/ARCHITECTURE.md` tells why this survives a crash at any point.
 
 use std::collections::{BTreeMap, HashMap};
 
