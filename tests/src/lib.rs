@@ -24,4 +24,6 @@ mod main_job;
 #[cfg(test)]
 mod repeats;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod tidy;
