@@ -44,21 +44,7 @@ pub async fn create(
     details: CustomerDetails,
 ) -> Result<OpenCustomer, AppError> {
     actor.require(Scope::BillingWrite)?;
-    let (id, now) = (platform.new_id(), platform.now());
-    let blank = Customer {
-        id,
-        name: String::new(),
-        email: None,
-        external_id: None,
-        phone: None,
-        billing_address: Address::default(),
-        tax_id: None,
-        metadata: Properties::new(),
-        created_at: now,
-        updated_at: now,
-        version: 0,
-    };
-    let customer = with_details(platform, actor.organization, blank, details).await?;
+    let customer = with_details(platform, actor.organization, blank(platform), details).await?;
     let change = platform.change(actor.organization, actor.name());
     platform.store.create_customer(&change, &customer.customer).await?;
     Ok(customer)
@@ -79,19 +65,10 @@ pub(crate) async fn find_or_create(
     if !settings.creates_customers_on_track {
         return Err(AppError::NotFound("customer"));
     }
-    let now = platform.now();
     let customer = Customer {
-        id: platform.new_id(),
         name: external_id.to_owned(),
-        email: None,
         external_id: Some(external_id.to_owned()),
-        phone: None,
-        billing_address: Address::default(),
-        tax_id: None,
-        metadata: Properties::new(),
-        created_at: now,
-        updated_at: now,
-        version: 0,
+        ..blank(platform)
     };
     match platform.store.create_customer(&platform.change(organization, actor.name()), &customer).await {
         Ok(()) => Ok(customer.id),
@@ -101,6 +78,24 @@ pub(crate) async fn find_or_create(
             found.ok_or_else(|| AppError::Unavailable("the customer is being made".into()))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A new customer of whom nothing is known yet.
+fn blank(platform: &Platform) -> Customer {
+    let now = platform.now();
+    Customer {
+        id: platform.new_id(),
+        name: String::new(),
+        email: None,
+        external_id: None,
+        phone: None,
+        billing_address: Address::default(),
+        tax_id: None,
+        metadata: Properties::new(),
+        created_at: now,
+        updated_at: now,
+        version: 0,
     }
 }
 
