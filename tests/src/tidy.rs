@@ -69,7 +69,7 @@ fn dependencies_point_one_way() {
 #[test]
 fn the_domain_is_pure() {
     let (_, dependencies) = crates("shared").into_iter().find(|(name, _)| name == "domain").unwrap();
-    let allowed = ["chrono", "rust_decimal", "thiserror", "uuid"];
+    let allowed = ["chrono", "chrono-tz", "rust_decimal", "thiserror", "uuid"];
     assert_eq!(dependencies, allowed.into_iter().map(str::to_owned).collect());
     for path in sources(&workspace_root().join("shared/domain/src")) {
         let text = fs::read_to_string(&path).unwrap();
