@@ -191,6 +191,7 @@ fn message(n: u8) -> Message {
                 ]
                 .into(),
                 metadata: [("nested".to_owned(), Property::Nested("[1,{\"a\":null}]".into()))].into(),
+                revision: domain::event::Revision::First,
             },
         }]),
         1 => Message::ClosePeriod { organization, subscription: id(102) },

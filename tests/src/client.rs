@@ -135,7 +135,9 @@ impl Caller {
             request = request.json(body);
         }
         let answer = checked(&method, path, request).await;
-        if let (true, Some(body), Some(operation)) = (answer.0 < 300, &body, operation(&method, path))
+        // Of a batch that was taken in part, the rest may be anything.
+        let is_taken = answer.0 < 300 && answer.0 != 207;
+        if let (true, Some(body), Some(operation)) = (is_taken, &body, operation(&method, path))
             && let Some(schema) =
                 operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str()
         {

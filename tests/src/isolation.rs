@@ -17,6 +17,15 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
     world.advance_to("2025-02-01T00:01:00Z").await;
     let invoices = world.owner.get("/invoices").await;
     let invoice = &invoices["data"][0];
+    let told = |quantity: u32| {
+        json!({"meter_id": meter["meter_id"], "customer_id": customer["id"], "quantity": quantity,
+               "timestamp": "2025-01-20T00:00:00Z", "idempotency_key": "k"})
+    };
+    let counted = world.owner.created("/usage", told(1)).await;
+    world.drain().await;
+    world.owner.created("/usage", told(2)).await;
+    world.drain().await;
+    assert_eq!(world.owner.get("/usage/rejected").await["meta"]["total"], 1, "of the same key, set aside");
     let other = world.anonymous().signed_up("other@example.com").await;
     let other_key = other.with_key(&["usage.write", "usage.read", "billing.read", "billing.write"]).await;
 
@@ -29,6 +38,7 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
             ("/subscriptions/", &subscription["id"]),
             ("/invoices/", &invoice["id"]),
             ("/api-keys/", &key["id"]),
+            ("/usage/rejected/", &counted["id"]),
         ];
         owned.into_iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, id)| text(id).to_owned())
     };
@@ -75,6 +85,7 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
     );
     assert_eq!(world.owner.get(&format!("/invoices/{}", text(&invoice["id"]))).await["status"], "DRAFT");
     assert_eq!(world.owner.get("/api-keys").await["meta"]["total"], 1);
+    assert_eq!(world.owner.get("/usage/rejected").await["meta"]["total"], 1);
 }
 
 /// A body that would be accepted of the owner.

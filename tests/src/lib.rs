@@ -16,3 +16,4 @@ mod main_job;
 mod repeats;
 mod store;
 mod tidy;
+mod usage;

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Duration, Utc};
 use domain::{
     customer::{Address, Customer},
+    event::Event,
     event::UsageEvent,
-    head::{Head, HeadWrite},
+    head::Head,
     id::{Id, OrganizationId},
     meter::{Aggregation, Counting},
     month::Month,
     property::{Properties, Property},
+    series::Range,
 };
 use store::{Change, CommitOutcome, HeadId, PageRequest, Position, Store, StoreError};
 use testkit::EmbeddedDynamo;
@@ -124,22 +126,27 @@ async fn a_large_batch_is_sealed_into_several_segments_and_read_back() {
         quantity: "1".parse().unwrap(),
         properties: Properties::from([("text".into(), Property::Text("x".repeat(1000)))]),
         metadata: Properties::new(),
+        revision: domain::event::Revision::First,
     };
     let events = (0..600).map(event).collect::<Vec<_>>();
-    let commit = Head::default().commit(SUM, &[], &events, |head_as_is| Store::fits(head, head_as_is));
-    assert!(matches!(commit.write, HeadWrite::Seal { .. }), "600 KB do not fit into a head");
-    assert_eq!(store.commit_head(head, &commit.write).await.unwrap(), CommitOutcome::Committed);
-    assert_eq!(
-        store.commit_head(head, &commit.write).await.unwrap(),
-        CommitOutcome::Conflict,
-        "it was written"
-    );
+    let empty = Head::default();
+    let draft = empty.sift(&[], &events).admit(SUM, &Default::default());
+    assert!(draft.must_seal(), "600 events do not stay in a head");
+    let write = draft.seal(SUM, Default::default()).unwrap();
+    assert_eq!(store.commit_head(head, &write).await.unwrap(), CommitOutcome::Committed);
+    assert_eq!(store.commit_head(head, &write).await.unwrap(), CommitOutcome::Conflict, "it was written");
 
     let stored = store.get_head(head).await.unwrap();
     assert_eq!((stored.version, stored.members, stored.tail.len()), (1, 600, 0));
-    let sealed = store.list_sealed(head).await.unwrap();
-    assert_eq!(sealed.len(), 600);
-    assert_eq!(sealed.iter().map(|event| &event.key).collect::<BTreeSet<_>>().len(), 600);
+    let whole = Range { from: head.month.start(), until: head.month.end() };
+    let mut keys = Vec::new();
+    let visit = |row: &store::Row<'_>| {
+        keys.push(row.key().into_owned());
+        Ok::<_, StoreError>(())
+    };
+    store.visit_members(head, &stored, &[whole], visit).await.unwrap();
+    assert_eq!(keys.len(), 600);
+    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), 600);
     assert_eq!(store.list_heads(id(1), id(2), head.month).await.unwrap(), [(id(3), stored)]);
     assert_eq!(store.list_months(id(1), id(2)).await.unwrap(), [head.month]);
 }

@@ -11,11 +11,12 @@ use testkit::workspace_root;
 /// Which of our crates each may use. Dependencies point one way.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("store", &["domain"]),
+    ("codec", &["domain"]),
+    ("store", &["domain", "codec"]),
     ("auth", &["domain"]),
     ("document", &[]),
     ("app", &["domain", "store", "auth", "document"]),
-    ("wire", &["domain", "auth", "app"]),
+    ("wire", &["domain", "codec", "auth", "app"]),
     ("aws", &["domain", "app", "wire"]),
     ("runtime", &["domain", "store", "app", "aws"]),
     ("testkit", &[]),

@@ -21,6 +21,10 @@ pub(crate) fn created<T>(body: T) -> Answer<T> {
     Ok(Json(StatusCode::CREATED, body))
 }
 
+pub(crate) fn accepted<T>(body: T) -> Answer<T> {
+    Ok(Json(StatusCode::ACCEPTED, body))
+}
+
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.1) {

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use app::{Platform, track_usage};
+use app::{AppError, Platform, track_usage};
+use auth::Actor;
 use axum::{
     Json, Router,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
 use wire::{
-    Problem,
-    extract::{Body, Caller},
+    Problem, cloud_event,
+    extract::{AnyBody, Body, Caller},
     routes::Routes,
     usage::{AcceptedBody, TrackBody, UsageBody},
+    usage_batch::{Told, UsageBatchAnswerBody, UsageBatchBody},
 };
 
 /// The function's routes on a platform.
@@ -22,31 +24,96 @@ pub fn router(platform: Arc<Platform>) -> Router {
 
 /// The function's routes, as the OpenAPI document has them.
 pub fn endpoints() -> Routes {
-    Routes::default().post("/api/v1/sdk/track", track).post("/api/v1/usage", usage)
+    Routes::default()
+        .post("/api/v1/sdk/track", track)
+        .post("/api/v1/usage", usage)
+        .post("/api/v1/usage/batch", batch)
 }
-
-type Accepted = Result<(StatusCode, Json<AcceptedBody>), Problem>;
 
 async fn track(
     State(platform): State<Arc<Platform>>,
     Caller(actor): Caller,
     headers: HeaderMap,
     Body(body): Body<TrackBody>,
-) -> Accepted {
-    let accepted =
-        track_usage::track(&platform, &actor, body.into_domain(idempotency_key(&headers))?).await?;
-    Ok((StatusCode::CREATED, Json(AcceptedBody::from_domain(&accepted))))
+) -> Result<(StatusCode, Json<AcceptedBody>), Problem> {
+    accept_one(&platform, &actor, body.into_domain(idempotency_key(&headers))?).await
 }
 
+/// One event as JSON or as a CloudEvent, or CloudEvents in a batch.
 async fn usage(
     State(platform): State<Arc<Platform>>,
     Caller(actor): Caller,
     headers: HeaderMap,
-    Body(body): Body<UsageBody>,
-) -> Accepted {
-    let accepted =
-        track_usage::track(&platform, &actor, body.into_domain(idempotency_key(&headers))?).await?;
+    body: AnyBody,
+) -> Result<Answer, Problem> {
+    let told = match body.kind.as_str() {
+        cloud_event::SINGLE => cloud_event::single(&body.bytes)?,
+        cloud_event::BATCH => {
+            return accept_all(&platform, &actor, cloud_event::batch(&body.bytes)?).await.map(Answer::Batch);
+        }
+        "application/json" => {
+            wire::parse::<UsageBody>(&body.bytes)?.into_domain(idempotency_key(&headers))?
+        }
+        _ => return Err(wire::extract::unsupported_media_type()),
+    };
+    accept_one(&platform, &actor, told).await.map(Answer::One)
+}
+
+/// Many events as JSON or as CloudEvents.
+async fn batch(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    body: AnyBody,
+) -> Result<(StatusCode, Json<UsageBatchAnswerBody>), Problem> {
+    let told = match body.kind.as_str() {
+        cloud_event::BATCH => cloud_event::batch(&body.bytes)?,
+        "application/json" => wire::parse::<UsageBatchBody>(&body.bytes)?.into_domain()?,
+        _ => return Err(wire::extract::unsupported_media_type()),
+    };
+    accept_all(&platform, &actor, told).await
+}
+
+async fn accept_one(
+    platform: &Platform,
+    actor: &Actor,
+    usage: track_usage::Usage,
+) -> Result<(StatusCode, Json<AcceptedBody>), Problem> {
+    let accepted = track_usage::track(platform, actor, usage).await?;
     Ok((StatusCode::CREATED, Json(AcceptedBody::from_domain(&accepted))))
+}
+
+/// 202 if everything was accepted, 207 with a verdict for each event if not.
+async fn accept_all(
+    platform: &Platform,
+    actor: &Actor,
+    told: Told,
+) -> Result<(StatusCode, Json<UsageBatchAnswerBody>), Problem> {
+    let (mut outcomes, mut events) = (Vec::with_capacity(told.len()), Vec::with_capacity(told.len()));
+    for told in told {
+        outcomes.push(told.map(|usage| events.push(usage)));
+    }
+    let accepted = track_usage::track_all(platform, actor, events).await?;
+    let body = UsageBatchAnswerBody::new(outcomes, accepted);
+    if body.is_unavailable() {
+        return Err(AppError::Unavailable("the queue took none of the events".into()).into());
+    }
+    let status = if body.is_whole() { StatusCode::ACCEPTED } else { StatusCode::MULTI_STATUS };
+    Ok((status, Json(body)))
+}
+
+/// The answer to one event, or to a batch.
+enum Answer {
+    One((StatusCode, Json<AcceptedBody>)),
+    Batch((StatusCode, Json<UsageBatchAnswerBody>)),
+}
+
+impl axum::response::IntoResponse for Answer {
+    fn into_response(self) -> axum::response::Response {
+        match self {
+            Self::One(answer) => answer.into_response(),
+            Self::Batch(answer) => answer.into_response(),
+        }
+    }
 }
 
 /// A key in the header is as good as one in the body.

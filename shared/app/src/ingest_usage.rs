@@ -1,155 +1,225 @@
 //! Counting usage: from queued events to members of heads, each exactly once, whatever is repeated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use chrono::{DateTime, Utc};
 use domain::{
+    commit::Verdict,
     event::{TrackedEvent, UsageEvent},
-    head::Verdict,
     id::{CustomerId, MeterId, OrganizationId},
     meter::{DeduplicateBy, Meter},
     month::Month,
 };
-use futures::{StreamExt, stream};
-use store::{CommitOutcome, HeadId, Store, StoreError};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use store::{HeadId, StoreError, Uncounted};
 
-use crate::{AppError, Platform};
+use crate::{AppError, Platform, commit_usage::commit, track_usage::event_id};
 
-/// How often a head that others write at the same time is tried before its messages go back to the queue.
-const ATTEMPTS_MAX: u32 = 12;
+/// Heads that are written at once. Each is a few requests to DynamoDB, and waits more than it works.
+const CONCURRENT_HEADS: usize = 16;
 
-/// Writes under way at once. Each is a request to DynamoDB, and waits more than it works.
-const CONCURRENT: usize = 16;
+/// Pins that are put at once: many more than heads, and one small request each.
+const CONCURRENT_PINS: usize = 64;
 
-/// Events of one head in one commit: within the 100 items and 4 MB of a transaction.
+/// Events of one head in one commit, and about how many bytes: within the 100 items and 4 MB of a transaction.
 const COMMIT_EVENTS_MAX: usize = 5_000;
+const COMMIT_BYTES_MAX: usize = 2 << 20;
 
-/// Counts events. One result per event, in order: a verdict once it is certain, or an error after which
-/// the event has to come again. Counting an event again changes nothing.
-pub async fn count(platform: &Platform, events: &[TrackedEvent]) -> Vec<Result<Verdict, AppError>> {
-    let mut groups = BTreeMap::<_, Vec<usize>>::new();
-    for (index, tracked) in events.iter().enumerate() {
-        groups.entry((tracked.organization, tracked.meter, tracked.customer)).or_default().push(index);
-    }
-    let counts = groups.into_iter().map(|(group, indexes)| async move {
-        let members = indexes.iter().filter_map(|index| events.get(*index)).collect::<Vec<_>>();
-        let verdicts = count_group(platform, group, &members).await;
-        indexes.into_iter().zip(verdicts).collect::<Vec<_>>()
-    });
-    let counted = stream::iter(counts).buffer_unordered(CONCURRENT).concat().await;
-    let mut results = BTreeMap::from_iter(counted);
-    let missing = || Err(AppError::internal("an event was left without a verdict"));
-    (0..events.len()).map(|index| results.remove(&index).unwrap_or_else(missing)).collect()
+/// One event on its way to its head.
+struct Placed {
+    index: usize,
+    event: UsageEvent,
 }
 
-/// Counts the events of one customer on one meter.
-async fn count_group(
-    platform: &Platform,
-    group: (OrganizationId, MeterId, CustomerId),
-    events: &[&TrackedEvent],
-) -> Vec<Result<Verdict, AppError>> {
-    let (organization, meter, customer) = group;
-    let meter = match platform.store.get_meter(organization, meter).await {
-        Ok(meter) => meter,
-        Err(StoreError::NotFound(_)) => return reject(platform, events, "its meter was deleted").await,
-        Err(error) => return fail(events.len(), error),
-    };
-    let mut pins = Vec::with_capacity(events.len());
-    for tracked in events {
-        pins.push(pinned(platform, group, &meter, tracked));
+/// What happens to an event: a verdict once it is certain, or an error after which it has to come again.
+pub type Outcome = Result<Verdict, AppError>;
+
+/// Counts events. One outcome per event, in order. Counting an event again changes nothing.
+///
+/// Boxed: no caller has to lay out so many nested steps.
+pub fn count<'a>(platform: &'a Platform, events: &'a [TrackedEvent]) -> BoxFuture<'a, Vec<Outcome>> {
+    count_all(platform, events).boxed()
+}
+
+async fn count_all(platform: &Platform, events: &[TrackedEvent]) -> Vec<Outcome> {
+    let mut outcomes = events.iter().map(|_| None).collect::<Vec<Option<Outcome>>>();
+    let meters = meters_of(platform, events).await;
+    let pins = pins_of(platform, events, &meters).await;
+    let mut heads = BTreeMap::<HeadId, Vec<Placed>>::new();
+    for ((index, tracked), outcome) in events.iter().enumerate().zip(&mut outcomes) {
+        let organization = tracked.organization;
+        let meter = match meters.get(&(organization, tracked.meter)) {
+            Some(Ok(meter)) => meter,
+            Some(Err(StoreError::NotFound(_))) => {
+                *outcome = Some(reject(platform, tracked, "its meter was deleted").await);
+                continue;
+            }
+            Some(Err(error)) => {
+                *outcome = Some(Err(unavailable(error)));
+                continue;
+            }
+            None => continue,
+        };
+        let occurred_at = match pins.get(&group_and_key(tracked)) {
+            Some(Ok(first)) if is_pinned(meter, tracked) => *first,
+            Some(Err(error)) if is_pinned(meter, tracked) => {
+                *outcome = Some(Err(unavailable(error)));
+                continue;
+            }
+            _ => tracked.event.occurred_at,
+        };
+        let month = Month::of(occurred_at);
+        let id = HeadId { organization, meter: tracked.meter, customer: tracked.customer, month };
+        let event = UsageEvent { occurred_at, ..tracked.event.clone() };
+        heads.entry(id).or_default().push(Placed { index, event });
     }
-    let pinned = stream::iter(pins).buffered(CONCURRENT).collect::<Vec<_>>().await;
-    let mut results = events.iter().map(|_| None).collect::<Vec<_>>();
-    let mut months = BTreeMap::<Month, Vec<(usize, UsageEvent)>>::new();
-    for ((index, event), result) in pinned.into_iter().enumerate().zip(&mut results) {
-        match event {
-            Ok(event) => months.entry(Month::of(event.occurred_at)).or_default().push((index, event)),
-            Err(error) => *result = Some(Err(error.into())),
+    for (index, verdict) in count_heads(platform, &meters, heads).await {
+        let Some(tracked) = events.get(index) else { continue };
+        let kept = match verdict {
+            Ok(Verdict::Conflict) => {
+                set_aside(platform, tracked, Uncounted::Conflict, Verdict::Conflict).await
+            }
+            Ok(Verdict::Overflow) => {
+                reject(platform, tracked, "the total would be too large to be exact").await
+            }
+            Ok(Verdict::Counted | Verdict::Duplicate) | Err(_) => verdict,
+        };
+        if let Some(outcome) = outcomes.get_mut(index) {
+            *outcome = Some(kept);
         }
     }
-    for (month, events_of_month) in months {
-        let head = HeadId { organization, meter: meter.id, customer, month };
-        for part in events_of_month.chunks(COMMIT_EVENTS_MAX) {
-            let (indexes, part): (Vec<_>, Vec<_>) = part.iter().cloned().unzip();
-            let verdicts = match commit(platform, head, &meter, &part).await {
-                Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
-                Err(error) => fail(part.len(), error),
+    let missing = || Err(AppError::internal("an event was left without a verdict"));
+    outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect()
+}
+
+type Meters = BTreeMap<(OrganizationId, MeterId), Result<Meter, StoreError>>;
+
+/// The meters of `events`, each read once.
+async fn meters_of(platform: &Platform, events: &[TrackedEvent]) -> Meters {
+    let ids = events.iter().map(|event| (event.organization, event.meter));
+    let ids = ids.collect::<std::collections::BTreeSet<_>>();
+    let read = ids.into_iter().map(|(organization, meter)| async move {
+        ((organization, meter), platform.store.get_meter(organization, meter).await)
+    });
+    stream::iter(read).buffer_unordered(CONCURRENT_HEADS).collect().await
+}
+
+/// What a key is unique within, and the key.
+type GroupAndKey<'a> = (OrganizationId, MeterId, CustomerId, &'a str);
+
+fn group_and_key(tracked: &TrackedEvent) -> GroupAndKey<'_> {
+    (tracked.organization, tracked.meter, tracked.customer, &tracked.event.key)
+}
+
+/// Whether a repeat of the event may carry another timestamp.
+fn is_pinned(meter: &Meter, tracked: &TrackedEvent) -> bool {
+    tracked.has_sender_key && meter.deduplicate_by == DeduplicateBy::Key
+}
+
+/// The timestamps that keys are pinned to: a repeat lands where the first one went, whatever timestamp it
+/// carries. If the process dies after pinning, the event that comes again lands there too.
+async fn pins_of<'a>(
+    platform: &Platform,
+    events: &'a [TrackedEvent],
+    meters: &Meters,
+) -> HashMap<GroupAndKey<'a>, Result<DateTime<Utc>, StoreError>> {
+    let mut first = HashMap::<GroupAndKey<'a>, DateTime<Utc>>::new();
+    for tracked in events {
+        let meter = meters.get(&(tracked.organization, tracked.meter));
+        if meter.is_some_and(|meter| meter.as_ref().is_ok_and(|meter| is_pinned(meter, tracked))) {
+            first.entry(group_and_key(tracked)).or_insert(tracked.event.occurred_at);
+        }
+    }
+    let now = platform.now();
+    let pin = first.into_iter().map(|(named, at)| async move {
+        let (organization, meter, customer, key) = named;
+        (named, platform.store.pin_event((organization, meter, customer), key, at, now).await)
+    });
+    let pins = pin.collect::<Vec<_>>();
+    stream::iter(pins).buffer_unordered(CONCURRENT_PINS).collect().await
+}
+
+/// Writes each head once, and reads all of them together before.
+async fn count_heads(
+    platform: &Platform,
+    meters: &Meters,
+    heads: BTreeMap<HeadId, Vec<Placed>>,
+) -> Vec<(usize, Outcome)> {
+    let ids = heads.keys().copied().collect::<Vec<_>>();
+    let mut known = platform.store.get_heads(&ids).await;
+    let counts = heads.into_iter().map(|(id, placed)| {
+        let meter = meters.get(&(id.organization, id.meter)).and_then(|meter| meter.as_ref().ok());
+        let head = match &mut known {
+            Ok(heads) => Ok(heads.remove(&id).unwrap_or_default()),
+            Err(error) => Err(unavailable(error)),
+        };
+        async move {
+            let (Some(meter), Ok(head)) = (meter, head) else {
+                let again = || Err(AppError::Unavailable("the heads could not be read".into()));
+                return placed.into_iter().map(|placed| (placed.index, again())).collect();
             };
-            for (index, verdict) in indexes.into_iter().zip(verdicts) {
-                if let (Ok(Verdict::Overflow), Some(tracked)) = (&verdict, events.get(index)) {
-                    let kept = reject(platform, &[tracked], "the total would be too large to be exact").await;
-                    if let (Some(result), Some(kept)) = (results.get_mut(index), kept.into_iter().next()) {
-                        *result = Some(kept);
-                    }
-                } else if let Some(result) = results.get_mut(index) {
-                    *result = Some(verdict);
-                }
+            count_head(platform, meter, id, head, placed).await
+        }
+    });
+    let counts = counts.collect::<Vec<_>>();
+    stream::iter(counts).buffer_unordered(CONCURRENT_HEADS).concat().await
+}
+
+async fn count_head(
+    platform: &Platform,
+    meter: &Meter,
+    id: HeadId,
+    head: domain::head::Head,
+    placed: Vec<Placed>,
+) -> Vec<(usize, Outcome)> {
+    let mut head = Some(head);
+    let mut outcomes = Vec::with_capacity(placed.len());
+    for part in parts(placed) {
+        let (indexes, part): (Vec<_>, Vec<_>) =
+            part.into_iter().map(|placed| (placed.index, placed.event)).unzip();
+        match commit(platform, id, meter.counting(), &part, head.take()).await {
+            Ok(verdicts) => outcomes.extend(indexes.into_iter().zip(verdicts.into_iter().map(Ok))),
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::warn!(error = ?error, "a head could not be written");
+                let again = || Err(AppError::Unavailable(reason.clone().into()));
+                outcomes.extend(indexes.into_iter().map(|index| (index, again())));
             }
         }
     }
-    let missing = || Err(AppError::internal("an event was left without a verdict"));
-    results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
+    outcomes
 }
 
-/// The event at the timestamp its key is pinned to: a repeat lands where the first one went, whatever
-/// timestamp it carries.
-async fn pinned(
-    platform: &Platform,
-    group: (OrganizationId, MeterId, CustomerId),
-    meter: &Meter,
-    tracked: &TrackedEvent,
-) -> Result<UsageEvent, StoreError> {
-    let event = tracked.event.clone();
-    if !tracked.has_sender_key || meter.deduplicate_by == DeduplicateBy::KeyAndTimestamp {
-        return Ok(event);
-    }
-    let first = platform.store.pin_event(group, &event.key, event.occurred_at, platform.now()).await?;
-    Ok(UsageEvent { occurred_at: first, ..event })
-}
-
-/// Makes events members of their head. Read, decide, write if nobody wrote meanwhile; else again.
-async fn commit(
-    platform: &Platform,
-    id: HeadId,
-    meter: &Meter,
-    events: &[UsageEvent],
-) -> Result<Vec<Verdict>, AppError> {
-    for attempt in 0..ATTEMPTS_MAX {
-        let head = platform.store.get_head(id).await?;
-        let sealed =
-            if head.may_have_sealed(events) { platform.store.list_sealed(id).await? } else { Vec::new() };
-        let commit = head.commit(meter.counting(), &sealed, events, |head| Store::fits(id, head));
-        match platform.store.commit_head(id, &commit.write).await? {
-            CommitOutcome::Committed => return Ok(commit.verdicts),
-            CommitOutcome::Conflict => tokio::time::sleep(pause(platform, attempt)).await,
+/// Splits events so that each part goes into one transaction.
+fn parts(placed: Vec<Placed>) -> Vec<Vec<Placed>> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = 0;
+    for placed in placed {
+        bytes += placed.event.approximate_bytes() * 4;
+        match parts.last_mut() {
+            Some(part) if part.len() < COMMIT_EVENTS_MAX && (bytes < COMMIT_BYTES_MAX || part.is_empty()) => {
+                part.push(placed);
+            }
+            _ => {
+                bytes = placed.event.approximate_bytes() * 4;
+                parts.push(vec![placed]);
+            }
         }
     }
-    Err(AppError::Unavailable("the head is written by too many at once".into()))
+    parts
 }
 
-/// How long to wait after the `attempt`th conflict: up to twice as long each time, at random.
-fn pause(platform: &Platform, attempt: u32) -> std::time::Duration {
-    let longest = 10_u64 << attempt.min(7);
-    let [random] = platform.entropy::<1>();
-    std::time::Duration::from_millis(longest * u64::from(random) / 255)
+/// Keeps an event that can never be counted, with the reason: that is what became of it.
+async fn reject(platform: &Platform, tracked: &TrackedEvent, reason: &str) -> Outcome {
+    let why = Uncounted::Rejected { reason: reason.to_owned() };
+    set_aside(platform, tracked, why, Verdict::Overflow).await
 }
 
-/// Keeps events that can never be counted, with the reason: that is what became of them.
-async fn reject(
-    platform: &Platform,
-    events: &[&TrackedEvent],
-    reason: &str,
-) -> Vec<Result<Verdict, AppError>> {
-    let mut results = Vec::new();
-    for tracked in events {
-        let kept = platform.store.put_rejected_event(tracked, reason, platform.now()).await;
-        results.push(kept.map(|()| Verdict::Overflow).map_err(AppError::from));
-    }
-    results
+async fn set_aside(platform: &Platform, tracked: &TrackedEvent, why: Uncounted, verdict: Verdict) -> Outcome {
+    platform.store.put_uncounted_event(event_id(tracked), tracked, &why, platform.now()).await?;
+    Ok(verdict)
 }
 
-fn fail(count: usize, error: impl Into<AppError>) -> Vec<Result<Verdict, AppError>> {
-    let error = error.into();
-    let reason = error.to_string();
-    let again = |_| Err(AppError::Unavailable(reason.clone().into()));
-    std::iter::once(Err(error)).chain((1..count).map(again)).take(count).collect()
+fn unavailable(error: &StoreError) -> AppError {
+    AppError::Unavailable(error.to_string().into())
 }

@@ -1,27 +1,45 @@
-//! What was used: totals and series over any range, and the events behind them.
+//! What was used: totals and series over any range, by step, property or customer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use auth::Actor;
 use chrono::{DateTime, Utc};
 use domain::{
-    event::{TrackedEvent, UsageEvent},
+    event::{Event, Revision, UsageEvent},
     head::Head,
     id::{CustomerId, MeterId, OrganizationId, SubscriptionId},
-    meter::Meter,
+    meter::{Aggregation, Filter, Meter},
     month::Month,
     period::BillingPeriod,
+    quantity::Quantity,
     rating::UsageByMeter,
-    series::{MonthOfUsage, Range, Series, Step, needs_events},
-    totals::Usage,
+    revision::{Corrections, Visible},
+    series::{Query, Range, Series, SeriesError},
+    subscription::Subscription,
+    totals::{Latest, Tally, Totals, Usage},
     user::Scope,
+    zone::{Step, Steps},
 };
 use futures::future::try_join_all;
-use store::{HeadId, Page, PageRequest, Position};
+use store::{HeadId, PageRequest, Position};
 
-use crate::{AppError, Platform, catalog};
+use crate::{
+    AppError, Platform, catalog,
+    track_usage::{CustomerRef, MeterRef, find_customer, get_meter},
+};
 
-/// Usage over a range, in steps.
+/// What is asked of usage.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// In which steps.
+    pub steps: Option<Steps>,
+    /// Of which events.
+    pub filters: Vec<Filter>,
+    /// By the values of which property.
+    pub group_by: Option<String>,
+}
+
+/// Usage over a range.
 pub struct UsageSeries {
     /// Over the whole range.
     pub total: Usage,
@@ -29,6 +47,8 @@ pub struct UsageSeries {
     pub unique_customers: u64,
     /// By step, for steps that have any.
     pub steps: Vec<(DateTime<Utc>, Usage)>,
+    /// By the value of the property asked for, most first.
+    pub groups: Vec<(Option<String>, Usage)>,
 }
 
 /// What a meter has seen.
@@ -50,6 +70,15 @@ pub struct MeterStats {
 /// The largest range one answer covers. A longer one is asked for in parts.
 const MONTHS_MAX: usize = 37;
 
+/// The most steps of one answer: three months of hours.
+const STEPS_MAX: usize = 24 * 93;
+
+/// The most events that one answer is folded from one by one, which takes some seconds.
+const FOLDED_EVENTS_MAX: u64 = 20_000_000;
+
+/// How often a head is read again whose totals by hour are newer: somebody sealed in between.
+const SNAPSHOTS_MAX: usize = 8;
+
 /// Usage of a meter over `range`, by one customer or by all.
 pub async fn series(
     platform: &Platform,
@@ -57,14 +86,14 @@ pub async fn series(
     meter: MeterId,
     customer: Option<CustomerId>,
     range: Range,
-    step: Step,
+    question: &Question,
 ) -> Result<(Meter, UsageSeries), AppError> {
     actor.require(Scope::UsageRead)?;
     let meter = platform.store.get_meter(actor.organization, meter).await?;
     if let Some(customer) = customer {
         platform.store.get_customer(actor.organization, customer).await?;
     }
-    let series = read(platform, actor.organization, &meter, customer, range, Some(step)).await?;
+    let series = read(platform, actor.organization, &meter, customer, range, question).await?;
     Ok((meter, series))
 }
 
@@ -77,12 +106,111 @@ pub async fn of_customer(
 ) -> Result<Vec<(Meter, Usage)>, AppError> {
     actor.require(Scope::UsageRead)?;
     platform.store.get_customer(actor.organization, customer).await?;
+    let meters = all_meters(platform, actor).await?;
+    totals(platform, actor.organization, meters, Some(customer), range, &Question::default()).await
+}
+
+async fn totals(
+    platform: &Platform,
+    organization: OrganizationId,
+    meters: Vec<Meter>,
+    customer: Option<CustomerId>,
+    range: Range,
+    question: &Question,
+) -> Result<Vec<(Meter, Usage)>, AppError> {
     let mut usage = Vec::new();
-    for meter in all_meters(platform, actor).await? {
-        let series = read(platform, actor.organization, &meter, Some(customer), range, None).await?;
+    for meter in meters {
+        let series = read(platform, organization, &meter, customer, range, question).await?;
         usage.push((meter, series.total));
     }
     Ok(usage)
+}
+
+/// What is asked of usage in general: of one meter or all, by one customer, a subscription's, or all.
+pub struct UsageQuestion {
+    /// Of which meter; of all if none.
+    pub meter: Option<MeterRef>,
+    /// By whom.
+    pub customer: Option<CustomerRef>,
+    /// By the customer of which subscription, on its plan's meters.
+    pub subscription: Option<SubscriptionId>,
+    /// Over which range.
+    pub range: Option<Range>,
+    /// Over which, if none was asked for. Of a subscription it is the current period.
+    pub default_range: Range,
+    /// The rest.
+    pub question: Question,
+}
+
+/// Usage as it was asked for.
+pub struct UsageAnswer {
+    /// The range that it covers.
+    pub range: Range,
+    /// The steps that it is in.
+    pub steps: Option<Steps>,
+    /// Whose it is, if it is one customer's.
+    pub customer: Option<CustomerId>,
+    /// Of the one meter that was asked for.
+    pub one: Option<(Meter, UsageSeries)>,
+    /// Else of several.
+    pub several: Vec<(Meter, Usage)>,
+}
+
+/// Answers what is asked of usage.
+///
+/// Errors: `NotFound` for a meter, customer or subscription that is not there.
+pub async fn answer(
+    platform: &Platform,
+    actor: &Actor,
+    asked: UsageQuestion,
+) -> Result<UsageAnswer, AppError> {
+    actor.require(Scope::UsageRead)?;
+    let organization = actor.organization;
+    let mut customer = match &asked.customer {
+        Some(customer) => Some(find_customer(platform, actor, customer).await?),
+        None => None,
+    };
+    let mut range = asked.range.unwrap_or(asked.default_range);
+    let mut meters = None;
+    if let Some(id) = asked.subscription {
+        let subscription = platform.store.get_subscription(organization, id).await?;
+        if customer.is_some_and(|customer| customer != subscription.customer) {
+            return Err(AppError::NotFound("subscription of this customer"));
+        }
+        customer = Some(subscription.customer);
+        let (period, of_plan) = period_and_meters(platform, organization, &subscription).await?;
+        range = asked.range.unwrap_or(Range { from: period.start(), until: period.end() });
+        meters = Some(of_plan);
+    }
+    let (steps, question) = (asked.question.steps, &asked.question);
+    if let Some(meter) = &asked.meter {
+        let meter = get_meter(platform, actor, meter).await?;
+        let series = read(platform, organization, &meter, customer, range, question).await?;
+        let one = Some((meter, series));
+        return Ok(UsageAnswer { range, steps, customer, one, several: Vec::new() });
+    }
+    let meters = match meters {
+        Some(meters) => meters,
+        None => all_meters(platform, actor).await?,
+    };
+    let several = totals(platform, organization, meters, customer, range, question).await?;
+    Ok(UsageAnswer { range, steps, customer, one: None, several })
+}
+
+/// The current period of a subscription, and the meters of its plan.
+async fn period_and_meters(
+    platform: &Platform,
+    organization: OrganizationId,
+    subscription: &Subscription,
+) -> Result<(BillingPeriod, Vec<Meter>), AppError> {
+    let plan = platform.store.get_plan(organization, subscription.plan).await?;
+    let period = subscription.current_period().map_err(AppError::internal)?;
+    let ids = plan.charges_in(subscription.price_version).filter_map(|charge| charge.meter());
+    let mut meters = Vec::new();
+    for meter in ids.collect::<BTreeSet<_>>() {
+        meters.push(platform.store.get_meter(organization, meter).await?);
+    }
+    Ok((period, meters))
 }
 
 /// What a subscription's customer used of the plan's meters in its current period.
@@ -94,16 +222,10 @@ pub async fn of_subscription(
     actor.require(Scope::UsageRead)?;
     let organization = actor.organization;
     let subscription = platform.store.get_subscription(organization, id).await?;
-    let plan = platform.store.get_plan(organization, subscription.plan).await?;
-    let period = subscription.current_period().map_err(AppError::internal)?;
-    let meters = plan.charges_in(subscription.price_version).filter_map(|charge| charge.meter());
-    let mut usage = Vec::new();
-    for meter in meters.collect::<BTreeSet<_>>() {
-        let meter = platform.store.get_meter(organization, meter).await?;
-        let range = Range { from: period.start(), until: period.end() };
-        let series = read(platform, organization, &meter, Some(subscription.customer), range, None).await?;
-        usage.push((meter, series.total));
-    }
+    let (period, meters) = period_and_meters(platform, organization, &subscription).await?;
+    let range = Range { from: period.start(), until: period.end() };
+    let customer = Some(subscription.customer);
+    let usage = totals(platform, organization, meters, customer, range, &Question::default()).await?;
     Ok((period, usage))
 }
 
@@ -118,10 +240,40 @@ pub(crate) async fn by_meter(
     let range = Range { from: period.start(), until: period.end() };
     let read = meters.into_iter().collect::<BTreeSet<_>>().into_iter().map(|meter| async move {
         let meter = platform.store.get_meter(organization, meter).await?;
-        let series = read(platform, organization, &meter, Some(customer), range, None).await?;
+        let question = Question::default();
+        let series = read(platform, organization, &meter, Some(customer), range, &question).await?;
         Ok::<_, AppError>((meter.id, series.total))
     });
     Ok(try_join_all(read).await?.into_iter().collect())
+}
+
+/// The customers who used most of a meter over `range`, most first.
+pub async fn top_customers(
+    platform: &Platform,
+    actor: &Actor,
+    meter: MeterId,
+    range: Range,
+    limit: usize,
+) -> Result<Vec<(CustomerId, Usage)>, AppError> {
+    actor.require(Scope::UsageRead)?;
+    let organization = actor.organization;
+    let meter = platform.store.get_meter(organization, meter).await?;
+    let mut customers = BTreeSet::new();
+    for month in months_in(range)? {
+        let heads = platform.store.list_heads(organization, meter.id, month).await?;
+        customers.extend(heads.into_iter().filter(|(_, head)| head.touches(range)).map(|(id, _)| id));
+    }
+    let mut usage = Vec::new();
+    for customer in customers {
+        let question = Question::default();
+        let series = read(platform, organization, &meter, Some(customer), range, &question).await?;
+        if series.total.events > 0 {
+            usage.push((customer, series.total));
+        }
+    }
+    usage.sort_by_key(|(customer, usage)| (std::cmp::Reverse((usage.quantity, usage.events)), *customer));
+    usage.truncate(limit);
+    Ok(usage)
 }
 
 /// What a meter has seen so far.
@@ -142,7 +294,7 @@ pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result
         for (customer, head) in platform.store.list_heads(organization, meter.id, month).await? {
             stats.total_events += head.days.values().map(|totals| totals.events).sum::<u64>();
             customers.insert(customer);
-            stats.span = match (stats.span, head.span) {
+            stats.span = match (stats.span, head.span()) {
                 (Some((first, last)), Some((other_first, other_last))) => {
                     Some((first.min(other_first), last.max(other_last)))
                 }
@@ -157,66 +309,12 @@ pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result
         (Step::Week, &mut stats.this_week),
         (Step::Month, &mut stats.this_month),
     ] {
-        let from = step.start_of(now);
-        let range = Range { from, until: step.next(from) };
-        *usage = read(platform, organization, &meter, None, range, None).await?.total;
+        let steps = Steps::utc(step);
+        let from = steps.start_of(now);
+        let range = Range { from, until: steps.next(from) };
+        *usage = read(platform, organization, &meter, None, range, &Question::default()).await?.total;
     }
     Ok(stats)
-}
-
-/// The events of a meter, newest first.
-pub async fn events(
-    platform: &Platform,
-    actor: &Actor,
-    meter: MeterId,
-    page: &PageRequest,
-) -> Result<Page<TrackedEvent>, AppError> {
-    actor.require(Scope::UsageRead)?;
-    let organization = actor.organization;
-    let meter = platform.store.get_meter(organization, meter).await?;
-    let mut rows = Vec::new();
-    let mut total = 0;
-    let (skip, after) = match &page.position {
-        Position::Number(number) => (number.saturating_sub(1).saturating_mul(page.size), None),
-        Position::After(place) => (0, Some(place.as_str())),
-    };
-    for month in platform.store.list_months(organization, meter.id).await?.into_iter().rev() {
-        let heads = platform.store.list_heads(organization, meter.id, month).await?;
-        total += heads.iter().map(|(_, head)| head.members).sum::<u64>();
-        if rows.len() > skip + page.size {
-            continue; // only the total is still of interest
-        }
-        for (customer, head) in heads {
-            let id = HeadId { organization, meter: meter.id, customer, month };
-            let sealed = sealed(platform, id, &head).await?;
-            let members = head.tail.into_iter().chain(sealed).map(|event| (event.key.clone(), event));
-            for event in members.collect::<std::collections::BTreeMap<_, _>>().into_values() {
-                let sort = sort_key(&event, customer);
-                if after.is_none_or(|after| sort.as_str() < after) {
-                    rows.push((sort, customer, event));
-                }
-            }
-        }
-    }
-    rows.sort_by(|(left, ..), (right, ..)| right.cmp(left));
-    let rows = rows.into_iter().skip(skip).map(|(sort, customer, event)| {
-        let has_sender_key = true;
-        (sort, TrackedEvent { organization, meter: meter.id, customer, has_sender_key, event })
-    });
-    let page = Page::first_of(rows, page.size);
-    Ok(Page { total: usize::try_from(total).unwrap_or(usize::MAX), ..page })
-}
-
-/// A place in the log: by time, and then by what tells events of the same time apart.
-fn sort_key(event: &UsageEvent, customer: CustomerId) -> String {
-    format!("{:016}#{customer}#{}", event.occurred_at.timestamp_millis(), event.key)
-}
-
-async fn sealed(platform: &Platform, id: HeadId, head: &Head) -> Result<Vec<UsageEvent>, AppError> {
-    match head.sealed_until {
-        Some(_) => Ok(platform.store.list_sealed(id).await?),
-        None => Ok(Vec::new()),
-    }
 }
 
 async fn all_meters(platform: &Platform, actor: &Actor) -> Result<Vec<Meter>, AppError> {
@@ -233,22 +331,52 @@ async fn all_meters(platform: &Platform, actor: &Actor) -> Result<Vec<Meter>, Ap
     }
 }
 
-/// Usage over a range: heads say it, and where they do not, their events are folded.
+pub(crate) fn months_in(range: Range) -> Result<Vec<Month>, AppError> {
+    let months = Month::in_range(range.from, range.until).take(MONTHS_MAX + 1).collect::<Vec<_>>();
+    if months.len() > MONTHS_MAX {
+        let detail = "lies more than three years before the end: ask in parts of three years";
+        return Err(AppError::invalid("start_date", detail));
+    }
+    Ok(months)
+}
+
+fn check_steps(range: Range, question: &Question) -> Result<(), AppError> {
+    let Some(steps) = question.steps else { return Ok(()) };
+    if steps.starts_in(range).take(STEPS_MAX + 1).count() > STEPS_MAX {
+        let detail = format!("makes more than {STEPS_MAX} steps: ask for larger ones, or in parts");
+        return Err(AppError::invalid("group_by", detail));
+    }
+    Ok(())
+}
+
+/// Usage over a range: heads say it, and where they do not, their events are folded as they are read.
 async fn read(
     platform: &Platform,
     organization: OrganizationId,
     meter: &Meter,
     customer: Option<CustomerId>,
     range: Range,
-    step: Option<Step>,
+    question: &Question,
 ) -> Result<UsageSeries, AppError> {
-    let months = Month::in_range(range.from, range.until).take(MONTHS_MAX + 1).collect::<Vec<_>>();
-    if months.len() > MONTHS_MAX {
+    let months = months_in(range)?;
+    check_steps(range, question)?;
+    let is_level = meter.aggregation == Aggregation::WeightedSum;
+    if is_level && (!question.filters.is_empty() || question.group_by.is_some()) {
+        let field = if question.filters.is_empty() { "group_by" } else { "filter" };
         return Err(AppError::invalid(
-            "start_date",
-            "lies more than three years before the end: ask in parts",
+            field,
+            "cannot be asked of a WEIGHTED_SUM meter: its level is one number",
         ));
     }
+    let query = Query {
+        counting: meter.counting(),
+        range,
+        now: platform.now(),
+        steps: question.steps,
+        filters: &question.filters,
+        group_by: question.group_by.as_deref(),
+    };
+    let mut series = Series::new(query);
     let heads = months.into_iter().map(|month| async move {
         let heads = match customer {
             Some(customer) => {
@@ -259,23 +387,194 @@ async fn read(
         };
         Ok::<_, AppError>((month, heads))
     });
-    let mut series = Series::new(meter.counting(), range, step);
-    let mut customers = BTreeSet::new();
-    for (month, heads) in try_join_all(heads).await? {
-        for (customer, head) in heads {
+    let heads = try_join_all(heads).await?;
+    if query.is_by_event() {
+        let touched = heads.iter().flat_map(|(_, heads)| heads).filter(|(_, head)| head.touches(range));
+        check_folded(touched.map(|(_, head)| head.members).sum())?;
+    }
+    for (month, heads) in heads {
+        for (customer, head) in heads.into_iter().filter(|(_, head)| head.touches(range)) {
             let id = HeadId { organization, meter: meter.id, customer, month };
-            let is_needed = needs_events(meter.aggregation, &head, month, range, step);
-            let sealed = if is_needed { platform.store.list_sealed(id).await? } else { Vec::new() };
-            let events_before = series.total().events;
-            series.add(&MonthOfUsage { month, head, sealed }).map_err(AppError::internal)?;
-            if series.total().events > events_before {
-                customers.insert(customer);
-            }
+            add_head(platform, id, head, &query, &mut series).await?;
         }
     }
+    if is_level {
+        carry(platform, organization, meter, customer, range.from, &mut series).await?;
+    }
+    let groups = series.groups().map_err(AppError::internal)?;
+    let mut groups =
+        groups.into_iter().map(|(value, usage)| (value.map(str::to_owned), usage)).collect::<Vec<_>>();
+    groups.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.quantity));
     Ok(UsageSeries {
-        total: series.total(),
-        unique_customers: customers.len() as u64,
-        steps: series.steps().collect(),
+        total: series.total().map_err(AppError::internal)?,
+        unique_customers: series.customers().len() as u64,
+        steps: series.steps().map_err(AppError::internal)?,
+        groups,
     })
+}
+
+/// Refuses to fold so many events that nobody waits for it.
+pub(crate) fn check_folded(events: u64) -> Result<(), AppError> {
+    if events <= FOLDED_EVENTS_MAX {
+        return Ok(());
+    }
+    let detail = format!(
+        "covers months of {events} events, more than the {FOLDED_EVENTS_MAX} that one answer is folded from: \
+         ask month by month, or for one customer"
+    );
+    Err(AppError::invalid("start_date", detail))
+}
+
+/// Takes one customer's month into a series, as it was at one instant.
+async fn add_head(
+    platform: &Platform,
+    id: HeadId,
+    mut head: Head,
+    query: &Query<'_>,
+    series: &mut Series<'_>,
+) -> Result<(), AppError> {
+    let store = &platform.store;
+    let mut hours = BTreeMap::new();
+    for attempt in 0..SNAPSHOTS_MAX {
+        let days = query.hours_wanted(id.month, &head);
+        let found = if days.is_empty() { BTreeMap::new() } else { store.get_hours(id, days).await? };
+        if found.values().all(|(version, _)| *version <= head.version) {
+            hours = found.into_iter().map(|(day, (_, hours))| (day, hours)).collect();
+            break;
+        }
+        if attempt + 1 < SNAPSHOTS_MAX {
+            head = store.get_head(id).await?;
+        } // else the events say it
+    }
+    let mut corrections = corrections_of(platform, id, &head).await?;
+    let ranges = series.add_head(id.customer, id.month, &head, &hours, &mut corrections).map_err(refused)?;
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    store
+        .visit_members::<AppError>(id, &head, &ranges, |row| {
+            series.add_member(id.customer, row, &ranges, &mut corrections).map_err(refused)
+        })
+        .await?;
+    series.add_unmet(id.customer, &ranges, &corrections).map_err(refused)
+}
+
+/// The corrections of a head.
+pub(crate) async fn corrections_of(
+    platform: &Platform,
+    id: HeadId,
+    head: &Head,
+) -> Result<Corrections, AppError> {
+    if head.corrections == 0 {
+        return Ok(Corrections::default());
+    }
+    let sealed = platform.store.list_corrections(id, head).await?;
+    Ok(Corrections::among(sealed.iter().chain(&head.tail)))
+}
+
+fn refused(error: SeriesError) -> AppError {
+    match error {
+        SeriesError::Overflow(error) => AppError::internal(error),
+        SeriesError::TooManyGroups => AppError::invalid("group_by", error.to_string()),
+    }
+}
+
+/// Takes in the levels that customers had when the range began.
+async fn carry(
+    platform: &Platform,
+    organization: OrganizationId,
+    meter: &Meter,
+    customer: Option<CustomerId>,
+    from: DateTime<Utc>,
+    series: &mut Series<'_>,
+) -> Result<(), AppError> {
+    let month = Month::of(from);
+    let months = platform.store.list_months(organization, meter.id).await?;
+    let mut known = BTreeSet::new();
+    for month in months.into_iter().rev().filter(|other| *other <= month) {
+        let heads = match customer {
+            Some(customer) => {
+                let id = HeadId { organization, meter: meter.id, customer, month };
+                vec![(customer, platform.store.get_head(id).await?)]
+            }
+            None => platform.store.list_heads(organization, meter.id, month).await?,
+        };
+        for (customer, head) in heads {
+            if known.contains(&customer) {
+                continue;
+            }
+            let id = HeadId { organization, meter: meter.id, customer, month };
+            if let Some(level) = level_before(platform, id, &head, meter, from).await? {
+                known.insert(customer);
+                series.carry(customer, level);
+            }
+        }
+        if customer.is_some() && !known.is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The level that a head's month leads to at `at`; `None` if nothing in it lies before.
+async fn level_before(
+    platform: &Platform,
+    id: HeadId,
+    head: &Head,
+    meter: &Meter,
+    at: DateTime<Utc>,
+) -> Result<Option<Quantity>, AppError> {
+    let last = |totals: &Totals| match totals.tally {
+        Tally::Held(held) => held.map(|held| held.last),
+        Tally::Count | Tally::Sum(_) | Tally::Max(_) | Tally::Min(_) | Tally::Last(_) | Tally::Unique => None,
+    };
+    let day_of = Steps::utc(Step::Day).start_of(at);
+    let earlier = head.days.iter().filter(|(day, _)| id.month.day_start(**day) < day_of);
+    let mut latest = earlier.filter_map(|(_, totals)| last(totals)).max();
+    let cut = Range { from: day_of, until: at };
+    if day_of < at && head.touches(cut) {
+        let members = members_in(platform, id, head, cut).await?;
+        let counted = members.iter().filter_map(|member| member.counted.as_ref());
+        let inside = counted.filter(|event| meter.counting().includes(*event)).map(Latest::of);
+        latest = latest.max(inside.max());
+    }
+    Ok(latest.map(|latest| latest.quantity))
+}
+
+/// A member of a head, with what counts in its place.
+pub(crate) struct Member {
+    /// As it was told first.
+    pub(crate) event: UsageEvent,
+    /// Itself, its latest correction, or nothing if that took it back.
+    pub(crate) counted: Option<UsageEvent>,
+}
+
+/// The members of a head that occurred in `range`, which should be a short one: all are held at once.
+pub(crate) async fn members_in(
+    platform: &Platform,
+    id: HeadId,
+    head: &Head,
+    range: Range,
+) -> Result<Vec<Member>, AppError> {
+    let mut corrections = corrections_of(platform, id, head).await?;
+    let mut members = Vec::new();
+    let mut add = |event: UsageEvent| {
+        let counted = match corrections.visible(&event) {
+            Visible::Itself(event) | Visible::Replacement(event) => Some(event.clone()),
+            Visible::Nothing => None,
+        };
+        members.push(Member { event, counted });
+    };
+    let tail = head.tail.iter().filter(|event| event.revision == Revision::First);
+    tail.filter(|event| range.contains(event.occurred_at)).cloned().for_each(&mut add);
+    platform
+        .store
+        .visit_members::<AppError>(id, head, &[range], |row| {
+            if range.contains(row.occurred_at()) {
+                add(row.to_event());
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(members)
 }

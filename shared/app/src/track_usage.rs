@@ -1,22 +1,30 @@
 //! Usage at the door: checked, named, and queued. What is refused here is refused at once, with its field;
 //! what is accepted is counted exactly once.
 
+use std::collections::{HashMap, HashSet};
+
 use auth::Actor;
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::{
-    event::{KEY_CHARACTERS_MAX, TrackedEvent, UsageEvent, occurred_at},
-    id::{CustomerId, EventId, Id, MeterId, MeterToken},
+    event::{KEY_CHARACTERS_MAX, Revision, TrackedEvent, UsageEvent, occurred_at},
+    id::{CustomerId, EventId, Id, MeterId, MeterToken, OrganizationId},
     meter::{Aggregation, Meter},
     property::{Properties, Property},
     quantity::Quantity,
     user::Scope,
 };
+use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
-use store::StoreError;
+use store::{StoreError, event_bytes};
 
-use crate::{AppError, Platform, customers::find_or_create, port::Message};
+use crate::{
+    AppError, Platform,
+    customers::find_or_create,
+    port::{Message, PortError},
+};
 
 /// Usage that a sender tells of.
+#[derive(Clone, Debug)]
 pub struct Usage {
     /// What was used.
     pub meter: MeterRef,
@@ -35,6 +43,7 @@ pub struct Usage {
 }
 
 /// How a sender names a meter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MeterRef {
     /// By its id.
     Id(MeterId),
@@ -45,6 +54,7 @@ pub enum MeterRef {
 }
 
 /// How a sender names a customer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CustomerRef {
     /// By our id.
     Id(CustomerId),
@@ -53,6 +63,7 @@ pub enum CustomerRef {
 }
 
 /// Usage that was accepted.
+#[derive(Clone, Debug)]
 pub struct Accepted {
     /// Names the event. The same for a repeat.
     pub id: EventId,
@@ -65,45 +76,189 @@ pub struct Accepted {
 /// Errors: `NotFound` for an unknown meter, and an unknown customer if the organization wants it so;
 /// `Invalid` with the field for anything that could not be counted.
 pub async fn track(platform: &Platform, actor: &Actor, usage: Usage) -> Result<Accepted, AppError> {
-    actor.require(Scope::UsageWrite)?;
-    let accepted = accept(platform, actor, usage).await?;
-    let message = Message::CountUsage(vec![accepted.tracked.clone()]);
-    platform.queue.send(&[message]).await.into_iter().next().unwrap_or(Ok(()))?;
-    Ok(accepted)
+    let missing = || Err(AppError::internal("an event was left without a verdict"));
+    track_all(platform, actor, vec![usage]).await?.pop().unwrap_or_else(missing)
 }
 
-async fn accept(platform: &Platform, actor: &Actor, usage: Usage) -> Result<Accepted, AppError> {
-    let meter = find_meter(platform, actor, &usage.meter).await?;
-    let now = platform.now().trunc_subsecs(3);
-    let event = checked(&meter, &usage, now)?;
-    let customer = match &usage.customer {
-        CustomerRef::Id(id) => platform.store.get_customer(actor.organization, *id).await?.id,
-        CustomerRef::ExternalId(external_id) => find_or_create(platform, actor, external_id).await?,
-    };
+/// Accepts events, each for itself: one verdict per event, in order, `Ok` only when the queue has it.
+///
+/// Errors: `Forbidden` without the scope.
+pub async fn track_all(
+    platform: &Platform,
+    actor: &Actor,
+    events: Vec<Usage>,
+) -> Result<Vec<Result<Accepted, AppError>>, AppError> {
+    actor.require(Scope::UsageWrite)?;
+    let door = Door::open(platform, actor, &events).await;
+    let mut verdicts = Vec::with_capacity(events.len());
+    for usage in events {
+        verdicts.push(accept(platform, actor, &door, usage).await);
+    }
+    send(platform, &mut verdicts).await;
+    Ok(verdicts)
+}
+
+/// Bytes of events in one message. A message body is of 256 KiB at most, and base64 makes four bytes of three.
+const MESSAGE_BYTES_MAX: usize = 150 * 1024;
+
+/// The most bytes of one event, with its properties and metadata.
+const EVENT_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest level of a WEIGHTED_SUM meter, 10^15: held for ten years, its area is still exact.
+const LEVEL_MAX: Quantity = Quantity::from_units(10_i128.pow(15 + Quantity::DECIMALS));
+
+/// Sends what was accepted, in as few messages as there can be. What the queue did not take is no longer
+/// accepted.
+async fn send(platform: &Platform, verdicts: &mut [Result<Accepted, AppError>]) {
+    let mut chunks = Vec::<(Vec<usize>, Vec<TrackedEvent>)>::new();
+    let mut bytes = MESSAGE_BYTES_MAX;
+    for (index, verdict) in verdicts.iter().enumerate() {
+        let Ok(accepted) = verdict else { continue };
+        bytes += event_bytes(&accepted.tracked.event);
+        if bytes > MESSAGE_BYTES_MAX {
+            bytes = event_bytes(&accepted.tracked.event);
+            chunks.push((Vec::new(), Vec::new()));
+        }
+        if let Some((indexes, events)) = chunks.last_mut() {
+            indexes.push(index);
+            events.push(accepted.tracked.clone());
+        }
+    }
+    let (indexes, messages): (Vec<_>, Vec<_>) =
+        chunks.into_iter().map(|(indexes, events)| (indexes, Message::CountUsage(events))).unzip();
+    if messages.is_empty() {
+        return;
+    }
+    let mut sent = platform.queue.send(&messages).await.into_iter();
+    for indexes in indexes {
+        let Err(error) = sent.next().unwrap_or_else(|| Err(PortError::new("sending", "not confirmed")))
+        else {
+            continue;
+        };
+        tracing::warn!(error = ?error, events = indexes.len(), "the queue did not take {} events", indexes.len());
+        for index in indexes {
+            if let Some(verdict) = verdicts.get_mut(index) {
+                *verdict = Err(AppError::Unavailable(error.to_string().into()));
+            }
+        }
+    }
+}
+
+/// What the events of one request name, each looked up once.
+struct Door {
+    meters: HashMap<MeterRef, Result<Option<Meter>, StoreError>>,
+    customers: HashMap<CustomerRef, Result<CustomerId, AppError>>,
+}
+
+/// Lookups under way at once.
+const CONCURRENT: usize = 16;
+
+impl Door {
+    async fn open(platform: &Platform, actor: &Actor, events: &[Usage]) -> Self {
+        let meters = events.iter().map(|usage| usage.meter.clone()).collect::<HashSet<_>>();
+        let meters = meters.into_iter().map(|meter| async move {
+            let found = find_meter(platform, actor, &meter).await;
+            (meter, found)
+        });
+        let meters = stream::iter(meters).buffer_unordered(CONCURRENT).collect::<HashMap<_, _>>().await;
+        // An event that is refused makes no customer.
+        let now = platform.now().trunc_subsecs(3);
+        let is_fine = |usage: &&Usage| matches!(meters.get(&usage.meter), Some(Ok(Some(meter))) if checked(meter, usage, now).is_ok());
+        let customers = events.iter().filter(is_fine).map(|usage| usage.customer.clone());
+        let customers = customers.collect::<HashSet<_>>().into_iter().map(|customer| async move {
+            let found = match &customer {
+                CustomerRef::Id(id) => match platform.store.get_customer(actor.organization, *id).await {
+                    Ok(customer) => Ok(customer.id),
+                    Err(error) => Err(error.into()),
+                },
+                CustomerRef::ExternalId(external_id) => find_or_create(platform, actor, external_id).await,
+            };
+            (customer, found)
+        });
+        let customers = customers.collect::<Vec<_>>();
+        let customers = stream::iter(customers).buffer_unordered(CONCURRENT).collect().await;
+        Self { meters, customers }
+    }
+
+    fn meter(&self, named: &MeterRef) -> Result<&Meter, AppError> {
+        match self.meters.get(named) {
+            Some(Ok(Some(meter))) => Ok(meter),
+            Some(Ok(None)) | None => Err(AppError::NotFound("meter")),
+            Some(Err(error)) => Err(AppError::Unavailable(error.to_string().into())),
+        }
+    }
+
+    fn customer(&self, named: &CustomerRef) -> Result<CustomerId, AppError> {
+        match self.customers.get(named) {
+            Some(Ok(id)) => Ok(*id),
+            Some(Err(AppError::NotFound(kind))) => Err(AppError::NotFound(kind)),
+            Some(Err(error)) => Err(AppError::Unavailable(error.to_string().into())),
+            None => Err(AppError::NotFound("customer")),
+        }
+    }
+}
+
+async fn accept(platform: &Platform, actor: &Actor, door: &Door, usage: Usage) -> Result<Accepted, AppError> {
+    let meter = door.meter(&usage.meter)?;
+    let event = checked(meter, &usage, platform.now().trunc_subsecs(3))?;
+    let customer = door.customer(&usage.customer)?;
     let has_sender_key = usage.idempotency_key.is_some();
     let key = usage.idempotency_key.unwrap_or_else(|| platform.new_id::<()>().to_string());
     let event = UsageEvent { key, properties: usage.properties, metadata: usage.metadata, ..event };
+    if event_bytes(&event) > EVENT_BYTES_MAX {
+        let field = if event.metadata.is_empty() { "properties" } else { "metadata" };
+        return Err(AppError::invalid(field, "is too large: an event has 64 KB at most"));
+    }
     let tracked =
         TrackedEvent { organization: actor.organization, meter: meter.id, customer, has_sender_key, event };
     Ok(Accepted { id: event_id(&tracked), tracked })
 }
 
-async fn find_meter(platform: &Platform, actor: &Actor, meter: &MeterRef) -> Result<Meter, AppError> {
+/// The customer that is named, which must be there.
+pub(crate) async fn find_customer(
+    platform: &Platform,
+    actor: &Actor,
+    customer: &CustomerRef,
+) -> Result<CustomerId, AppError> {
     let organization = actor.organization;
-    let found = match meter {
+    match customer {
+        CustomerRef::Id(id) => Ok(platform.store.get_customer(organization, *id).await?.id),
+        CustomerRef::ExternalId(external_id) => {
+            let found = platform.store.find_customer_by_external_id(organization, external_id).await?;
+            found.ok_or(AppError::NotFound("customer"))
+        }
+    }
+}
+
+/// The meter that is named, which must be there.
+pub(crate) async fn get_meter(
+    platform: &Platform,
+    actor: &Actor,
+    meter: &MeterRef,
+) -> Result<Meter, AppError> {
+    find_meter(platform, actor, meter).await?.ok_or(AppError::NotFound("meter"))
+}
+
+async fn find_meter(
+    platform: &Platform,
+    actor: &Actor,
+    meter: &MeterRef,
+) -> Result<Option<Meter>, StoreError> {
+    let organization = actor.organization;
+    match meter {
         MeterRef::Id(id) => match platform.store.get_meter(organization, *id).await {
-            Ok(meter) => Some(meter),
-            Err(StoreError::NotFound(_)) => None,
-            Err(error) => return Err(error.into()),
+            Ok(meter) => Ok(Some(meter)),
+            Err(StoreError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
         },
-        MeterRef::Token(token) => platform.store.find_meter_by_token(organization, *token).await?,
-        MeterRef::Name(name) => platform.store.find_meter_by_name(organization, name).await?,
-    };
-    found.ok_or(AppError::NotFound("meter"))
+        MeterRef::Token(token) => platform.store.find_meter_by_token(organization, *token).await,
+        MeterRef::Name(name) => platform.store.find_meter_by_name(organization, name).await,
+    }
 }
 
 /// The event that `usage` tells of, without its key, properties and metadata.
-fn checked(meter: &Meter, usage: &Usage, now: DateTime<Utc>) -> Result<UsageEvent, AppError> {
+/// As it is checked for a correction as well.
+pub(crate) fn checked(meter: &Meter, usage: &Usage, now: DateTime<Utc>) -> Result<UsageEvent, AppError> {
     if let Some(key) = &usage.idempotency_key
         && !(1..=KEY_CHARACTERS_MAX).contains(&key.chars().count())
     {
@@ -118,6 +273,7 @@ fn checked(meter: &Meter, usage: &Usage, now: DateTime<Utc>) -> Result<UsageEven
         quantity: quantity(meter, usage)?,
         properties: Properties::new(),
         metadata: Properties::new(),
+        revision: Revision::First,
     };
     let value =
         |properties: &Properties| properties.get(&meter.property).and_then(Property::as_text).is_some();
@@ -148,12 +304,16 @@ fn quantity(meter: &Meter, usage: &Usage) -> Result<Quantity, AppError> {
         Ok(Some((field(), quantity)))
     };
     let counts_by_event = matches!(meter.aggregation, Aggregation::Count | Aggregation::UniqueCount);
+    let is_level = meter.aggregation == Aggregation::WeightedSum;
     let given = match usage.quantity {
         Some(quantity) => Some(("quantity".to_owned(), quantity)),
         None if counts_by_event => None,
         None => in_properties()?,
     };
     match given {
+        Some((field, quantity)) if is_level && quantity > LEVEL_MAX => {
+            Err(AppError::invalid(field, "must be at most 1e15, so that its average is exact"))
+        }
         Some((_, quantity)) if quantity > Quantity::ZERO => Ok(quantity),
         Some((_, quantity)) if quantity == Quantity::ZERO && meter.aggregation.takes_zero() => Ok(quantity),
         Some((field, _)) if meter.aggregation.takes_zero() => {
@@ -170,11 +330,19 @@ fn quantity(meter: &Meter, usage: &Usage) -> Result<Quantity, AppError> {
 
 /// The id of an event follows from what makes it the same event: organization, meter, customer and key.
 pub fn event_id(tracked: &TrackedEvent) -> EventId {
+    event_id_of((tracked.organization, tracked.meter, tracked.customer), &tracked.event.key)
+}
+
+/// The id of the events of one key.
+pub fn event_id_of(
+    (organization, meter, customer): (OrganizationId, MeterId, CustomerId),
+    key: &str,
+) -> EventId {
     let mut hash = Sha256::new();
-    for id in [tracked.organization.uuid(), tracked.meter.uuid(), tracked.customer.uuid()] {
+    for id in [organization.uuid(), meter.uuid(), customer.uuid()] {
         hash.update(id);
     }
-    hash.update(&tracked.event.key);
+    hash.update(key);
     let mut bytes = [0; 16];
     for (to, from) in bytes.iter_mut().zip(hash.finalize()) {
         *to = from;

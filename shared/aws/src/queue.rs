@@ -200,8 +200,10 @@ mod tests {
         Message::DeliverEmail { organization: id(), customer: id(), entry: id() }
     }
 
-    /// A message whose body is a little longer than `bytes`.
+    /// A message whose body is a little longer than `bytes`: 16 random hexadecimal digits are 8 bytes however
+    /// they are compressed, and those are 11 in base64.
     fn usage(bytes: usize) -> Message {
+        let text = (0..bytes as u64 / 10).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let at = "2025-01-15T10:00:00Z".parse().unwrap();
         Message::CountUsage(vec![TrackedEvent {
             organization: id(),
@@ -213,8 +215,9 @@ mod tests {
                 occurred_at: at,
                 ingested_at: at,
                 quantity: "1".parse().unwrap(),
-                properties: [("text".to_owned(), Property::Text("x".repeat(bytes)))].into(),
+                properties: [("text".to_owned(), Property::Text(text.collect()))].into(),
                 metadata: [].into(),
+                revision: domain::event::Revision::First,
             },
         }])
     }

@@ -1,9 +1,11 @@
 //! Usage events: what a customer used, when, told under a key that makes repeats harmless.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Duration, SubsecRound, Utc};
 
 use crate::{
-    id::{CustomerId, MeterId, OrganizationId},
+    id::{CorrectionId, CustomerId, MeterId, OrganizationId},
     property::{Properties, Property},
     quantity::Quantity,
 };
@@ -23,6 +25,40 @@ pub struct UsageEvent {
     pub properties: Properties,
     /// Whatever else the sender wants to see again. Filters look here second.
     pub metadata: Properties,
+    /// Whether it tells of usage, or corrects what was told under its key before.
+    pub revision: Revision,
+}
+
+/// What an event is to the others of its key and timestamp. The latest correction decides what counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Revision {
+    /// It tells of usage.
+    #[default]
+    First,
+    /// It stands in for what was told before.
+    Replacement(CorrectionId),
+    /// It takes back what was told before: its own quantity does not count.
+    Void(CorrectionId),
+}
+
+/// What makes two events of one head the same, apart from their revision: when, and the key. Where keys are
+/// pinned, equal keys have equal times.
+pub type Identity<'a> = (DateTime<Utc>, Cow<'a, str>);
+
+/// An event as folds see it: whole, or as a row of a segment that is not taken apart any further.
+pub trait Event {
+    /// When the usage happened.
+    fn occurred_at(&self) -> DateTime<Utc>;
+    /// When it was accepted.
+    fn ingested_at(&self) -> DateTime<Utc>;
+    /// How much was used.
+    fn quantity(&self) -> Quantity;
+    /// Its key.
+    fn key(&self) -> Cow<'_, str>;
+    /// The text of a property, looked for in `properties`, then in `metadata`.
+    fn property(&self, name: &str) -> Option<&str>;
+    /// The event itself.
+    fn to_event(&self) -> UsageEvent;
 }
 
 /// An event on its way from the door to its head.
@@ -56,10 +92,55 @@ pub const KEY_CHARACTERS_MAX: usize = 255;
 /// How far ahead of now an event may lie: clocks differ, and time zones get mixed up.
 pub const FUTURE_MAX: Duration = Duration::days(1);
 
-impl UsageEvent {
-    /// The text of a property, looked for in `properties`, then in `metadata`.
-    pub fn property(&self, name: &str) -> Option<&str> {
+impl Revision {
+    /// The correction it is, if it is one.
+    pub fn correction(self) -> Option<CorrectionId> {
+        match self {
+            Self::First => None,
+            Self::Replacement(id) | Self::Void(id) => Some(id),
+        }
+    }
+}
+
+impl Event for UsageEvent {
+    fn occurred_at(&self) -> DateTime<Utc> {
+        self.occurred_at
+    }
+
+    fn ingested_at(&self) -> DateTime<Utc> {
+        self.ingested_at
+    }
+
+    fn quantity(&self) -> Quantity {
+        self.quantity
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.key)
+    }
+
+    fn property(&self, name: &str) -> Option<&str> {
         self.properties.get(name).or_else(|| self.metadata.get(name)).and_then(Property::as_text)
+    }
+
+    fn to_event(&self) -> UsageEvent {
+        self.clone()
+    }
+}
+
+impl UsageEvent {
+    /// What makes it the same as another.
+    pub fn identity(&self) -> Identity<'_> {
+        (self.occurred_at, Cow::Borrowed(&self.key))
+    }
+
+    /// About how many bytes it takes in a segment, to tell when a window has become dense.
+    pub fn approximate_bytes(&self) -> usize {
+        let key = if self.key.len() == 36 { 16 } else { self.key.len() };
+        let properties = self.properties.iter().chain(&self.metadata);
+        // Names and most values repeat, and are kept once.
+        let properties = properties.map(|(_, value)| 1 + value.as_text().map_or(2, str::len) / 4);
+        key + 6 + properties.sum::<usize>()
     }
 
     /// Whether `other`, under the same key, says something else: another quantity or other properties.
@@ -98,6 +179,7 @@ pub(crate) mod tests {
             quantity: quantity.parse().unwrap(),
             properties: Properties::new(),
             metadata: Properties::new(),
+            revision: Revision::First,
         }
     }
 

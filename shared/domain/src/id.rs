@@ -40,7 +40,7 @@ impl<K> Id<K> {
     }
 
     /// The id that has this UUID.
-    pub fn from_uuid(uuid: Uuid) -> Self {
+    pub const fn from_uuid(uuid: Uuid) -> Self {
         Self { uuid, kind: PhantomData }
     }
 
@@ -128,6 +128,7 @@ kinds! {
     ApiKeyKind, ApiKeyId, "an API key id";
     FeatureKind, FeatureId, "a feature id";
     MeterKind, MeterId, "a meter id";
+    CorrectionKind, CorrectionId, "a correction id";
     MeterTokenKind, MeterToken, "a meter token";
     PlanKind, PlanId, "a plan id";
     ChargeKind, ChargeId, "a charge id";

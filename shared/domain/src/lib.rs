@@ -4,11 +4,14 @@
 //! decisions go out, whole, for `app` to commit in one write.
 
 pub mod charge;
+pub mod commit;
 pub mod currency;
 pub mod customer;
 pub mod event;
 pub mod feature;
 pub mod head;
+pub mod held;
+pub mod hours;
 pub mod id;
 pub mod invoice;
 pub mod meter;
@@ -22,7 +25,10 @@ pub mod plan;
 pub mod property;
 pub mod quantity;
 pub mod rating;
+pub mod revision;
 pub mod series;
 pub mod subscription;
 pub mod totals;
 pub mod user;
+pub mod window;
+pub mod zone;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    event::UsageEvent,
+    event::Event,
     id::{FeatureId, MeterId, MeterToken},
 };
 
@@ -22,6 +22,9 @@ pub enum Aggregation {
     Last,
     /// The number of distinct values of the meter's property.
     UniqueCount,
+    /// The average over time of a level: each quantity holds from its event until the next one, from one
+    /// period into the next.
+    WeightedSum,
 }
 
 /// How a filter compares a property with its values.
@@ -109,12 +112,12 @@ impl Meter {
 
 impl Counting<'_> {
     /// Whether `event` counts at all.
-    pub fn includes(&self, event: &UsageEvent) -> bool {
+    pub fn includes(&self, event: &impl Event) -> bool {
         self.filters.iter().all(|filter| filter.matches(event))
     }
 
     /// The value of `event` that UNIQUE_COUNT counts, if it has one.
-    pub fn distinct_value<'e>(&self, event: &'e UsageEvent) -> Option<&'e str> {
+    pub fn distinct_value<'e>(&self, event: &'e impl Event) -> Option<&'e str> {
         event.property(self.property)
     }
 }
@@ -123,7 +126,7 @@ impl Aggregation {
     /// Whether a quantity of 0 says something: a seat count may fall to 0, a sum is not changed by it.
     pub fn takes_zero(self) -> bool {
         match self {
-            Self::Max | Self::Min | Self::Last => true,
+            Self::Max | Self::Min | Self::Last | Self::WeightedSum => true,
             Self::Count | Self::Sum | Self::UniqueCount => false,
         }
     }
@@ -131,7 +134,7 @@ impl Aggregation {
 
 impl Filter {
     /// Whether `event` satisfies the condition.
-    pub fn matches(&self, event: &UsageEvent) -> bool {
+    pub fn matches(&self, event: &impl Event) -> bool {
         let actual = event.property(&self.property);
         let is_listed = actual.is_some_and(|actual| self.values.iter().any(|value| value == actual));
         match self.operator {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// A value that came with an event. Numbers keep the digits they were sent with.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Property {
     /// JSON `null`.
     Null,

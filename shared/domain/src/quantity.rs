@@ -49,7 +49,7 @@ impl Quantity {
     const SCALE: i128 = 10_i128.pow(Self::DECIMALS);
 
     /// A quantity of so many 10^-12.
-    pub fn from_units(units: i128) -> Self {
+    pub const fn from_units(units: i128) -> Self {
         Self { units }
     }
 
@@ -68,6 +68,13 @@ impl Quantity {
     /// Errors: past about 1.7 × 10^26 either way.
     pub fn checked_add(self, other: Self) -> Result<Self, QuantityOverflow> {
         self.units.checked_add(other.units).map(Self::from_units).ok_or(QuantityOverflow)
+    }
+
+    /// The exact difference.
+    ///
+    /// Errors: past about 1.7 × 10^26 either way.
+    pub fn checked_sub(self, other: Self) -> Result<Self, QuantityOverflow> {
+        self.units.checked_sub(other.units).map(Self::from_units).ok_or(QuantityOverflow)
     }
 
     /// The same number as a `Decimal` without trailing zeros, for rating.

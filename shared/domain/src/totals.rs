@@ -1,12 +1,14 @@
 //! What a set of events comes to. Totals are monoids: they can be taken of any parts of the set and put
 //! together in any order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::{
-    event::UsageEvent,
+    event::Event,
+    held::{self, Held},
+    id::CustomerId,
     meter::{Aggregation, Counting},
     quantity::{Quantity, QuantityOverflow},
 };
@@ -21,6 +23,17 @@ pub struct Latest {
     pub ingested_at: DateTime<Utc>,
     /// Its quantity.
     pub quantity: Quantity,
+}
+
+impl Latest {
+    /// What `event` says of its time.
+    pub fn of(event: &impl Event) -> Self {
+        Self {
+            occurred_at: event.occurred_at(),
+            ingested_at: event.ingested_at(),
+            quantity: event.quantity(),
+        }
+    }
 }
 
 /// What the events of a bucket of time come to, as far as one small value can say it.
@@ -41,6 +54,8 @@ pub enum Tally {
     Last(Option<Latest>),
     /// UNIQUE_COUNT.
     Unique,
+    /// WEIGHTED_SUM: the level from its first change to its last.
+    Held(Option<Held>),
 }
 
 /// The number of events in a bucket and what they come to.
@@ -62,28 +77,49 @@ impl Totals {
             Aggregation::Min => Tally::Min(None),
             Aggregation::Last => Tally::Last(None),
             Aggregation::UniqueCount => Tally::Unique,
+            Aggregation::WeightedSum => Tally::Held(None),
         };
         Self { events: 0, tally }
     }
 
-    /// These totals with one more event, which must be one that counts.
+    /// Takes in one more event, which must be one that counts.
     ///
-    /// Errors: if the sum cannot be computed exactly.
-    pub fn with(self, event: &UsageEvent) -> Result<Self, QuantityOverflow> {
-        let quantity = event.quantity;
+    /// Errors: if it cannot be computed exactly; then nothing has changed.
+    pub fn add(&mut self, event: &impl Event) -> Result<(), QuantityOverflow> {
+        let events = self.events.checked_add(1).ok_or(QuantityOverflow)?;
+        let quantity = event.quantity();
+        match &mut self.tally {
+            Tally::Count | Tally::Unique => {}
+            Tally::Sum(sum) => *sum = sum.checked_add(quantity)?,
+            Tally::Max(max) => *max = (*max).max(Some(quantity)),
+            Tally::Min(min) => *min = Some(min.map_or(quantity, |min| min.min(quantity))),
+            Tally::Last(last) => *last = (*last).max(Some(Latest::of(event))),
+            Tally::Held(held) => {
+                let change = Held::of(Latest::of(event));
+                *held = Some(held.map_or(Ok(change), |held| held.merge(change))?);
+            }
+        }
+        self.events = events;
+        Ok(())
+    }
+
+    /// These totals with one more event.
+    ///
+    /// Errors: as [`Totals::add`].
+    pub fn with(mut self, event: &impl Event) -> Result<Self, QuantityOverflow> {
+        self.add(event)?;
+        Ok(self)
+    }
+
+    /// These totals without an event that is in them; `None` where that cannot be told without the others.
+    pub fn without(self, event: &impl Event) -> Option<Self> {
+        let events = self.events.checked_sub(1)?;
         let tally = match self.tally {
-            Tally::Count => Tally::Count,
-            Tally::Sum(sum) => Tally::Sum(sum.checked_add(quantity)?),
-            Tally::Max(max) => Tally::Max(max.max(Some(quantity))),
-            Tally::Min(min) => Tally::Min(Some(min.map_or(quantity, |min| min.min(quantity)))),
-            Tally::Last(last) => Tally::Last(last.max(Some(Latest {
-                occurred_at: event.occurred_at,
-                ingested_at: event.ingested_at,
-                quantity,
-            }))),
-            Tally::Unique => Tally::Unique,
+            Tally::Sum(sum) => Tally::Sum(sum.checked_sub(event.quantity()).ok()?),
+            Tally::Count | Tally::Unique => self.tally,
+            Tally::Max(_) | Tally::Min(_) | Tally::Last(_) | Tally::Held(_) => return None,
         };
-        Ok(Self { events: self.events.checked_add(1).ok_or(QuantityOverflow)?, tally })
+        Some(Self { events, tally })
     }
 
     /// The totals of two sets that share no event. Both must be of one aggregation; of two different ones
@@ -99,19 +135,21 @@ impl Totals {
                 (left, right) => left.or(right),
             }),
             (Tally::Last(left), Tally::Last(right)) => Tally::Last(left.max(right)),
+            (Tally::Held(Some(left)), Tally::Held(Some(right))) => Tally::Held(Some(left.merge(right)?)),
+            (Tally::Held(left), Tally::Held(right)) => Tally::Held(left.or(right)),
             (tally, _) => tally,
         };
         Ok(Self { events: self.events.checked_add(other.events).ok_or(QuantityOverflow)?, tally })
     }
 
-    /// The one number, where totals say it; `None` for UNIQUE_COUNT. MAX, MIN and LAST of nothing are 0.
+    /// The one number, where totals say it; `None` for UNIQUE_COUNT and WEIGHTED_SUM. MAX, MIN and LAST of nothing are 0.
     pub fn quantity(&self) -> Option<Quantity> {
         match self.tally {
             Tally::Count => Some(Quantity::from_count(self.events)),
             Tally::Sum(sum) => Some(sum),
             Tally::Max(quantity) | Tally::Min(quantity) => Some(quantity.unwrap_or_default()),
             Tally::Last(last) => Some(last.map(|last| last.quantity).unwrap_or_default()),
-            Tally::Unique => None,
+            Tally::Unique | Tally::Held(_) => None,
         }
     }
 }
@@ -130,53 +168,140 @@ pub struct Usage {
 pub struct Fold<'a> {
     counting: Counting<'a>,
     totals: Totals,
-    distinct: BTreeSet<String>,
+    distinct: HashSet<Box<str>>,
+    /// WEIGHTED_SUM is taken for each customer and added up.
+    held: BTreeMap<CustomerId, Vec<Held>>,
+}
+
+/// The range that WEIGHTED_SUM is averaged over, with the level of each customer at its start.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldOver<'a> {
+    /// The start of the range.
+    pub from: DateTime<Utc>,
+    /// Its end, or now where that is earlier: nobody knows yet what holds then.
+    pub until: DateTime<Utc>,
+    /// Levels at the start.
+    pub carried: &'a BTreeMap<CustomerId, Quantity>,
 }
 
 impl<'a> Fold<'a> {
     /// A fold of no events yet.
     pub fn new(counting: Counting<'a>) -> Self {
-        Self { counting, totals: Totals::empty(counting.aggregation), distinct: BTreeSet::new() }
+        Self {
+            counting,
+            totals: Totals::empty(counting.aggregation),
+            distinct: HashSet::new(),
+            held: BTreeMap::new(),
+        }
     }
 
-    /// Takes in one event, unless the meter's filters leave it out.
+    /// Takes in one event of `customer`, unless the meter's filters leave it out.
     ///
     /// Errors: if the sum cannot be computed exactly.
-    pub fn add(&mut self, event: &UsageEvent) -> Result<(), QuantityOverflow> {
-        if self.counting.includes(event) {
-            self.totals = self.totals.with(event)?;
-            if self.counting.aggregation == Aggregation::UniqueCount
-                && let Some(value) = self.counting.distinct_value(event)
-                && !self.distinct.contains(value)
-            {
-                self.distinct.insert(value.to_owned());
+    pub fn add_of(&mut self, customer: CustomerId, event: &impl Event) -> Result<(), QuantityOverflow> {
+        if !self.counting.includes(event) {
+            return Ok(());
+        }
+        match self.counting.aggregation {
+            Aggregation::WeightedSum => {
+                let part = Held::of(Latest::of(event));
+                self.held.entry(customer).or_default().push(part);
+                self.totals.events += 1;
             }
+            Aggregation::UniqueCount => {
+                self.totals.add(event)?;
+                if let Some(value) = self.counting.distinct_value(event)
+                    && !self.distinct.contains(value)
+                {
+                    self.distinct.insert(value.into());
+                }
+            }
+            Aggregation::Count
+            | Aggregation::Sum
+            | Aggregation::Max
+            | Aggregation::Min
+            | Aggregation::Last => self.totals.add(event)?,
         }
         Ok(())
     }
 
-    /// Takes in the totals of events that do not come one by one. Not for UNIQUE_COUNT, whose totals do
-    /// not say which values they have seen.
+    /// Takes in one event where it does not matter whose it is: all are of one customer.
     ///
     /// Errors: if the sum cannot be computed exactly.
-    pub fn add_totals(&mut self, totals: Totals) -> Result<(), QuantityOverflow> {
-        self.totals = self.totals.merge(totals)?;
+    pub fn add(&mut self, event: &impl Event) -> Result<(), QuantityOverflow> {
+        self.add_of(ANYBODY, event)
+    }
+
+    /// Takes in the totals of events of `customer` that do not come one by one. Not for UNIQUE_COUNT, whose
+    /// totals do not say which values they have seen.
+    ///
+    /// Errors: if the sum cannot be computed exactly.
+    pub fn add_totals(&mut self, customer: CustomerId, totals: Totals) -> Result<(), QuantityOverflow> {
+        if let Tally::Held(Some(held)) = totals.tally {
+            self.held.entry(customer).or_default().push(held);
+            let events = self.totals.events.checked_add(totals.events);
+            self.totals.events = events.ok_or(QuantityOverflow)?;
+        } else {
+            self.totals = self.totals.merge(totals)?;
+        }
         Ok(())
     }
 
-    /// What it all comes to.
-    pub fn usage(&self) -> Usage {
-        let distinct = || Quantity::from_count(self.distinct.len() as u64);
-        Usage { quantity: self.totals.quantity().unwrap_or_else(distinct), events: self.totals.events }
+    /// How many events were taken in.
+    pub fn events(&self) -> u64 {
+        self.totals.events
+    }
+
+    /// What it all comes to. `over` matters to WEIGHTED_SUM alone.
+    ///
+    /// Errors: if it cannot be computed exactly.
+    pub fn usage(&self, over: HeldOver<'_>) -> Result<Usage, QuantityOverflow> {
+        let quantity = match self.counting.aggregation {
+            Aggregation::WeightedSum => self.average(over)?,
+            Aggregation::UniqueCount => Quantity::from_count(self.distinct.len() as u64),
+            Aggregation::Count
+            | Aggregation::Sum
+            | Aggregation::Max
+            | Aggregation::Min
+            | Aggregation::Last => self.totals.quantity().unwrap_or_default(),
+        };
+        Ok(Usage { quantity, events: self.totals.events })
+    }
+
+    /// The average levels of all customers, added up.
+    fn average(&self, over: HeldOver<'_>) -> Result<Quantity, QuantityOverflow> {
+        let customers = self.held.keys().chain(over.carried.keys()).collect::<BTreeSet<_>>();
+        customers.into_iter().try_fold(Quantity::ZERO, |sum, customer| {
+            let mut parts = self.held.get(customer).cloned().unwrap_or_default();
+            parts.sort_by_key(|part| part.last);
+            let carried = over.carried.get(customer).copied();
+            sum.checked_add(held::average(carried, &parts, over.from, over.until)?)
+        })
+    }
+
+    /// The level of each customer after the last event, for the range that follows.
+    pub fn levels(&self) -> BTreeMap<CustomerId, Quantity> {
+        let last = |parts: &Vec<Held>| parts.iter().map(|part| part.last).max().map(|last| last.quantity);
+        self.held.iter().filter_map(|(customer, parts)| Some((*customer, last(parts)?))).collect()
     }
 }
+
+/// Stands for the one customer of a fold that has but one.
+const ANYBODY: CustomerId = CustomerId::from_uuid(uuid::Uuid::nil());
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{event::tests::event, property::Property};
+    use crate::{
+        event::{UsageEvent, tests::event},
+        property::Property,
+    };
+
+    const NOBODY: &BTreeMap<CustomerId, Quantity> = &BTreeMap::new();
+    const OVER: HeldOver<'static> =
+        HeldOver { from: DateTime::UNIX_EPOCH, until: DateTime::UNIX_EPOCH, carried: NOBODY };
 
     fn counting(aggregation: Aggregation) -> Counting<'static> {
         Counting { aggregation, property: "user_id", filters: &[] }
@@ -185,7 +310,7 @@ mod tests {
     fn fold(aggregation: Aggregation, events: &[UsageEvent]) -> String {
         let mut fold = Fold::new(counting(aggregation));
         events.iter().for_each(|event| fold.add(event).unwrap());
-        fold.usage().quantity.to_string()
+        fold.usage(OVER).unwrap().quantity.to_string()
     }
 
     fn of(quantities: &[&str]) -> Vec<UsageEvent> {
@@ -210,8 +335,8 @@ mod tests {
 
     #[test]
     fn nothing_comes_to_nothing() {
-        use Aggregation::{Count, Last, Max, Min, Sum, UniqueCount};
-        for aggregation in [Count, Sum, Max, Min, Last, UniqueCount] {
+        use Aggregation::{Count, Last, Max, Min, Sum, UniqueCount, WeightedSum};
+        for aggregation in [Count, Sum, Max, Min, Last, UniqueCount, WeightedSum] {
             assert_eq!(fold(aggregation, &[]), "0", "{aggregation:?}");
         }
     }

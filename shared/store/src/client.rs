@@ -1,8 +1,12 @@
 //! The client, and the few calls that every access pattern is made of.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_dynamodb::{Client, operation::put_item::PutItemError, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    Client,
+    operation::put_item::PutItemError,
+    types::{AttributeValue, KeysAndAttributes},
+};
 
 use crate::{
     error::{StoreError, unavailable},
@@ -32,6 +36,37 @@ impl Store {
     pub(crate) async fn get_from(&self, table: &str, key: Key) -> Result<Option<Attributes>, StoreError> {
         let request = self.client.get_item().table_name(table).consistent_read(true);
         Ok(request.set_key(Some(key.attributes())).send().await.map_err(unavailable)?.item)
+    }
+
+    /// Items by their keys, strongly consistent, in no order; those that are not there are left out.
+    pub(crate) async fn get_all(
+        &self,
+        table: &str,
+        mut keys: Vec<Key>,
+    ) -> Result<Vec<Attributes>, StoreError> {
+        let mut items = Vec::new();
+        let mut pause = PAUSE;
+        while !keys.is_empty() {
+            let batch = keys.split_off(keys.len().saturating_sub(BATCH_KEYS_MAX));
+            let batch = batch.into_iter().map(Key::attributes).collect();
+            let mut wanted =
+                KeysAndAttributes::builder().consistent_read(true).set_keys(Some(batch)).build().ok();
+            while let Some(request) = wanted.take() {
+                let sent = self.client.batch_get_item().request_items(table, request).send().await;
+                let output = sent.map_err(unavailable)?;
+                items.extend(output.responses.into_iter().flatten().flat_map(|(_, items)| items));
+                wanted = output.unprocessed_keys.and_then(|mut rest| rest.remove(table));
+                wanted = wanted.filter(|rest| !rest.keys().is_empty());
+                if wanted.is_some() {
+                    if pause > PAUSE * 64 {
+                        return Err(StoreError::Unavailable("reads are throttled".into()));
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+            }
+        }
+        Ok(items)
     }
 
     /// All items of one partition of the core table whose sort key begins with `prefix`, in order.
@@ -104,6 +139,12 @@ impl Store {
         }
     }
 }
+
+/// DynamoDB takes so many keys in one request.
+const BATCH_KEYS_MAX: usize = 100;
+
+/// The first pause before keys are asked for again that DynamoDB did not get to. Each is twice as long.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A condition expression, with the names and values it refers to.
 pub(crate) type Condition =

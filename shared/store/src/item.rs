@@ -24,6 +24,12 @@ impl Item {
         Self(key.attributes()).text("type", kind).number("schema", SCHEMA)
     }
 
+    /// An item of the usage table, where every byte is paid for with each event: what it is says its key, and
+    /// its shape the first of its bytes.
+    pub(crate) fn terse(key: Key) -> Self {
+        Self(key.attributes())
+    }
+
     pub(crate) fn text(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_owned(), AttributeValue::S(value.into()));
         self
@@ -135,6 +141,11 @@ impl<'a> Reader<'a> {
             SCHEMA => Ok(reader),
             _ => Err(reader.corrupt("schema")),
         }
+    }
+
+    /// Reads an item that was written by [`Item::terse`].
+    pub(crate) fn terse(kind: &'static str, attributes: &'a Attributes) -> Self {
+        Self { kind, attributes }
     }
 
     pub(crate) fn corrupt(&self, attribute: &str) -> StoreError {

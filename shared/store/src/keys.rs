@@ -11,10 +11,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use domain::{
     id::{
-        ApiKeyId, CustomerId, FeatureId, Id, InvoiceId, MeterId, MeterToken, OrganizationId, OutboxId,
-        PlanId, SessionId, SubscriptionId, UserId,
+        ApiKeyId, CustomerId, EventId, FeatureId, Id, InvoiceId, MeterId, MeterToken, OrganizationId,
+        OutboxId, PlanId, SessionId, SubscriptionId, UserId,
     },
     month::Month,
+    window::{Level, Window, WindowRun},
 };
 use sha2::{Digest, Sha256};
 
@@ -217,10 +218,41 @@ pub(crate) fn segments_partition(id: HeadId) -> String {
     format!("{organization}#S#{meter}#{}#{customer}", id.month)
 }
 
-/// A segment of the window that is the whole month, put when the head got version `version`. Only one
-/// writer ever gets that version, so nothing can be there before.
-pub(crate) fn segment(id: HeadId, version: u64, chunk: usize) -> Key {
-    Key::new(segments_partition(id), format!("M#{version:08x}#{chunk:03x}"))
+/// A segment, put when the head got version `version`. Only one writer ever gets that version, so nothing can
+/// be there before. Begins with its window: a letter for the level, and the seconds since the month began.
+pub(crate) fn segment(id: HeadId, window: Option<Window>, version: u64, chunk: usize) -> Key {
+    let window = window.map_or(CORRECTIONS.to_owned(), |window| window_text(id.month, window));
+    Key::new(segments_partition(id), format!("{window}#{version:08x}#{chunk:03x}"))
+}
+
+/// The sort keys of a run of windows lie from the first of these to the second.
+pub(crate) fn segments_of(month: Month, run: WindowRun) -> (String, String) {
+    let text = |start| window_text(month, Window { level: run.level, start });
+    (text(run.first), format!("{}#~", text(run.last)))
+}
+
+/// The prefix of segments of corrections.
+pub(crate) const CORRECTIONS: &str = "C";
+
+fn window_text(month: Month, window: Window) -> String {
+    let seconds = (window.start - month.start()).num_seconds();
+    match window.level {
+        Level::Month => "M".to_owned(),
+        Level::Day => format!("D{seconds:06x}"),
+        Level::Hour => format!("H{seconds:06x}"),
+        Level::Minute => format!("I{seconds:06x}"),
+        Level::Second => format!("S{seconds:06x}"),
+    }
+}
+
+/// The version that the head got with a segment.
+pub(crate) fn segment_version(sk: &str) -> Option<u64> {
+    u64::from_str_radix(sk.split('#').nth(1)?, 16).ok()
+}
+
+/// Totals by hour of a day.
+pub(crate) fn hours(id: HeadId, day: u32) -> Key {
+    Key::new(segments_partition(id), format!("T#{day:02}"))
 }
 
 /// Where the first timestamp of a key is pinned.
@@ -230,12 +262,28 @@ pub(crate) fn pin(organization: OrganizationId, meter: MeterId, customer: Custom
     Key::new(pk, "P")
 }
 
-pub(crate) fn rejected_partition(organization: OrganizationId, month: Month) -> String {
+/// The events that were accepted in a month and not counted, in the order of that.
+pub(crate) fn uncounted_partition(organization: OrganizationId, month: Month) -> String {
     format!("{}#R#{month}", compact(organization))
 }
 
-pub(crate) fn rejected(organization: OrganizationId, at: DateTime<Utc>, id: impl Display) -> Key {
-    Key::new(rejected_partition(organization, Month::of(at)), format!("{}#{id}", time_text(at)))
+pub(crate) fn uncounted(
+    organization: OrganizationId,
+    ingested_at: DateTime<Utc>,
+    id: EventId,
+    content: &str,
+) -> Key {
+    let partition = uncounted_partition(organization, Month::of(ingested_at));
+    Key::new(partition, format!("{}#{id}#{content}", time_text(ingested_at)))
+}
+
+/// What was not counted under the id of one event.
+pub(crate) fn uncounted_of(organization: OrganizationId, id: EventId) -> String {
+    format!("{}#U#{}", compact(organization), compact(id))
+}
+
+pub(crate) fn uncounted_by_id(organization: OrganizationId, id: EventId, content: &str) -> Key {
+    Key::new(uncounted_of(organization, id), content)
 }
 
 /// A UUID in 22 characters.
@@ -247,6 +295,11 @@ fn compact<K>(id: Id<K>) -> String {
 pub(crate) fn from_compact<K>(text: &str) -> Option<Id<K>> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     uuid::Uuid::from_slice(&bytes).ok().map(Id::from_uuid)
+}
+
+/// A short name for bytes.
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
 }
 
 pub(crate) fn sha256(text: &str) -> String {

@@ -121,6 +121,7 @@ const AGGREGATIONS: &[Aggregation] = &[
     Aggregation::Min,
     Aggregation::Last,
     Aggregation::UniqueCount,
+    Aggregation::WeightedSum,
 ];
 
 fn aggregation_text(aggregation: Aggregation) -> &'static str {
@@ -131,6 +132,7 @@ fn aggregation_text(aggregation: Aggregation) -> &'static str {
         Aggregation::Min => "min",
         Aggregation::Last => "last",
         Aggregation::UniqueCount => "unique_count",
+        Aggregation::WeightedSum => "weighted_sum",
     }
 }
 

@@ -68,6 +68,15 @@ impl Transaction {
         self
     }
 
+    /// Puts an item over whatever is there.
+    pub(crate) fn overwrite(mut self, item: Item) -> Self {
+        let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes())).build();
+        if let Ok(put) = put {
+            self.writes.push((TransactWriteItem::builder().put(put).build(), Otherwise::Conflict));
+        }
+        self
+    }
+
     /// Deletes an item of version `expected`.
     pub(crate) fn delete(mut self, key: Key, expected: u64) -> Self {
         let (condition, names, values) = version_condition(expected);

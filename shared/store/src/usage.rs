@@ -1,10 +1,14 @@
-//! Usage: heads, segments and pins. `domain::head` decides every write that is made here.
+//! Usage: heads, and the commit that writes them with their segments. `domain::commit` decides every write
+//! that is made here.
+
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use chrono::{DateTime, Duration, Utc};
 use domain::{
+    commit::HeadWrite,
     event::UsageEvent,
-    head::{Head, HeadWrite},
+    head::Head,
     id::{CustomerId, MeterId, OrganizationId},
     month::Month,
 };
@@ -12,7 +16,6 @@ use futures::future::try_join_all;
 
 use crate::{
     client::Store,
-    codec,
     error::{StoreError, unavailable},
     item::{Attributes, Item, Reader, time_text},
     keys,
@@ -44,8 +47,8 @@ pub enum CommitOutcome {
 /// DynamoDB bills a write by the started KB of the whole item, so a head stays within the first.
 const HEAD_BYTES_MAX: usize = 1024;
 
-/// Bytes of events in one segment. A DynamoDB item ends at 400 KB.
-const SEGMENT_BYTES_MAX: usize = 200 * 1024;
+/// Bytes of events in one segment, before they are compressed. A DynamoDB item ends at 400 KB.
+const SEGMENT_BYTES_MAX: usize = 300 * 1024;
 
 /// How long a pin outlives the event it pins: two months, so that whatever repeats an event within its
 /// open period and the grace period after it meets the pin.
@@ -85,12 +88,38 @@ impl Store {
         first.ok_or_else(|| StoreError::Corrupt { kind: "pin", reason: "attribute `at`".into() })
     }
 
+    /// The timestamp that `key` is pinned to, if it is.
+    pub async fn find_pin(
+        &self,
+        (organization, meter, customer): (OrganizationId, MeterId, CustomerId),
+        key: &str,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let pin = self.get_from(&self.usage_table, keys::pin(organization, meter, customer, key)).await?;
+        pin.map(|pin| Reader::terse("pin", &pin).time("at")).transpose()
+    }
+
     /// A head; an empty one of version 0 if nothing was counted yet.
     pub async fn get_head(&self, id: HeadId) -> Result<Head, StoreError> {
         match self.get_from(&self.usage_table, keys::head(id)).await? {
             Some(item) => head_from(&item, id.month),
             None => Ok(Head::default()),
         }
+    }
+
+    /// Several heads in as few requests as there can be; those never stored are empty.
+    pub async fn get_heads(&self, ids: &[HeadId]) -> Result<BTreeMap<HeadId, Head>, StoreError> {
+        let keys = ids.iter().map(|id| (keys::head(*id), *id)).collect::<Vec<_>>();
+        let items =
+            self.get_all(&self.usage_table, keys.iter().map(|(key, _)| key.clone()).collect()).await?;
+        let mut heads = ids.iter().map(|id| (*id, Head::default())).collect::<BTreeMap<_, _>>();
+        let places = keys.into_iter().map(|(key, id)| ((key.pk, key.sk), id)).collect::<BTreeMap<_, _>>();
+        for item in &items {
+            let reader = Reader::terse("head", item);
+            let key = (reader.text("pk")?.to_owned(), reader.text("sk")?.to_owned());
+            let id = *places.get(&key).ok_or_else(|| reader.corrupt("pk"))?;
+            heads.insert(id, head_from(item, id.month)?);
+        }
+        Ok(heads)
     }
 
     /// The heads of all customers who used a meter in a month.
@@ -106,7 +135,7 @@ impl Store {
         });
         let items = try_join_all(partitions).await?.concat();
         let read = |item: &Attributes| {
-            let reader = Reader::new("head", item)?;
+            let reader = Reader::terse("head", item);
             let customer = keys::from_compact(reader.text("sk")?).ok_or_else(|| reader.corrupt("sk"))?;
             Ok((customer, head_from(item, month)?))
         };
@@ -124,18 +153,6 @@ impl Store {
         items.iter().map(read).collect()
     }
 
-    /// The events of a head that are in segments.
-    pub async fn list_sealed(&self, id: HeadId) -> Result<Vec<UsageEvent>, StoreError> {
-        let items = self.query_in(&self.usage_table, keys::segments_partition(id), "").await?;
-        let mut events = Vec::new();
-        for item in &items {
-            let reader = Reader::new("segment", item)?;
-            let segment = codec::decode_segment(reader.bytes("b")?, id.month);
-            events.extend(segment.map_err(|_| reader.corrupt("b"))?);
-        }
-        Ok(events)
-    }
-
     /// Whether a head can be stored with its tail as it is: a write of it costs one unit.
     pub fn fits(id: HeadId, head: &Head) -> bool {
         item_length(&head_item(id, head).into_attributes()) <= HEAD_BYTES_MAX
@@ -146,24 +163,30 @@ impl Store {
         if let HeadWrite::Put(head) | HeadWrite::Seal { head, .. } = write
             && head.version == 0
         {
-            // Before the first head of a month, so that no head is ever without it.
-            let month = Item::new(keys::month(id), "month").time("start", id.month.start());
-            self.put_new(&self.usage_table, month).await?;
+            self.mark_month(id).await?;
         }
         let written = match write {
             HeadWrite::Nothing => Ok(()),
             HeadWrite::Put(head) => self.put_over(&self.usage_table, head_item(id, head), head.version).await,
-            HeadWrite::Seal { head, events } => {
-                let transaction =
+            HeadWrite::Seal { head, segments, hours } => {
+                let mut transaction =
                     Transaction::new(&self.usage_table).replace(head_item(id, head), head.version);
-                let chunks = chunks(events, id.month).into_iter().enumerate();
-                let put = |transaction: Transaction, (chunk, events): (usize, &[UsageEvent])| {
-                    let key = keys::segment(id, head.version + 1, chunk);
-                    let segment =
-                        Item::new(key, "segment").bytes("b", codec::encode_segment(events, id.month));
-                    transaction.create(segment, Otherwise::Conflict)
-                };
-                chunks.fold(transaction, put).commit(self).await
+                let version = head.version + 1;
+                for segment in segments {
+                    for (chunk, events) in chunks(&segment.events).into_iter().enumerate() {
+                        let key = keys::segment(id, segment.window, version, chunk);
+                        let bytes = codec::encode_events(events, id.month.start());
+                        transaction =
+                            transaction.create(Item::terse(key).bytes("b", bytes), Otherwise::Conflict);
+                    }
+                }
+                for (day, hours) in hours {
+                    let bytes = codec::encode_hours(hours, id.month);
+                    let item =
+                        Item::terse(keys::hours(id, *day)).number("version", version).bytes("b", bytes);
+                    transaction = transaction.overwrite(item);
+                }
+                transaction.commit(self).await
             }
         };
         match written {
@@ -172,26 +195,39 @@ impl Store {
             Err(error) => Err(error),
         }
     }
+
+    /// Notes that a meter was used in a month. Before the first head of it, so that no head is ever without.
+    async fn mark_month(&self, id: HeadId) -> Result<(), StoreError> {
+        let key = keys::month(id);
+        // Reading is cheaper than a write whose condition fails, and the note never goes away again.
+        let known =
+            self.client.get_item().table_name(&self.usage_table).set_key(Some(key.clone().attributes()));
+        if known.send().await.map_err(unavailable)?.item.is_none() {
+            let month = Item::new(key, "month").time("start", id.month.start());
+            self.put_new(&self.usage_table, month).await?;
+        }
+        Ok(())
+    }
 }
 
 fn head_item(id: HeadId, head: &Head) -> Item {
-    Item::new(keys::head(id), "head")
+    Item::terse(keys::head(id))
         .number("version", head.version + 1)
         .bytes("b", codec::encode_head(head, id.month))
 }
 
 fn head_from(item: &Attributes, month: Month) -> Result<Head, StoreError> {
-    let item = Reader::new("head", item)?;
+    let item = Reader::terse("head", item);
     codec::decode_head(item.bytes("b")?, month, item.number("version")?).map_err(|_| item.corrupt("b"))
 }
 
 /// Splits sorted events so that each part fits into one segment.
-fn chunks(events: &[UsageEvent], month: Month) -> Vec<&[UsageEvent]> {
+fn chunks(events: &[UsageEvent]) -> Vec<&[UsageEvent]> {
     let (mut parts, mut rest) = (Vec::new(), events);
     while !rest.is_empty() {
         let mut length = 0;
         let fitting = rest.iter().take_while(|event| {
-            length += codec::event_length(event, month);
+            length += codec::raw_bytes(event);
             length <= SEGMENT_BYTES_MAX
         });
         let (part, behind) = rest.split_at(fitting.count().max(1));

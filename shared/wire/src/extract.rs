@@ -16,6 +16,14 @@ use crate::{json, problem::Problem, query::Query};
 /// A JSON body, read strictly.
 pub struct Body<T>(pub T);
 
+/// A body of any type, for routes that take several.
+pub struct AnyBody {
+    /// Its media type in lower case, without parameters.
+    pub kind: String,
+    /// The body.
+    pub bytes: Bytes,
+}
+
 /// The caller, by API key or session.
 pub struct Caller(pub Actor);
 
@@ -31,6 +39,30 @@ pub struct PathIds<T, U>(pub T, pub U);
 /// The largest body: 1 MiB, as the largest message SQS may carry.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// That the body is of a type that is not read.
+pub fn unsupported_media_type() -> Problem {
+    let detail = "send the body as JSON, with `content-type: application/json`";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+}
+
+/// A body that was not read to its end.
+fn unread(status: StatusCode) -> Problem {
+    let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes, or was cut off");
+    let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "body_too_large" } else { "malformed" };
+    Problem::new(status, code, detail)
+}
+
+impl<S: Send + Sync> FromRequest<S> for AnyBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let bytes = Bytes::from_request(request, state).await;
+        Ok(Self { kind, bytes: bytes.map_err(|rejection| unread(rejection.status()))? })
+    }
+}
+
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
@@ -40,15 +72,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             essence.eq_ignore_ascii_case("application/json")
         });
         if !is_json {
-            let detail = "send the body as JSON, with `content-type: application/json`";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+            return Err(unsupported_media_type());
         }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes, or was cut off");
-            let status = rejection.status();
-            let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "body_too_large" } else { "malformed" };
-            Problem::new(status, code, detail)
-        })?;
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|rejection| unread(rejection.status()))?;
         json::parse(&body).map(Self)
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod api_key;
 mod check;
+pub mod cloud_event;
 pub mod customer;
 pub mod extract;
 pub mod feature;
@@ -25,6 +26,9 @@ pub mod session;
 pub mod subscription;
 mod time;
 pub mod usage;
+pub mod usage_batch;
+pub mod usage_log;
+pub mod usage_read;
 
 pub use json::parse;
 pub use number::{NumberIn, NumberOut};

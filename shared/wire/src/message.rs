@@ -6,11 +6,14 @@
     reason = "serde's derive for a tagged enum names the type; no value is one"
 )]
 
+use std::collections::BTreeMap;
+
 use app::port::Message;
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use chrono::{DateTime, Utc};
 use domain::{
-    event::{TrackedEvent, UsageEvent},
-    id::OrganizationId,
+    event::{Event, Revision, TrackedEvent, UsageEvent},
+    id::{CustomerId, MeterId, OrganizationId},
     outbox::{InvoiceEvent, OutboxEntry, OutboxMessage, SubscriptionEvent},
 };
 use serde::{Deserialize, Serialize};
@@ -36,9 +39,34 @@ struct Envelope {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Body {
-    CountUsage { events: Vec<EventBody> },
-    ClosePeriod { organization: String, subscription: String },
-    DeliverEmail { organization: String, customer: String, entry: String },
+    /// How events were written at first: one by one. Still read.
+    CountUsage {
+        events: Vec<EventBody>,
+    },
+    /// Events as the bytes of segments, which take a tenth of the room.
+    CountSegments {
+        organization: String,
+        segments: Vec<SegmentBody>,
+    },
+    ClosePeriod {
+        organization: String,
+        subscription: String,
+    },
+    DeliverEmail {
+        organization: String,
+        customer: String,
+        entry: String,
+    },
+}
+
+/// The events of one customer on one meter.
+#[derive(Serialize, Deserialize)]
+struct SegmentBody {
+    meter: String,
+    customer: String,
+    has_sender_key: bool,
+    /// A segment whose times count from 1970, in base64.
+    events: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,7 +90,7 @@ type DateTimeText = String;
 /// The body of a message.
 pub fn encode(message: &Message) -> String {
     let body = match message {
-        Message::CountUsage(events) => Body::CountUsage { events: events.iter().map(event_body).collect() },
+        Message::CountUsage(events) => segments(events),
         Message::ClosePeriod { organization, subscription } => Body::ClosePeriod {
             organization: organization.to_string(),
             subscription: subscription.to_string(),
@@ -90,6 +118,11 @@ pub fn decode(text: &str) -> Result<Message, Unreadable> {
         Body::CountUsage { events } => {
             events.into_iter().map(tracked).collect::<Result<_, _>>().map(Message::CountUsage)
         }
+        Body::CountSegments { organization, segments } => {
+            let organization = read(&organization)?;
+            let events = segments.into_iter().map(|segment| events_of(organization, &segment));
+            Ok(Message::CountUsage(events.collect::<Result<Vec<_>, _>>()?.concat()))
+        }
         Body::ClosePeriod { organization, subscription } => Ok(Message::ClosePeriod {
             organization: read(&organization)?,
             subscription: read(&subscription)?,
@@ -102,20 +135,30 @@ pub fn decode(text: &str) -> Result<Message, Unreadable> {
     }
 }
 
-fn event_body(tracked: &TrackedEvent) -> EventBody {
-    let event = &tracked.event;
-    EventBody {
-        organization: tracked.organization.to_string(),
-        meter: tracked.meter.to_string(),
-        customer: tracked.customer.to_string(),
-        has_sender_key: tracked.has_sender_key,
-        key: event.key.clone(),
-        occurred_at: TimeOut(event.occurred_at).text(),
-        ingested_at: TimeOut(event.ingested_at).text(),
-        quantity: event.quantity.to_string(),
-        properties: properties::to_json(&event.properties),
-        metadata: properties::to_json(&event.metadata),
+/// Events of one organization, by what they have in common.
+fn segments(events: &[TrackedEvent]) -> Body {
+    let mut groups = BTreeMap::<_, Vec<&UsageEvent>>::new();
+    for tracked in events {
+        let group = (tracked.meter, tracked.customer, tracked.has_sender_key);
+        groups.entry(group).or_default().push(&tracked.event);
     }
+    let segment = |((meter, customer, has_sender_key), events): ((MeterId, CustomerId, bool), Vec<_>)| {
+        let bytes = codec::encode_events(events, DateTime::UNIX_EPOCH);
+        let (meter, customer) = (meter.to_string(), customer.to_string());
+        SegmentBody { meter, customer, has_sender_key, events: STANDARD_NO_PAD.encode(bytes) }
+    };
+    let organization = events.first().map(|event| event.organization.to_string()).unwrap_or_default();
+    Body::CountSegments { organization, segments: groups.into_iter().map(segment).collect() }
+}
+
+fn events_of(organization: OrganizationId, segment: &SegmentBody) -> Result<Vec<TrackedEvent>, Unreadable> {
+    let bytes = STANDARD_NO_PAD.decode(&segment.events).map_err(|error| Unreadable(error.to_string()))?;
+    let block = codec::Block::decode(&bytes, DateTime::UNIX_EPOCH);
+    let block = block.map_err(|error| Unreadable(error.to_string()))?;
+    let (meter, customer) = (read(&segment.meter)?, read(&segment.customer)?);
+    let has_sender_key = segment.has_sender_key;
+    let tracked = |event| TrackedEvent { organization, meter, customer, has_sender_key, event };
+    Ok(block.rows().map(|row| tracked(row.to_event())).collect())
 }
 
 fn tracked(body: EventBody) -> Result<TrackedEvent, Unreadable> {
@@ -134,6 +177,7 @@ fn tracked(body: EventBody) -> Result<TrackedEvent, Unreadable> {
             quantity: read(&body.quantity)?,
             properties: map(body.properties),
             metadata: map(body.metadata),
+            revision: Revision::First,
         },
     })
 }
@@ -238,7 +282,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_message_survives_the_queue(key in any::<String>(), text in any::<String>(), millis in 0_i64..4_000_000_000_000) {
+        fn a_message_survives_the_queue(key in ".+", text in any::<String>(), millis in 0_i64..4_000_000_000_000) {
             let at = DateTime::from_timestamp_millis(millis).unwrap();
             let message = Message::CountUsage(vec![TrackedEvent {
                 organization: id(1),
@@ -256,6 +300,7 @@ mod tests {
                         ("c".into(), Property::Null),
                     ]),
                     metadata: Properties::from([("d".into(), Property::Nested("[1,{}]".into()))]),
+                    revision: Revision::First,
                 },
             }]);
             let body = encode(&message);

@@ -5,7 +5,7 @@ use domain::meter::{Aggregation, DeduplicateBy, FILTERS_MAX, Filter, FilterOpera
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{check::Check, number::NumberOut, time::TimeOut, usage::number};
+use crate::{check::Check, number::NumberOut, time::TimeOut, usage_read::number};
 
 /// How events become one number.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -23,6 +23,8 @@ pub enum AggregationName {
     Count,
     /// The smallest quantity.
     Min,
+    /// The average over time of a level, each quantity held until the next.
+    WeightedSum,
 }
 
 /// How a filter compares.
@@ -159,6 +161,7 @@ impl AggregationName {
             Self::Last => Aggregation::Last,
             Self::Count => Aggregation::Count,
             Self::Min => Aggregation::Min,
+            Self::WeightedSum => Aggregation::WeightedSum,
         }
     }
 
@@ -170,6 +173,7 @@ impl AggregationName {
             Aggregation::Last => Self::Last,
             Aggregation::Count => Self::Count,
             Aggregation::Min => Self::Min,
+            Aggregation::WeightedSum => Self::WeightedSum,
         }
     }
 }

@@ -29,7 +29,10 @@ use crate::{
     problem::Problem,
     session::{LogInBody, MeBody, SignUpBody},
     subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody},
-    usage::{AcceptedBody, EventBody, SeriesBody, TrackBody, UsageBody, UsageByMeterBody},
+    usage::{AcceptedBody, TrackBody, UsageBody},
+    usage_batch::{UsageBatchAnswerBody, UsageBatchBody},
+    usage_log::{CorrectionBody, EventBody, EventStatusBody, NewCorrectionBody, ReplayBody},
+    usage_read::{SeriesBody, TopCustomersBody, UsageAnswerBody, UsageByMeterBody},
 };
 
 /// One endpoint.
@@ -45,6 +48,8 @@ pub struct Endpoint {
     query: &'static [&'static str],
     request: Option<Named>,
     status: u16,
+    /// Another status with the same body.
+    or: Option<u16>,
     answer: Answer,
 }
 
@@ -71,6 +76,18 @@ fn named<T: ToSchema>() -> Named {
 
 const PAGE: &[&str] = &["page", "page_size", "cursor"];
 const RANGE: &[&str] = &["start_date", "end_date"];
+const USAGE: &[&str] = &[
+    "meter_id",
+    "meter_name",
+    "customer_id",
+    "customer_external_id",
+    "subscription_id",
+    "start_date",
+    "end_date",
+    "group_by",
+    "time_zone",
+    "filter[property]",
+];
 
 fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'static str) -> Endpoint {
     Endpoint {
@@ -82,6 +99,7 @@ fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'st
         query: &[],
         request: None,
         status: 200,
+        or: None,
         answer: Answer::Nothing,
     }
 }
@@ -101,6 +119,10 @@ impl Endpoint {
 
     fn asks(self, query: &'static [&'static str]) -> Self {
         Self { query, ..self }
+    }
+
+    fn or(self, status: u16) -> Self {
+        Self { or: Some(status), ..self }
     }
 
     fn public(self) -> Self {
@@ -148,11 +170,23 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/meters", "Meters", "List meters").asks(PAGE).gives::<List<MeterBody>>(200),
         get("/api/v1/meters/{id}", "Meters", "A meter").gives::<MeterBody>(200),
         get("/api/v1/meters/{id}/usage", "Meters", "Usage over time")
-            .asks(&["group_by", "start_date", "end_date", "customer_id"])
+            .asks(&["group_by", "start_date", "end_date", "customer_id", "time_zone", "filter[property]"])
             .gives::<SeriesBody>(200),
+        get("/api/v1/meters/{id}/top-customers", "Meters", "The customers who used most")
+            .asks(&["start_date", "end_date", "limit"])
+            .gives::<TopCustomersBody>(200),
         get("/api/v1/meters/{id}/stats", "Meters", "What a meter has seen").gives::<MeterStatsBody>(200),
         get("/api/v1/meters/{id}/events", "Meters", "The events of a meter, newest first")
-            .asks(PAGE)
+            .asks(&[
+                "page",
+                "page_size",
+                "cursor",
+                "customer_id",
+                "start_date",
+                "end_date",
+                "min_quantity",
+                "idempotency_key",
+            ])
             .gives::<List<EventBody>>(200),
         post("/api/v1/plans", "Plans", "Make a plan").takes::<NewPlanBody>().gives::<PlanBody>(201),
         get("/api/v1/plans", "Plans", "List plans")
@@ -218,7 +252,38 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/api/v1/sdk/track", "Usage", "Track usage, as the SDKs do")
             .takes::<TrackBody>()
             .gives::<AcceptedBody>(201),
-        post("/api/v1/usage", "Usage", "Track usage").takes::<UsageBody>().gives::<AcceptedBody>(201),
+        post("/api/v1/usage", "Usage", "Track usage, as JSON or as a CloudEvent")
+            .takes::<UsageBody>()
+            .gives::<AcceptedBody>(201),
+        post("/api/v1/usage/batch", "Usage", "Track up to 1,000 events: a verdict for each")
+            .takes::<UsageBatchBody>()
+            .gives::<UsageBatchAnswerBody>(202)
+            .or(207),
+        get("/api/v1/usage", "Usage", "Usage of one meter or of all")
+            .asks(USAGE)
+            .gives::<UsageAnswerBody>(200),
+        get("/api/v1/usage/aggregate", "Usage", "Usage of one meter by one customer or all")
+            .asks(USAGE)
+            .gives::<UsageAnswerBody>(200),
+        get("/api/v1/usage/events", "Usage", "What became of one event, and where it counts")
+            .asks(&[
+                "meter_id",
+                "meter_name",
+                "meter_token",
+                "customer_id",
+                "customer_external_id",
+                "idempotency_key",
+                "timestamp",
+            ])
+            .gives::<EventStatusBody>(200),
+        post("/api/v1/usage/corrections", "Usage", "Correct or take back an event whose period is open")
+            .takes::<NewCorrectionBody>()
+            .gives::<CorrectionBody>(202),
+        get("/api/v1/usage/rejected", "Usage", "Events that were accepted and not counted, with the reason")
+            .asks(&["page", "page_size", "cursor", "meter_id", "customer_id", "start_date", "end_date"])
+            .gives::<List<EventBody>>(200),
+        post("/api/v1/usage/rejected/{id}/replay", "Usage", "Send what was not counted again")
+            .gives::<ReplayBody>(202),
     ]
 }
 
@@ -295,6 +360,9 @@ impl Endpoint {
                 let bytes = ObjectBuilder::new().schema_type(Type::String).build();
                 answer.content.insert("application/pdf".to_owned(), RefOr::T(Content::new(Some(bytes))));
             }
+        }
+        if let Some(status) = self.or {
+            operation = operation.response(status.to_string(), answer.clone());
         }
         operation = operation.response(self.status.to_string(), answer);
         let mut problem = Response::new("A problem, as RFC 9457 has them");

@@ -2,8 +2,13 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use app::{AppError, FieldError, PageRequest, Position};
+use app::{AppError, FieldError, PageRequest, Position, read_usage::Question};
 use chrono::{DateTime, Duration, NaiveTime, Utc};
+use chrono_tz::Tz;
+use domain::{
+    meter::{FILTERS_MAX, Filter, FilterOperator},
+    zone::{Step, Steps},
+};
 
 use crate::{problem::Problem, time};
 
@@ -44,6 +49,16 @@ impl Query {
         self.parameters.remove(name).filter(|value| !value.is_empty())
     }
 
+    /// Whether a parameter is there and not empty.
+    pub fn has(&self, name: &str) -> bool {
+        self.parameters.get(name).is_some_and(|value| !value.is_empty())
+    }
+
+    /// Complains that a parameter is missing.
+    pub fn require(&mut self, name: &str, detail: &str) {
+        self.refuse(name, "required", detail);
+    }
+
     /// A parameter that is read from its text.
     pub fn parse<T: FromStr>(&mut self, name: &str) -> Option<T>
     where
@@ -51,6 +66,16 @@ impl Query {
     {
         let text = self.text(name)?;
         text.parse().map_err(|error: T::Err| self.refuse(name, "invalid", error.to_string())).ok()
+    }
+
+    /// An instant.
+    pub fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let text = self.text(name)?;
+        let at = time::parse(&text);
+        if at.is_none() {
+            self.refuse(name, "invalid", time::INVALID);
+        }
+        at
     }
 
     /// A parameter that is one of a few words.
@@ -89,6 +114,27 @@ impl Query {
         PageRequest { position, size }
     }
 
+    /// A number from 1 to `max`.
+    pub fn number(&mut self, name: &str, default: usize, max: usize) -> usize {
+        let number = self.parse::<usize>(name).unwrap_or(default);
+        if !(1..=max).contains(&number) {
+            self.refuse(name, "invalid", format!("must be between 1 and {max}"));
+        }
+        number
+    }
+
+    /// `start_date` and `end_date`, if either is given.
+    pub fn optional_range(&mut self, now: DateTime<Utc>) -> Option<domain::series::Range> {
+        match (self.has("start_date"), self.has("end_date")) {
+            (false, false) => None,
+            (true, _) => Some(self.range(now).0),
+            (false, true) => {
+                self.parameters.insert("start_date".to_owned(), "1970-01-01".to_owned());
+                Some(self.range(now).0)
+            }
+        }
+    }
+
     /// `start_date` and `end_date`; by default the last 30 days. A date alone is its first instant as a
     /// start, and covers the whole day as an end. Returns the half-open range, and the end as it is echoed.
     pub fn range(&mut self, now: DateTime<Utc>) -> (domain::series::Range, DateTime<Utc>) {
@@ -122,6 +168,47 @@ impl Query {
         (domain::series::Range { from, until }, shown)
     }
 
+    /// `group_by`, `time_zone` and filters: `group_by` is a step of time, or the name of a property.
+    pub fn question(&mut self, step: Option<Step>) -> Question {
+        let zone = self.text("time_zone").or_else(|| self.text("timezone"));
+        let zone = zone.map_or(Some(Tz::UTC), |name| {
+            let zone = name.parse::<Tz>().ok();
+            if zone.is_none() {
+                self.refuse("time_zone", "invalid", "must be a name like `Europe/Berlin`");
+            }
+            zone
+        });
+        let group_by = self.text("group_by");
+        let by_time = group_by.as_deref().and_then(|word| STEPS.iter().find(|(step, _)| *step == word));
+        let step = match (&group_by, by_time) {
+            (_, Some((_, step))) => Some(*step),
+            (Some(_), None) => None,
+            (None, None) => step,
+        };
+        let name = group_by.filter(|_| by_time.is_none());
+        let name = name.map(|name| name.strip_prefix("properties.").map(str::to_owned).unwrap_or(name));
+        let zone = zone.unwrap_or(Tz::UTC);
+        Question { steps: step.map(|step| Steps { step, zone }), filters: self.filters(), group_by: name }
+    }
+
+    /// `filter[region]=eu`, or with an operator `filter[region][in]=eu,us`.
+    fn filters(&mut self) -> Vec<Filter> {
+        let names = self.parameters.keys().filter(|name| name.starts_with("filter[")).cloned();
+        let names = names.collect::<Vec<_>>();
+        if names.len() > FILTERS_MAX {
+            self.refuse("filter", "invalid", "must be at most 5");
+        }
+        let mut filters = Vec::new();
+        for name in names {
+            let value = self.parameters.remove(&name).unwrap_or_default();
+            match filter(&name, &value) {
+                Some(filter) => filters.push(filter),
+                None => self.refuse(&name, "invalid", FILTER),
+            }
+        }
+        filters
+    }
+
     /// Checks that nothing was wrong and nothing is left over.
     pub fn finish(mut self) -> Result<(), Problem> {
         for name in std::mem::take(&mut self.parameters).into_keys() {
@@ -129,6 +216,36 @@ impl Query {
         }
         if self.errors.is_empty() { Ok(()) } else { Err(AppError::Invalid(self.errors).into()) }
     }
+}
+
+/// The words for the steps of a series.
+const STEPS: [(&str, Step); 4] =
+    [("hour", Step::Hour), ("day", Step::Day), ("week", Step::Week), ("month", Step::Month)];
+
+const FILTER: &str = "must be like `filter[region]=eu`, or with one of the operators equals, not_equals, in, \
+                      not_in, exists like `filter[region][in]=eu,us`";
+
+fn filter(name: &str, value: &str) -> Option<Filter> {
+    let inside = name.strip_prefix("filter[")?.strip_suffix(']')?;
+    let (property, operator) = inside.split_once("][").unwrap_or((inside, "equals"));
+    let operator = match operator {
+        "equals" | "eq" => FilterOperator::Equals,
+        "not_equals" | "ne" => FilterOperator::NotEquals,
+        "in" => FilterOperator::In,
+        "not_in" => FilterOperator::NotIn,
+        "exists" => FilterOperator::Exists,
+        _ => return None,
+    };
+    if property.is_empty() {
+        return None;
+    }
+    let values = match operator {
+        FilterOperator::Exists if !matches!(value, "" | "true") => return None,
+        FilterOperator::Exists => Vec::new(),
+        FilterOperator::In | FilterOperator::NotIn => value.split(',').map(str::to_owned).collect(),
+        FilterOperator::Equals | FilterOperator::NotEquals => vec![value.to_owned()],
+    };
+    Some(Filter { property: property.to_owned(), operator, values })
 }
 
 #[cfg(test)]

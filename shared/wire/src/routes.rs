@@ -77,15 +77,8 @@ impl Routes {
     /// The router, for more layers. Bodies are bounded, other sites are kept out, and answers are marked
     /// for nobody to keep or to look into.
     pub fn router(self) -> Router<Arc<Platform>> {
-        self.router
-            .method_not_allowed_fallback(method_not_allowed)
-            .layer(middleware::from_fn(guard))
-            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        self.router.layer(middleware::from_fn(guard)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
     }
-}
-
-async fn method_not_allowed() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
 }
 
 async fn guard(request: Request, next: Next) -> Response {
@@ -93,6 +86,14 @@ async fn guard(request: Request, next: Next) -> Response {
         return problem.into_response();
     }
     let mut response = next.run(request).await;
+    // Not a fallback of the router: two functions may share a path, and their routers are merged locally.
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let detail = "this path does not take this method";
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = problem.into_response();
+        response.headers_mut().extend(allow.map(|allow| (header::ALLOW, allow)));
+    }
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),

@@ -1,27 +1,17 @@
-//! Bodies of usage: told, counted, shown.
+//! Bodies of usage as it is told: one event at a time.
 
 use app::{
     AppError,
-    read_usage::UsageSeries,
-    track_usage::{Accepted, CustomerRef, MeterRef, Usage, event_id},
+    track_usage::{Accepted, CustomerRef, MeterRef, Usage},
 };
-use chrono::{DateTime, Utc};
-use domain::{
-    event::TrackedEvent,
-    meter::Meter,
-    period::BillingPeriod,
-    property::Properties,
-    quantity::Quantity,
-    series::{Range, Step},
-    totals,
-};
+use domain::{event::UsageEvent, property::Properties};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
     check::Check,
-    number::{NumberIn, NumberOut},
+    number::NumberIn,
     properties::{self, PropertiesIn},
     time::{TimeIn, TimeOut},
 };
@@ -56,6 +46,8 @@ pub struct UsageBody {
     meter_name: Option<String>,
     /// The meter's id.
     meter_id: Option<String>,
+    /// The meter's token.
+    meter_token: Option<String>,
     /// How much was used; else it is looked for in `properties`, under the meter's property.
     quantity: Option<NumberIn>,
     /// When; now if not given.
@@ -91,100 +83,6 @@ pub struct AcceptedBody {
     pub meta_data: Map<String, Value>,
 }
 
-/// An event in a meter's log.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EventBody {
-    /// Its id.
-    pub id: String,
-    /// Who used it.
-    pub customer_id: String,
-    /// What counted it.
-    pub meter_id: String,
-    /// How much.
-    pub quantity: String,
-    /// When it was used.
-    pub timestamp: TimeOut,
-    /// When it was accepted.
-    pub ingested_at: TimeOut,
-    /// Its key.
-    pub idempotency_key: String,
-    /// What was sent along.
-    #[schema(value_type = PropertiesIn)]
-    pub meta_data: Map<String, Value>,
-}
-
-/// Usage of a meter over a range, in steps.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SeriesBody {
-    /// Which meter.
-    pub meter_id: String,
-    /// What it comes to.
-    pub total_usage: NumberOut,
-    /// How many events count.
-    pub event_count: u64,
-    /// How many customers there are.
-    pub unique_customers: u64,
-    /// The start of the range.
-    pub period_start: TimeOut,
-    /// Its end.
-    pub period_end: TimeOut,
-    /// Usage by step, with those that have none.
-    pub grouped_data: Vec<StepBody>,
-}
-
-/// Usage in one step of a series.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StepBody {
-    /// The start of the step.
-    pub period: TimeOut,
-    /// What it comes to.
-    pub usage: NumberOut,
-    /// How many events count.
-    pub event_count: u64,
-}
-
-/// Usage of several meters over a range.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UsageByMeterBody {
-    /// The start of the range.
-    pub period_start: TimeOut,
-    /// Its end.
-    pub period_end: TimeOut,
-    /// By meter.
-    pub meters: Vec<MeterUsageBody>,
-}
-
-/// Usage of one meter.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MeterUsageBody {
-    /// Which meter.
-    pub meter_id: String,
-    /// Its name.
-    pub meter_name: String,
-    /// What one unit is called.
-    pub unit: Option<String>,
-    /// What it comes to.
-    pub total_usage: NumberOut,
-    /// How many events count.
-    pub event_count: u64,
-}
-
-/// The words for the steps of a series.
-pub const STEPS: [(&str, Step); 4] =
-    [("hour", Step::Hour), ("day", Step::Day), ("week", Step::Week), ("month", Step::Month)];
-
-/// A quantity as a JSON number.
-pub(crate) fn number(quantity: Quantity) -> NumberOut {
-    // Only a quantity of more than 28 digits is no decimal, and the sum of one meter passes that only
-    // after 10^16 in whole units with 12 decimals.
-    NumberOut(quantity.to_decimal().unwrap_or(rust_decimal::Decimal::MAX))
-}
-
 impl TrackBody {
     /// What was told.
     pub fn into_domain(self, header_key: Option<String>) -> Result<Usage, AppError> {
@@ -211,30 +109,8 @@ impl UsageBody {
     /// What was told.
     pub fn into_domain(self, header_key: Option<String>) -> Result<Usage, AppError> {
         let mut check = Check::default();
-        let meter = match (self.meter_name, self.meter_id) {
-            (Some(name), None) => Some(MeterRef::Name(name)),
-            (None, Some(id)) => check.value("meter_id", id.parse()).map(MeterRef::Id),
-            (None, None) => {
-                check.refuse("meter_name", "is required, or meter_id");
-                None
-            }
-            (Some(_), Some(_)) => {
-                check.refuse("meter_id", "must not come with meter_name");
-                None
-            }
-        };
-        let customer = match (self.customer_external_id, self.customer_id) {
-            (Some(id), None) => Some(CustomerRef::ExternalId(check.text("customer_external_id", id, 255))),
-            (None, Some(id)) => check.value("customer_id", id.parse()).map(CustomerRef::Id),
-            (None, None) => {
-                check.refuse("customer_external_id", "is required, or customer_id");
-                None
-            }
-            (Some(_), Some(_)) => {
-                check.refuse("customer_id", "must not come with customer_external_id");
-                None
-            }
-        };
+        let meter = meter_ref(&mut check, self.meter_name, self.meter_id, self.meter_token);
+        let customer = customer_ref(&mut check, self.customer_external_id, self.customer_id);
         check.finish_some(meter.zip(customer).map(|(meter, customer)| Usage {
             meter,
             customer,
@@ -247,10 +123,53 @@ impl UsageBody {
     }
 }
 
+/// The meter that is named in one of three ways.
+pub(crate) fn meter_ref(
+    check: &mut Check,
+    name: Option<String>,
+    id: Option<String>,
+    token: Option<String>,
+) -> Option<MeterRef> {
+    match (name, id, token) {
+        (Some(name), None, None) => Some(MeterRef::Name(name)),
+        (None, Some(id), None) => check.value("meter_id", id.parse()).map(MeterRef::Id),
+        (None, None, Some(token)) => check.value("meter_token", token.parse()).map(MeterRef::Token),
+        (None, None, None) => {
+            check.refuse("meter_name", "is required, or meter_id, or meter_token");
+            None
+        }
+        (name, id, _) => {
+            let field = if name.is_some() && id.is_some() { "meter_id" } else { "meter_token" };
+            check.refuse(field, "must not come with another name of the meter");
+            None
+        }
+    }
+}
+
+/// The customer that is named in one of two ways.
+pub(crate) fn customer_ref(
+    check: &mut Check,
+    external_id: Option<String>,
+    id: Option<String>,
+) -> Option<CustomerRef> {
+    match (external_id, id) {
+        (Some(id), None) => Some(CustomerRef::ExternalId(check.text("customer_external_id", id, 255))),
+        (None, Some(id)) => check.value("customer_id", id.parse()).map(CustomerRef::Id),
+        (None, None) => {
+            check.refuse("customer_external_id", "is required, or customer_id");
+            None
+        }
+        (Some(_), Some(_)) => {
+            check.refuse("customer_id", "must not come with customer_external_id");
+            None
+        }
+    }
+}
+
 /// Everything that was sent along, under one name as documented.
-fn meta_data(tracked: &TrackedEvent) -> Map<String, Value> {
-    let mut all = properties::to_json(&tracked.event.properties);
-    all.extend(properties::to_json(&tracked.event.metadata));
+pub(crate) fn meta_data(event: &UsageEvent) -> Map<String, Value> {
+    let mut all = properties::to_json(&event.properties);
+    all.extend(properties::to_json(&event.metadata));
     all
 }
 
@@ -266,72 +185,7 @@ impl AcceptedBody {
             timestamp: TimeOut(tracked.event.occurred_at),
             created_at: TimeOut(tracked.event.ingested_at),
             idempotency_key: tracked.event.key.clone(),
-            meta_data: meta_data(tracked),
+            meta_data: meta_data(&tracked.event),
         }
-    }
-}
-
-impl EventBody {
-    /// The body of an event in a meter's log.
-    pub fn from_domain(tracked: TrackedEvent) -> Self {
-        Self {
-            id: event_id(&tracked).to_string(),
-            customer_id: tracked.customer.to_string(),
-            meter_id: tracked.meter.to_string(),
-            quantity: tracked.event.quantity.to_string(),
-            timestamp: TimeOut(tracked.event.occurred_at),
-            ingested_at: TimeOut(tracked.event.ingested_at),
-            meta_data: meta_data(&tracked),
-            idempotency_key: tracked.event.key,
-        }
-    }
-}
-
-impl SeriesBody {
-    /// The body of a series. `end` is the range's end as it is echoed.
-    pub fn from_domain(
-        meter: &Meter,
-        series: &UsageSeries,
-        range: Range,
-        end: DateTime<Utc>,
-        step: Step,
-    ) -> Self {
-        let found = series.steps.iter().copied().collect::<std::collections::BTreeMap<_, _>>();
-        let step_body = |start: DateTime<Utc>| {
-            let usage = found.get(&start).copied().unwrap_or_default();
-            StepBody { period: TimeOut(start), usage: number(usage.quantity), event_count: usage.events }
-        };
-        Self {
-            meter_id: meter.id.to_string(),
-            total_usage: number(series.total.quantity),
-            event_count: series.total.events,
-            unique_customers: series.unique_customers,
-            period_start: TimeOut(range.from),
-            period_end: TimeOut(end),
-            grouped_data: step.starts_in(range).map(step_body).collect(),
-        }
-    }
-}
-
-impl UsageByMeterBody {
-    /// The body of usage over a range.
-    pub fn from_range(from: DateTime<Utc>, end: DateTime<Utc>, usage: Vec<(Meter, totals::Usage)>) -> Self {
-        let meter = |(meter, usage): (Meter, totals::Usage)| MeterUsageBody {
-            meter_id: meter.id.to_string(),
-            meter_name: meter.name,
-            unit: meter.unit,
-            total_usage: number(usage.quantity),
-            event_count: usage.events,
-        };
-        Self {
-            period_start: TimeOut(from),
-            period_end: TimeOut(end),
-            meters: usage.into_iter().map(meter).collect(),
-        }
-    }
-
-    /// The body of usage in a billing period.
-    pub fn from_period(period: BillingPeriod, usage: Vec<(Meter, totals::Usage)>) -> Self {
-        Self::from_range(period.start(), period.end(), usage)
     }
 }

@@ -13,7 +13,7 @@ use wire::{
     list::List,
     routes::Routes,
     subscription::SubscriptionBody,
-    usage::UsageByMeterBody,
+    usage_read::UsageByMeterBody,
 };
 
 use crate::{

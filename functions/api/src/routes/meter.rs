@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use app::{Platform, catalog, read_usage};
+use app::{
+    Platform, catalog, read_usage,
+    usage_log::{self, LogFilter},
+};
 use axum::extract::State;
-use domain::{id::MeterId, series::Step};
+use domain::{id::MeterId, zone::Step};
 use wire::{
     extract::{Caller, Parameters, PathId},
     list::List,
     meter::{MeterBody, MeterStatsBody},
     routes::Routes,
-    usage::{EventBody, STEPS, SeriesBody},
+    usage_log::EventBody,
+    usage_read::{SeriesBody, TopCustomersBody},
 };
 
 use crate::answer::{Answer, ok};
@@ -20,6 +24,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .get("/api/v1/meters", list)
         .get("/api/v1/meters/{id}", get)
         .get("/api/v1/meters/{id}/usage", usage)
+        .get("/api/v1/meters/{id}/top-customers", top_customers)
         .get("/api/v1/meters/{id}/stats", stats)
         .get("/api/v1/meters/{id}/events", events)
 }
@@ -49,12 +54,25 @@ async fn usage(
     PathId(id): PathId<MeterId>,
     Parameters(mut query): Parameters,
 ) -> Answer<SeriesBody> {
-    let step = query.choice("group_by", &STEPS).unwrap_or(Step::Day);
+    let question = query.question(Some(Step::Day));
     let (range, end) = query.range(platform.now());
     let customer = query.parse("customer_id");
     query.finish()?;
-    let (meter, series) = read_usage::series(&platform, &actor, id, customer, range, step).await?;
-    ok(SeriesBody::from_domain(&meter, &series, range, end, step))
+    let (meter, series) = read_usage::series(&platform, &actor, id, customer, range, &question).await?;
+    ok(SeriesBody::from_domain(&meter, &series, range, end, question.steps))
+}
+
+async fn top_customers(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<MeterId>,
+    Parameters(mut query): Parameters,
+) -> Answer<TopCustomersBody> {
+    let (range, end) = query.range(platform.now());
+    let limit = query.number("limit", 10, 100);
+    query.finish()?;
+    let customers = read_usage::top_customers(&platform, &actor, id, range, limit).await?;
+    ok(TopCustomersBody::from_domain(id.to_string(), (range, end), customers))
 }
 
 async fn stats(
@@ -73,7 +91,13 @@ async fn events(
     Parameters(mut query): Parameters,
 ) -> Answer<List<EventBody>> {
     let page = query.page();
+    let filter = LogFilter {
+        customer: query.parse("customer_id"),
+        range: query.optional_range(platform.now()),
+        least: query.parse("min_quantity"),
+        key: query.text("idempotency_key"),
+    };
     query.finish()?;
-    let events = read_usage::events(&platform, &actor, id, &page).await?;
+    let events = usage_log::list(&platform, &actor, id, &filter, &page).await?;
     ok(List::from_page(events, &page, EventBody::from_domain))
 }

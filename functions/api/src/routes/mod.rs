@@ -10,3 +10,4 @@ pub(crate) mod organization;
 pub(crate) mod plan;
 pub(crate) mod session;
 pub(crate) mod subscription;
+pub(crate) mod usage;

@@ -14,7 +14,7 @@ use wire::{
     list::List,
     routes::Routes,
     subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
-    usage::UsageByMeterBody,
+    usage_read::UsageByMeterBody,
 };
 
 use crate::answer::{Answer, created, ok};

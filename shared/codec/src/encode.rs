@@ -1,0 +1,222 @@
+//! Events to columns.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use domain::{
+    event::{Revision, UsageEvent},
+    property::Property,
+    quantity::Quantity,
+};
+use uuid::Uuid;
+
+use crate::{
+    FORMAT,
+    bytes::{Writer, trailing_zeros},
+    compression::compressed,
+};
+
+/// Events as the bytes of a segment, in order of time. `epoch` is the start of their month.
+pub fn encode_events<'a>(events: impl IntoIterator<Item = &'a UsageEvent>, epoch: DateTime<Utc>) -> Vec<u8> {
+    let mut bytes = vec![FORMAT];
+    append_events(&mut bytes, events, epoch);
+    bytes
+}
+
+/// No segment of `event` alone has more bytes than this, nor does it add more to one.
+pub fn raw_bytes(event: &UsageEvent) -> usize {
+    let properties = event.properties.iter().chain(&event.metadata);
+    let properties = properties.map(|(name, value)| name.len() + text_of(value).len() + 16);
+    event.key.len() + 64 + properties.sum::<usize>()
+}
+
+/// Whether the body is compressed, whether all keys are UUIDs, and how the times of acceptance are told.
+pub(crate) mod flag {
+    pub(crate) const COMPRESSED: u8 = 1;
+    pub(crate) const ALL_UUIDS: u8 = 2;
+    pub(crate) const NO_UUIDS: u8 = 4;
+    /// As the difference to the event before; else to the event's own timestamp.
+    pub(crate) const INGESTED_BY_ROW: u8 = 8;
+}
+
+pub(crate) fn append_events<'a>(
+    bytes: &mut Vec<u8>,
+    events: impl IntoIterator<Item = &'a UsageEvent>,
+    epoch: DateTime<Utc>,
+) {
+    let mut events = events.into_iter().collect::<Vec<_>>();
+    events.sort_by(|left, right| (left.occurred_at, &left.key).cmp(&(right.occurred_at, &right.key)));
+    let (mut flags, mut uuids) = (0, Vec::new());
+    let mut body = Writer::new(epoch);
+    times(&mut body, &events);
+    flags |= keys(&mut body, &mut uuids, &events);
+    flags |= ingested(&mut body, &events);
+    quantities(&mut body, &events);
+    revisions(&mut body, &events);
+    properties(&mut body, &events);
+
+    let compressed = compressed(&body.bytes);
+    let mut out = Writer::new(epoch);
+    out.bytes.push(if compressed.is_some() { flags | flag::COMPRESSED } else { flags });
+    out.unsigned(events.len() as u128);
+    out.unsigned(uuids.len() as u128 / 16);
+    if compressed.is_some() {
+        out.unsigned(body.bytes.len() as u128);
+    }
+    bytes.append(&mut out.bytes);
+    bytes.append(&mut uuids);
+    bytes.extend_from_slice(compressed.as_deref().unwrap_or(&body.bytes));
+}
+
+fn times(body: &mut Writer, events: &[&UsageEvent]) {
+    let mut last = None::<i64>;
+    for event in events {
+        let millis = event.occurred_at.timestamp_millis();
+        match last {
+            None => body.time(event.occurred_at),
+            Some(last) => body.unsigned((millis - last).unsigned_abs().into()),
+        }
+        last = Some(millis);
+    }
+}
+
+/// A UUID in its usual form takes its 16 bytes, beside the columns since it does not compress; any other key
+/// its text, with a length.
+fn keys(body: &mut Writer, uuids: &mut Vec<u8>, events: &[&UsageEvent]) -> u8 {
+    let as_uuid = |key: &str| Uuid::try_parse(key).ok().filter(|uuid| is_usual_form(uuid, key));
+    let parsed = events.iter().map(|event| as_uuid(&event.key)).collect::<Vec<_>>();
+    uuids.extend(parsed.iter().flatten().flat_map(|uuid| uuid.into_bytes()));
+    let count = parsed.iter().flatten().count();
+    if count == events.len() {
+        return flag::ALL_UUIDS;
+    }
+    let texts = events.iter().zip(&parsed).map(|(event, uuid)| uuid.is_none().then_some(event.key.as_str()));
+    for text in texts.clone() {
+        // No key is empty: a length of 0 says that it is a UUID.
+        body.unsigned(text.map_or(0, str::len) as u128);
+    }
+    texts.flatten().for_each(|text| body.bytes.extend_from_slice(text.as_bytes()));
+    if count == 0 { flag::NO_UUIDS } else { 0 }
+}
+
+fn is_usual_form(uuid: &Uuid, key: &str) -> bool {
+    let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
+    uuid.hyphenated().encode_lower(&mut buffer) == key
+}
+
+/// Batches are accepted at one instant, single events soon after they happen: told by whichever is shorter.
+fn ingested(body: &mut Writer, events: &[&UsageEvent]) -> u8 {
+    let by_event = |event: &UsageEvent| (event.ingested_at - event.occurred_at).num_milliseconds();
+    let by_row = |last: Option<i64>, event: &UsageEvent| {
+        let millis = event.ingested_at.timestamp_millis();
+        last.map_or_else(|| by_event(event), |last| millis - last)
+    };
+    let (mut changes, mut last) = (0, None);
+    for event in events {
+        changes += usize::from(by_row(last, event) != 0);
+        last = Some(event.ingested_at.timestamp_millis());
+    }
+    if changes * 2 > events.len() {
+        events.iter().for_each(|event| body.signed(by_event(event).into()));
+        return 0;
+    }
+    last = None;
+    for event in events {
+        body.signed(by_row(last, event).into());
+        last = Some(event.ingested_at.timestamp_millis());
+    }
+    flag::INGESTED_BY_ROW
+}
+
+/// The zeros that all quantities end in, once, and the digits before them.
+fn quantities(body: &mut Writer, events: &[&UsageEvent]) {
+    let some = events.iter().map(|event| event.quantity).filter(|quantity| *quantity != Quantity::ZERO);
+    let zeros = some.map(trailing_zeros).min().unwrap_or_default();
+    body.bytes.push(zeros);
+    let scale = 10_i128.pow(zeros.into());
+    events.iter().for_each(|event| body.signed(event.quantity.units() / scale));
+}
+
+/// The few that are corrections, each by its row.
+fn revisions(body: &mut Writer, events: &[&UsageEvent]) {
+    let rows = events.iter().enumerate();
+    let corrections =
+        rows.filter_map(|(row, event)| Some((row, event.revision, event.revision.correction()?)));
+    let corrections = corrections.collect::<Vec<_>>();
+    body.unsigned(corrections.len() as u128);
+    for (row, revision, id) in corrections {
+        body.unsigned(row as u128);
+        body.bytes.push(u8::from(matches!(revision, Revision::Void(_))));
+        body.bytes.extend_from_slice(id.uuid().as_bytes());
+    }
+}
+
+/// One column of `properties` or `metadata`: each value once, and by row which one it is.
+#[derive(Default)]
+struct Column<'a> {
+    values: Vec<&'a Property>,
+    places: HashMap<&'a Property, u32>,
+    /// By row: 0 for none, else one more than the place of its value.
+    rows: Vec<u32>,
+}
+
+fn properties(body: &mut Writer, events: &[&UsageEvent]) {
+    let mut names = Vec::new();
+    let mut columns = HashMap::<(bool, &str), Column<'_>>::new();
+    for (row, event) in events.iter().enumerate() {
+        let properties = event.properties.iter().map(|(name, value)| ((false, name.as_str()), value));
+        let metadata = event.metadata.iter().map(|(name, value)| ((true, name.as_str()), value));
+        for (name, value) in properties.chain(metadata) {
+            let column = columns.entry(name).or_insert_with(|| {
+                names.push(name);
+                Column::default()
+            });
+            let next = u32::try_from(column.values.len()).unwrap_or(u32::MAX);
+            let place = *column.places.entry(value).or_insert_with(|| {
+                column.values.push(value);
+                next
+            });
+            column.rows.resize(row, 0);
+            column.rows.push(place + 1);
+        }
+    }
+    body.unsigned(names.len() as u128);
+    for name in names {
+        let Some(column) = columns.get_mut(&name) else { continue };
+        column.rows.resize(events.len(), 0);
+        body.bytes.push(name.0.into());
+        body.text(name.1);
+        body.unsigned(column.values.len() as u128);
+        column.values.iter().for_each(|value| property(body, value));
+        let is_constant = column.rows.iter().all(|place| *place == 1);
+        body.bytes.push(is_constant.into());
+        if !is_constant {
+            column.rows.iter().for_each(|place| body.unsigned((*place).into()));
+        }
+    }
+}
+
+fn property(body: &mut Writer, property: &Property) {
+    body.bytes.push(kind_of(property));
+    if !matches!(property, Property::Null | Property::Bool(_)) {
+        body.text(text_of(property));
+    }
+}
+
+fn kind_of(property: &Property) -> u8 {
+    match property {
+        Property::Null => 0,
+        Property::Bool(false) => 1,
+        Property::Bool(true) => 2,
+        Property::Number(_) => 3,
+        Property::Text(_) => 4,
+        Property::Nested(_) => 5,
+    }
+}
+
+fn text_of(property: &Property) -> &str {
+    match property {
+        Property::Null | Property::Bool(_) => "",
+        Property::Number(text) | Property::Text(text) | Property::Nested(text) => text,
+    }
+}

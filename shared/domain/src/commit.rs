@@ -1,0 +1,585 @@
+//! The one decision by which events become members of a head.
+//!
+//! It goes in steps, since what must be read depends on what came before: which windows could hold repeats
+//! ([`Head::lookup`]), which events are new ([`Head::sift`]), which totals have to be folded anew
+//! ([`Sifted::refolds`]), what the head becomes ([`Sifted::admit`]), and, if it does not fit, which segments
+//! its tail becomes ([`Draft::seal`]). An event becomes a member in the very write that changes the totals, so
+//! the two never differ, and a repeat always meets the first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
+
+use crate::{
+    event::{Event, Identity, Revision, UsageEvent},
+    head::Head,
+    held::Held,
+    hours::Hours,
+    meter::{Aggregation, Counting},
+    month::Month,
+    quantity::{Quantity, QuantityOverflow},
+    revision::{Corrections, Visible, visible_of},
+    series::Range,
+    totals::{Latest, Tally, Totals},
+    window::{Level, Window, WindowRun, level_for, runs},
+};
+
+/// What became of an event that was to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is a member now, and in the totals unless the meter's filters leave it out.
+    Counted,
+    /// It was a member already.
+    Duplicate,
+    /// Its key was a member already, with other content; the first is kept.
+    Conflict,
+    /// The totals could not be computed exactly with it. It is no member.
+    Overflow,
+}
+
+/// What has to be looked for in segments to tell whether events are repeats.
+#[derive(Clone, Debug)]
+pub struct Lookup<'e> {
+    /// The windows they may lie in.
+    pub runs: Vec<WindowRun>,
+    /// Whether corrections may be among what is looked for.
+    pub reads_corrections: bool,
+    /// What is looked for.
+    pub wanted: BTreeSet<Identity<'e>>,
+}
+
+/// A part of a month whose totals have to be folded anew: a day, or an hour of a day that has hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bucket {
+    /// From 1.
+    pub day: u32,
+    /// From 0.
+    pub hour: Option<u32>,
+}
+
+/// The events of a batch with a verdict each, those new among them set apart.
+#[derive(Clone, Debug)]
+pub struct Sifted<'a> {
+    head: &'a Head,
+    verdicts: Vec<Verdict>,
+    fresh: Vec<Fresh<'a>>,
+}
+
+/// A new event, with what counted under its identity before, and what does now.
+#[derive(Clone, Copy, Debug)]
+struct Fresh<'a> {
+    index: usize,
+    event: &'a UsageEvent,
+    before: Option<&'a UsageEvent>,
+    after: Option<&'a UsageEvent>,
+    is_first: bool,
+}
+
+/// A head with new members in its tail.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    head: Head,
+    version: u64,
+    verdicts: Vec<Verdict>,
+    hours: BTreeMap<(u32, u32), Totals>,
+    must_seal: bool,
+}
+
+/// Where the totals by hour of a day come from that is about to be sealed into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoursSource {
+    /// They are kept already.
+    Stored,
+    /// The day has no members in segments yet.
+    Empty,
+    /// They are folded from the day's members in segments.
+    Members,
+}
+
+/// Events that are put as segments of one window, in order of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentWrite {
+    /// The window, or `None` for corrections, which lie by themselves.
+    pub window: Option<Window>,
+    /// The events.
+    pub events: Vec<UsageEvent>,
+}
+
+/// The one write that a commit comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadWrite {
+    /// Every event was a member already.
+    Nothing,
+    /// Put this head, if the stored one still has the version before it.
+    Put(Head),
+    /// In one transaction, put these segments and totals by hour, and this head with an empty tail under the
+    /// same condition.
+    Seal {
+        /// The head to put.
+        head: Head,
+        /// The tail and the new events.
+        segments: Vec<SegmentWrite>,
+        /// Totals by hour, by day.
+        hours: BTreeMap<u32, Hours>,
+    },
+}
+
+/// About so many bytes in one window make the next ones finer.
+const WINDOW_BYTES: u64 = 64 * 1024;
+
+/// A day of more events than this does not get totals by hour any more: its members would have to be read.
+const ADOPTED_EVENTS_MAX: u64 = 50_000;
+
+/// A tail of more events than this is sealed without asking whether it fits into a head.
+const TAIL_EVENTS_MAX: usize = 250;
+
+impl Bucket {
+    /// The time it covers.
+    pub fn range(self, month: Month) -> Range {
+        match self.hour {
+            Some(hour) => Head::hour_range(month, self.day, hour),
+            None => {
+                let from = month.day_start(self.day);
+                Range { from, until: from + TimeDelta::days(1) }
+            }
+        }
+    }
+
+    fn contains(self, at: DateTime<Utc>) -> bool {
+        self.day == at.day() && self.hour.is_none_or(|hour| hour == at.hour())
+    }
+}
+
+impl Lookup<'_> {
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty() && !self.reads_corrections
+    }
+}
+
+impl Head {
+    /// What has to be looked for in segments to tell which of `events` are repeats. What is in the tail is
+    /// known already.
+    pub fn lookup<'e>(&self, events: &'e [UsageEvent]) -> Lookup<'e> {
+        let firsts = self.tail.iter().filter(|event| event.revision == Revision::First);
+        let tail = firsts.map(UsageEvent::identity).collect::<BTreeSet<_>>();
+        let mut windows = BTreeSet::new();
+        let mut wanted = BTreeSet::new();
+        let mut reads_corrections = false;
+        for event in events {
+            let is_first = event.revision == Revision::First;
+            if is_first && tail.contains(&event.identity()) {
+                continue; // a correction also asks what it corrects
+            }
+            let possible = self.windows_of(event.occurred_at).collect::<Vec<_>>();
+            reads_corrections |= self.has_sealed_corrections;
+            if !possible.is_empty() || self.has_sealed_corrections {
+                windows.extend(possible);
+                wanted.insert(event.identity());
+            }
+        }
+        Lookup { runs: runs(&windows), reads_corrections, wanted }
+    }
+
+    /// Tells which of `events` are new. `found` are the members and corrections in segments that
+    /// [`Head::lookup`] asked for.
+    pub fn sift<'a>(&'a self, found: &'a [UsageEvent], events: &'a [UsageEvent]) -> Sifted<'a> {
+        let mut members = HashMap::<(DateTime<Utc>, &str), Members<'a>>::with_capacity(events.len());
+        for member in found.iter().chain(&self.tail) {
+            let at = (member.occurred_at, member.key.as_str());
+            members.entry(at).and_modify(|known| known.push(member)).or_insert(Members::One(member));
+        }
+        let mut fresh = Vec::new();
+        let mut sift = |(index, event): (usize, &'a UsageEvent)| {
+            let is_first = event.revision == Revision::First;
+            let Some(known) = members.get_mut(&(event.occurred_at, event.key.as_str())) else {
+                members.insert((event.occurred_at, event.key.as_str()), Members::One(event));
+                let after = visible_of([event]);
+                fresh.push(Fresh { index, event, before: None, after, is_first });
+                return Verdict::Counted;
+            };
+            let same = known.iter().find(|known| known.revision == event.revision);
+            if let Some(same) = same {
+                let differs = is_first && same.conflicts_with(event);
+                return if differs { Verdict::Conflict } else { Verdict::Duplicate };
+            }
+            let before = visible_of(known.iter());
+            known.push(event);
+            let after = visible_of(known.iter());
+            fresh.push(Fresh { index, event, before, after, is_first });
+            Verdict::Counted
+        };
+        let verdicts = events.iter().enumerate().map(&mut sift).collect();
+        Sifted { head: self, verdicts, fresh }
+    }
+}
+
+/// What is known of one identity. Nearly always one event.
+enum Members<'a> {
+    One(&'a UsageEvent),
+    Many(Vec<&'a UsageEvent>),
+}
+
+impl<'a> Members<'a> {
+    fn push(&mut self, event: &'a UsageEvent) {
+        match self {
+            Self::One(first) => *self = Self::Many(vec![first, event]),
+            Self::Many(events) => events.push(event),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &'a UsageEvent> {
+        match self {
+            Self::One(event) => std::slice::from_ref(event).iter().copied(),
+            Self::Many(events) => events.iter().copied(),
+        }
+    }
+}
+
+impl<'a> Sifted<'a> {
+    /// The parts whose totals have to be folded anew, from all their members and corrections: what is taken
+    /// out of a maximum, or told in between the changes of a level, cannot be computed from totals alone.
+    pub fn refolds(&self, counting: Counting<'_>) -> BTreeSet<Bucket> {
+        let out_of_order = self.levels_out_of_order(counting);
+        let needs = |fresh: &&Fresh<'a>| {
+            let day = fresh.event.occurred_at.day();
+            if fresh.before.is_some() || !fresh.is_first {
+                let inverts = match counting.aggregation {
+                    Aggregation::Count | Aggregation::Sum | Aggregation::UniqueCount => true,
+                    Aggregation::Max | Aggregation::Min | Aggregation::Last | Aggregation::WeightedSum => {
+                        false
+                    }
+                };
+                return self.head.hourly.contains(day) || !inverts;
+            }
+            out_of_order.contains(&day)
+        };
+        let bucket = |fresh: &Fresh<'a>| {
+            let (day, hour) = (fresh.event.occurred_at.day(), fresh.event.occurred_at.hour());
+            Bucket { day, hour: self.head.hourly.contains(day).then_some(hour) }
+        };
+        self.fresh.iter().filter(needs).map(bucket).collect()
+    }
+
+    /// The days in which a level changes in between changes that are known.
+    fn levels_out_of_order(&self, counting: Counting<'_>) -> BTreeSet<u32> {
+        if counting.aggregation != Aggregation::WeightedSum {
+            return BTreeSet::new();
+        }
+        let span = |totals: &Totals| match totals.tally {
+            Tally::Held(held) => held.map(|held| (held.first_at, held.last.occurred_at)),
+            _ => None,
+        };
+        let spans = self.head.days.iter().filter_map(|(day, totals)| Some((*day, span(totals)?)));
+        let mut spans = spans.collect::<HashMap<_, _>>();
+        let mut days = BTreeSet::new();
+        for at in self.fresh.iter().map(|fresh| fresh.event.occurred_at) {
+            let (first, last) = spans.entry(at.day()).or_insert((at, at));
+            if *first <= at && at < *last {
+                days.insert(at.day());
+            }
+            (*first, *last) = ((*first).min(at), (*last).max(at));
+        }
+        days
+    }
+
+    /// Everything new, and in the tail, that lies in `bucket`.
+    pub fn unsealed_in(&self, bucket: Bucket) -> impl Iterator<Item = &'a UsageEvent> {
+        let fresh = self.fresh.iter().map(|fresh| fresh.event);
+        let all = self.head.tail.iter().chain(fresh);
+        all.filter(move |event| bucket.contains(event.occurred_at))
+    }
+
+    /// The head with the new events in its tail. `refolded` has what [`Sifted::refolds`] asked for.
+    pub fn admit(
+        self,
+        counting: Counting<'_>,
+        refolded: &BTreeMap<Bucket, Result<Totals, QuantityOverflow>>,
+    ) -> Draft {
+        let Self { head: before, mut verdicts, fresh } = self;
+        let mut head = before.clone();
+        let mut hours = BTreeMap::new();
+        let mut month = MonthSum::of(&head);
+        for fresh in fresh {
+            let at = fresh.event.occurred_at;
+            let bucket = refolded.iter().find(|(bucket, _)| bucket.contains(at));
+            let admitted = match bucket {
+                Some((_, Err(QuantityOverflow))) => false,
+                Some((Bucket { day, hour: None }, Ok(totals))) => {
+                    head.days.insert(*day, *totals);
+                    true
+                }
+                Some((Bucket { day, hour: Some(hour) }, Ok(totals))) => {
+                    hours.insert((*day, *hour), *totals);
+                    true
+                }
+                None => head.count(counting, &fresh, &mut month),
+            };
+            if admitted {
+                if fresh.is_first {
+                    head.members += 1;
+                } else {
+                    head.corrections += 1;
+                }
+                head.tail.push(fresh.event.clone());
+            } else if let Some(verdict) = verdicts.get_mut(fresh.index) {
+                *verdict = Verdict::Overflow;
+            }
+        }
+        head.days.retain(|_, totals| totals.events > 0);
+        let must_seal = !hours.is_empty() || head.tail.len() > TAIL_EVENTS_MAX;
+        Draft { version: before.version, head, verdicts, hours, must_seal }
+    }
+}
+
+/// The sum over the month, so that no month becomes too large to be exact.
+struct MonthSum(Option<Quantity>);
+
+impl MonthSum {
+    fn of(head: &Head) -> Self {
+        let sums = head.days.values().map(|totals| match totals.tally {
+            Tally::Sum(sum) => Ok(sum),
+            _ => Err(QuantityOverflow),
+        });
+        let sum = sums.reduce(|left, right| left?.checked_add(right?));
+        Self(sum.unwrap_or(Ok(Quantity::ZERO)).ok())
+    }
+
+    /// The sum with `change` counted once more, `None` if that is too large. Only of sums.
+    fn with(&self, before: Option<Quantity>, after: Option<Quantity>) -> Option<Quantity> {
+        let without = self.0?.checked_sub(before.unwrap_or_default()).ok()?;
+        without.checked_add(after.unwrap_or_default()).ok()
+    }
+}
+
+impl Head {
+    /// Takes a new event into the totals of its day. `false`, with nothing changed, if they would not be exact.
+    fn count(&mut self, counting: Counting<'_>, fresh: &Fresh<'_>, month: &mut MonthSum) -> bool {
+        let before = fresh.before.filter(|event| counting.includes(*event));
+        let after = fresh.after.filter(|event| counting.includes(*event));
+        let is_sum = counting.aggregation == Aggregation::Sum;
+        let next = month.with(before.map(Event::quantity), after.map(Event::quantity));
+        if is_sum && next.is_none() {
+            return false;
+        }
+        if before.is_none() && after.is_none() {
+            return true;
+        }
+        let day = fresh.event.occurred_at.day();
+        let mut totals = self.days.get(&day).copied().unwrap_or(Totals::empty(counting.aggregation));
+        if let Some(before) = before {
+            let Some(without) = totals.without(before) else { return false };
+            totals = without;
+        }
+        if after.is_some_and(|after| totals.add(after).is_err()) {
+            return false;
+        }
+        self.days.insert(day, totals);
+        month.0 = next;
+        true
+    }
+}
+
+impl Draft {
+    /// The head as it would be put with its tail as it is.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Whether nothing was new.
+    pub fn is_unchanged(&self) -> bool {
+        !self.verdicts.contains(&Verdict::Counted)
+    }
+
+    /// Whether the tail has to become segments, even if it would fit.
+    pub fn must_seal(&self) -> bool {
+        self.must_seal
+    }
+
+    /// One verdict per event, in the order they came in.
+    pub fn verdicts(self) -> Vec<Verdict> {
+        self.verdicts
+    }
+
+    /// The days about to be sealed into of which totals by hour are kept, or are to be from now on.
+    pub fn hours_wanted(&self, counting: Counting<'_>, before: &Head) -> Vec<(u32, HoursSource)> {
+        let days = self.head.tail.iter().map(|event| event.occurred_at.day()).collect::<BTreeSet<_>>();
+        let source = |day: u32| {
+            if self.head.hourly.contains(day) {
+                return Some((day, HoursSource::Stored));
+            }
+            if self.head.finest < Level::Hour || self.head.corrections > 0 {
+                return None;
+            }
+            let known = before.days.get(&day).map_or(0, |totals| totals.events);
+            let counts = |event: &&UsageEvent| event.occurred_at.day() == day && counting.includes(*event);
+            let in_tail = before.tail.iter().filter(counts).count() as u64;
+            match known.saturating_sub(in_tail) {
+                0 => Some((day, HoursSource::Empty)),
+                1..=ADOPTED_EVENTS_MAX => Some((day, HoursSource::Members)),
+                _ => None,
+            }
+        };
+        days.into_iter().filter_map(source).collect()
+    }
+
+    /// The write that makes segments of the tail. `hours` has what [`Draft::hours_wanted`] asked for.
+    ///
+    /// Errors: if a total by hour cannot be computed exactly, which that of its day would not be either.
+    pub fn seal(
+        &self,
+        counting: Counting<'_>,
+        mut hours: BTreeMap<u32, Hours>,
+    ) -> Result<HeadWrite, QuantityOverflow> {
+        let mut head = self.head.clone();
+        let mut events = std::mem::take(&mut head.tail);
+        events.sort_by(|left, right| left.identity().cmp(&right.identity()));
+        for (day, hours) in &mut hours {
+            let is_folded = |event: &UsageEvent| self.hours.contains_key(&(*day, event.occurred_at.hour()));
+            for event in events.iter().filter(|event| event.occurred_at.day() == *day && !is_folded(event)) {
+                hours.add(counting, event)?;
+            }
+            let refolded = self.hours.iter().filter(|((other, _), _)| other == day);
+            let refolded = refolded.map(|((_, hour), totals)| (*hour, *totals)).collect::<Vec<_>>();
+            if !refolded.is_empty() {
+                hours.totals.extend(refolded);
+                head.days.insert(*day, hours.day(counting)?);
+            }
+            head.hourly.insert(*day);
+        }
+        head.days.retain(|_, totals| totals.events > 0);
+        let segments = head.segments(events);
+        Ok(HeadWrite::Seal { head, segments, hours })
+    }
+
+    /// The version that was read, on which the write is conditional.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+impl Head {
+    /// Sorts events, which are in order of time, into segments, and remembers where they went.
+    fn segments(&mut self, events: Vec<UsageEvent>) -> Vec<SegmentWrite> {
+        let is_correction = |event: &UsageEvent| event.revision != Revision::First;
+        let (corrections, firsts): (Vec<_>, Vec<_>) = events.into_iter().partition(is_correction);
+        let until = self.sealed.until();
+        let (late, on_time): (Vec<_>, Vec<_>) =
+            firsts.into_iter().partition(|event| until.is_some_and(|until| event.occurred_at <= until));
+        let mut segments = Vec::new();
+        // Few events are late, and they are scattered: the hour keeps them together.
+        let (late_finest, finest) = (self.finest.min(Level::Hour), self.finest);
+        self.fill(&on_time);
+        segments.extend(self.windows_for(late, late_finest));
+        segments.extend(self.windows_for(on_time, finest));
+        if !corrections.is_empty() {
+            self.has_sealed_corrections = true;
+            segments.push(SegmentWrite { window: None, events: corrections });
+        }
+        segments
+    }
+
+    fn windows_for(&mut self, events: Vec<UsageEvent>, finest: Level) -> Vec<SegmentWrite> {
+        let times = events.iter().map(|event| event.occurred_at).collect::<Vec<_>>();
+        let level = level_for(&times, bytes_of(&events), finest);
+        if let (Some(first), Some(last)) = (times.first(), times.last()) {
+            self.sealed.extend(level, *first, *last);
+        }
+        let mut segments = Vec::<SegmentWrite>::new();
+        for event in events {
+            let window = Some(level.window_of(event.occurred_at));
+            match segments.last_mut() {
+                Some(last) if last.window == window => last.events.push(event),
+                _ => segments.push(SegmentWrite { window, events: vec![event] }),
+            }
+        }
+        segments
+    }
+
+    /// Notes how full the newest window becomes, and makes the next ones finer when it is full.
+    fn fill(&mut self, on_time: &[UsageEvent]) {
+        let Some(last) = on_time.last() else { return };
+        let start = self.finest.start_of(last.occurred_at);
+        let in_window = on_time.iter().rev().take_while(|event| event.occurred_at >= start);
+        let bytes = in_window.map(|event| event.approximate_bytes() as u64).sum::<u64>();
+        let before = self.filling.filter(|(other, _)| *other == start).map_or(0, |(_, bytes)| bytes);
+        let filled = before + bytes;
+        let is_full = filled > WINDOW_BYTES && self.finest != Level::Second;
+        self.filling = if is_full { None } else { Some((start, filled)) };
+        if is_full {
+            self.finest = self.finest.finer();
+        }
+    }
+}
+
+fn bytes_of(events: &[UsageEvent]) -> usize {
+    events.iter().map(UsageEvent::approximate_bytes).sum()
+}
+
+/// Folds the totals of a bucket anew, from its members as they pass by in any order.
+#[derive(Clone, Debug)]
+pub struct Refold<'a> {
+    counting: Counting<'a>,
+    corrections: Corrections,
+    totals: Totals,
+    levels: Vec<Latest>,
+    has_overflown: bool,
+}
+
+impl<'a> Refold<'a> {
+    /// A fold of nothing yet. `corrections` has all that concern the bucket.
+    pub fn new(counting: Counting<'a>, corrections: Corrections) -> Self {
+        let totals = Totals::empty(counting.aggregation);
+        Self { counting, corrections, totals, levels: Vec::new(), has_overflown: false }
+    }
+
+    /// Takes in a member. Corrections are not members.
+    pub fn add(&mut self, event: &impl Event) {
+        let Self { counting, corrections, totals, levels, has_overflown } = self;
+        let exact = match corrections.visible(event) {
+            Visible::Itself(event) => take(*counting, totals, levels, event),
+            Visible::Replacement(event) => take(*counting, totals, levels, event),
+            Visible::Nothing => Ok(()),
+        };
+        *has_overflown |= exact.is_err();
+    }
+
+    /// What it all comes to. Replacements of `bucket` whose event did not pass by count by themselves.
+    ///
+    /// Errors: if it cannot be computed exactly.
+    pub fn finish(mut self, bucket: Bucket) -> Result<Totals, QuantityOverflow> {
+        let Self { counting, corrections, totals, levels, .. } = &mut self;
+        for event in corrections.unmet().filter(|event| bucket.contains(event.occurred_at)) {
+            take(*counting, totals, levels, event)?;
+        }
+        if self.has_overflown {
+            return Err(QuantityOverflow);
+        }
+        if self.counting.aggregation != Aggregation::WeightedSum {
+            return Ok(self.totals);
+        }
+        self.levels.sort();
+        let parts = self.levels.iter().map(|change| Ok(Held::of(*change)));
+        let held = parts.reduce(|left, right| left?.merge(right?)).transpose()?;
+        Ok(Totals { events: self.levels.len() as u64, tally: Tally::Held(held) })
+    }
+}
+
+fn take(
+    counting: Counting<'_>,
+    totals: &mut Totals,
+    levels: &mut Vec<Latest>,
+    event: &impl Event,
+) -> Result<(), QuantityOverflow> {
+    if !counting.includes(event) {
+        return Ok(());
+    }
+    if counting.aggregation == Aggregation::WeightedSum {
+        levels.push(Latest::of(event));
+        return Ok(());
+    }
+    totals.add(event)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,386 @@
+//! Commits against a stored month in memory: what the store does, and what a naive set and fold say.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    event::tests::event,
+    id::{CorrectionId, CustomerId},
+    meter::Filter,
+    property::Property,
+    series::{Query, Series},
+    totals::{Fold, HeldOver, Usage},
+    zone::{Step, Steps},
+};
+
+const ME: CustomerId = CustomerId::from_uuid(uuid::Uuid::from_u128(7));
+
+fn counting(aggregation: Aggregation) -> Counting<'static> {
+    Counting { aggregation, property: "user", filters: &[] }
+}
+
+/// A stored month: what the store does, in memory.
+pub(crate) struct Stored {
+    pub(crate) counting: Counting<'static>,
+    month: Month,
+    pub(crate) head: Head,
+    /// Each with the window it was put into; `None` for corrections.
+    pub(crate) segments: Vec<(Option<Window>, UsageEvent)>,
+    hours: BTreeMap<u32, Hours>,
+    /// How many events fit into the tail.
+    room: usize,
+}
+
+impl Stored {
+    fn new(counting: Counting<'static>, room: usize) -> Self {
+        let month = Month::of("2025-01-01T00:00:00Z".parse().unwrap());
+        let (head, segments, hours) = (Head::default(), Vec::new(), BTreeMap::new());
+        Self { counting, month, head, segments, hours, room }
+    }
+
+    /// The members in segments that lie in `runs`.
+    fn in_runs(&self, runs: &[WindowRun]) -> Vec<&UsageEvent> {
+        let is_inside = |window: &Window| {
+            let inside = |run: &&WindowRun| {
+                run.level == window.level && run.first <= window.start && window.start <= run.last
+            };
+            runs.iter().any(|run| inside(&run))
+        };
+        let rows = self.segments.iter().filter(|(window, _)| window.as_ref().is_some_and(is_inside));
+        rows.map(|(_, event)| event).collect()
+    }
+
+    fn corrections(&self) -> impl Iterator<Item = &UsageEvent> {
+        self.segments.iter().filter(|(window, _)| window.is_none()).map(|(_, event)| event)
+    }
+
+    fn commit(&mut self, events: &[UsageEvent]) -> Vec<Verdict> {
+        let head = self.head.clone();
+        let lookup = head.lookup(events);
+        let wanted = |event: &&UsageEvent| lookup.wanted.contains(&event.identity());
+        let mut found = self.in_runs(&lookup.runs).into_iter().filter(wanted).cloned().collect::<Vec<_>>();
+        if lookup.reads_corrections {
+            found.extend(self.corrections().filter(wanted).cloned());
+        }
+        let sifted = head.sift(&found, events);
+        let mut refolded = BTreeMap::new();
+        for bucket in sifted.refolds(self.counting) {
+            let range = bucket.range(self.month);
+            let unsealed = sifted.unsealed_in(bucket).collect::<Vec<_>>();
+            let corrections = Corrections::among(self.corrections().chain(unsealed.iter().copied()));
+            let mut refold = Refold::new(self.counting, corrections);
+            let sealed = self.in_runs(&head.runs_in(&[range]));
+            let firsts = unsealed.into_iter().filter(|event| event.revision == Revision::First);
+            sealed
+                .into_iter()
+                .chain(firsts)
+                .filter(|event| range.contains(event.occurred_at))
+                .for_each(|event| refold.add(event));
+            refolded.insert(bucket, refold.finish(bucket));
+        }
+        let draft = sifted.admit(self.counting, &refolded);
+        if draft.is_unchanged() {
+            return draft.verdicts();
+        }
+        if !draft.must_seal() && draft.head().tail.len() <= self.room {
+            self.head = Head { version: head.version + 1, ..draft.head().clone() };
+            return draft.verdicts();
+        }
+        let mut hours = BTreeMap::new();
+        for (day, source) in draft.hours_wanted(self.counting, &head) {
+            hours.insert(
+                day,
+                match source {
+                    HoursSource::Stored => self.hours[&day].clone(),
+                    HoursSource::Empty => Hours::default(),
+                    HoursSource::Members => self.adopted(day),
+                },
+            );
+        }
+        match draft.seal(self.counting, hours).unwrap() {
+            HeadWrite::Seal { head: sealed, segments, hours } => {
+                self.head = Head { version: head.version + 1, ..sealed };
+                assert!(segments.len() <= 60, "{} segments", segments.len());
+                for segment in segments {
+                    for event in &segment.events {
+                        let window = segment.window;
+                        assert!(window.is_none_or(|window| {
+                            window.level.start_of(event.occurred_at) == window.start
+                        }));
+                    }
+                    self.segments.extend(segment.events.into_iter().map(|event| (segment.window, event)));
+                }
+                self.hours.extend(hours);
+            }
+            HeadWrite::Nothing | HeadWrite::Put(_) => panic!("not sealed"),
+        }
+        draft.verdicts()
+    }
+
+    /// What the application folds when a day gets totals by hour after it has begun.
+    fn adopted(&self, day: u32) -> Hours {
+        let range = Bucket { day, hour: None }.range(self.month);
+        let mut hours = BTreeMap::new();
+        let members = self.in_runs(&self.head.runs_in(&[range]));
+        for event in members.into_iter().filter(|event| range.contains(event.occurred_at)) {
+            let fold = || Refold::new(self.counting, Corrections::default());
+            hours.entry(event.occurred_at.hour()).or_insert_with(fold).add(event);
+        }
+        let totals = hours
+            .into_iter()
+            .map(|(hour, fold)| (hour, fold.finish(Bucket { day, hour: Some(hour) }).unwrap()));
+        Hours { totals: totals.collect() }
+    }
+
+    /// Every member and correction.
+    pub(crate) fn all(&self) -> Vec<UsageEvent> {
+        self.segments.iter().map(|(_, event)| event).chain(&self.head.tail).cloned().collect()
+    }
+
+    fn series(&self, query: Query<'static>) -> (Usage, Vec<(DateTime<Utc>, Usage)>) {
+        let mut series = Series::new(query);
+        let wanted = query.hours_wanted(self.month, &self.head);
+        let hours = wanted.into_iter().map(|day| (day, self.hours[&day].clone())).collect();
+        let mut corrections = Corrections::among(self.corrections().chain(&self.head.tail));
+        let ranges = series.add_head(ME, self.month, &self.head, &hours, &mut corrections).unwrap();
+        for event in self.in_runs(&self.head.runs_in(&ranges)) {
+            series.add_member(ME, event, &ranges, &mut corrections).unwrap();
+        }
+        series.add_unmet(ME, &ranges, &corrections).unwrap();
+        (series.total().unwrap(), series.steps().unwrap())
+    }
+}
+
+/// What counts of `events`, the plain way.
+pub(crate) fn visible(events: &[UsageEvent]) -> Vec<&UsageEvent> {
+    let mut by_identity = BTreeMap::<_, Vec<&UsageEvent>>::new();
+    for event in events {
+        by_identity.entry(event.identity()).or_default().push(event);
+    }
+    by_identity.into_values().filter_map(visible_of).collect()
+}
+
+fn naive(counting: Counting<'static>, events: &[UsageEvent], range: Range) -> Usage {
+    let mut fold = Fold::new(counting);
+    for event in visible(events).into_iter().filter(|event| range.contains(event.occurred_at)) {
+        fold.add_of(ME, event).unwrap();
+    }
+    fold.usage(HeldOver { from: range.from, until: range.until, carried: &BTreeMap::new() }).unwrap()
+}
+
+const AGGREGATIONS: [Aggregation; 7] = [
+    Aggregation::Count,
+    Aggregation::Sum,
+    Aggregation::Max,
+    Aggregation::Min,
+    Aggregation::Last,
+    Aggregation::UniqueCount,
+    Aggregation::WeightedSum,
+];
+
+/// One event of a test: under one of few keys, so that there are repeats, at a time that the key decides.
+#[derive(Clone, Debug)]
+struct Told {
+    key: u32,
+    correction: Option<(u32, bool)>,
+    quantity: i64,
+}
+
+/// Dense in the first days, sparse after.
+fn at_of(key: u32, dense: bool) -> DateTime<Utc> {
+    let start: DateTime<Utc> = "2025-01-01T00:00:00Z".parse().unwrap();
+    let scattered = i64::from(key).wrapping_mul(7_919_337) % if dense { 90_000 } else { 2_600_000 };
+    start + TimeDelta::seconds(scattered) + TimeDelta::milliseconds(i64::from(key % 7))
+}
+
+fn event_of(told: &Told, dense: bool, weight: usize) -> UsageEvent {
+    let mut event = event(&format!("k{}", told.key), "2025-01-01T00:00:00Z", "0");
+    event.occurred_at = at_of(told.key, dense);
+    // The quantity of a key does not change, but for its corrections.
+    let quantity = told.correction.map_or(i64::from(told.key) * 13 % 97, |_| told.quantity);
+    event.quantity = Quantity::from_units(i128::from(quantity));
+    event.ingested_at = event.occurred_at + TimeDelta::seconds(quantity % 3);
+    event.properties.insert("user".into(), Property::Text(format!("u{}", told.key % 5)));
+    event.properties.insert("weight".into(), Property::Text("x".repeat(weight)));
+    event.revision = match told.correction {
+        None => Revision::First,
+        Some((id, true)) => Revision::Void(CorrectionId::from_uuid(uuid::Uuid::from_u128(id.into()))),
+        Some((id, false)) => Revision::Replacement(CorrectionId::from_uuid(uuid::Uuid::from_u128(id.into()))),
+    };
+    event
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    let correction = prop::option::weighted(0.12, (1_u32..9, any::<bool>()));
+    (0_u32..60, correction, 0_i64..100).prop_map(|(key, correction, quantity)| {
+        // The content of a correction follows from its id, as with all that is sent again.
+        let quantity = correction.map_or(quantity, |(id, _)| i64::from(id * 17 + key) % 89);
+        let correction = correction.map(|(id, _)| (id, id % 3 == 0));
+        Told { key, correction, quantity }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Any order, any batches, any repeats, late events and corrections: the members of a naive set, the
+    /// totals of a naive fold after every commit, and any range and step the naive sum.
+    #[test]
+    fn commits_equal_a_naive_set(
+        told in prop::collection::vec(told(), 1..120),
+        batch in 1_usize..25,
+        which in 0..AGGREGATIONS.len(),
+        dense in any::<bool>(),
+        weight in prop::sample::select(vec![0_usize, 20_000, 120_000]),
+        from in 0_i64..2_700_000,
+        length in 1_i64..2_700_000,
+        step in prop::option::of(prop::sample::select(vec![Step::Hour, Step::Day, Step::Week])),
+        zone in prop::sample::select(vec![chrono_tz::Tz::UTC, chrono_tz::Tz::Asia__Kolkata]),
+    ) {
+        let counting = counting(AGGREGATIONS[which]);
+        let mut stored = Stored::new(counting, 6);
+        let events = told.iter().map(|told| event_of(told, dense, weight)).collect::<Vec<_>>();
+        let mut naive_set = BTreeMap::new();
+        for batch in events.chunks(batch) {
+            let verdicts = stored.commit(batch);
+            let mut fresh = 0;
+            for event in batch {
+                let id = (event.occurred_at, event.key.clone(), event.revision.correction());
+                fresh += usize::from(naive_set.insert(id, event.clone()).is_none());
+            }
+            prop_assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Counted).count(), fresh);
+
+            let all = stored.all();
+            prop_assert_eq!(all.len(), naive_set.len(), "no event is lost, none is there twice");
+            let members = all.iter().filter(|event| event.revision == Revision::First).count() as u64;
+            prop_assert_eq!(stored.head.members, members);
+            for day in 1..=31 {
+                let range = Bucket { day, hour: None }.range(stored.month);
+                let expected = naive(counting, &all, range);
+                let events = stored.head.days.get(&day).map_or(0, |totals| totals.events);
+                prop_assert_eq!(events, expected.events, "day {}", day);
+            }
+        }
+        let all = naive_set.into_values().collect::<Vec<_>>();
+        let start: DateTime<Utc> = "2025-01-01T00:00:00Z".parse().unwrap();
+        let range = Range {
+            from: start + TimeDelta::seconds(from),
+            until: start + TimeDelta::seconds(from + length),
+        };
+        let whole = Range { from: start, until: start + TimeDelta::days(31) };
+        let days = Range { from: start + TimeDelta::days(1), until: start + TimeDelta::days(9) };
+        for range in [range, whole, days] {
+            let steps = step.map(|step| Steps { step, zone });
+            let query = Query { counting, range, now: range.until, steps, filters: &[], group_by: None };
+            let (total, by_step) = stored.series(query);
+            // What is carried into a range is not known here: compare levels only from the start.
+            if counting.aggregation != Aggregation::WeightedSum || range.from == start {
+                prop_assert_eq!(total, naive(counting, &all, range));
+            }
+            for (at, usage) in by_step {
+                let steps = steps.unwrap();
+                let step = Range { from: at, until: steps.next(at) }.intersection(range).unwrap();
+                let expected = naive(counting, &all, step);
+                prop_assert_eq!(usage.events, expected.events);
+                if counting.aggregation != Aggregation::WeightedSum {
+                    prop_assert_eq!(usage, expected);
+                }
+            }
+        }
+    }
+
+    /// Filters of a query, and groups, see every event once.
+    #[test]
+    fn filters_and_groups_equal_naive_ones(told in prop::collection::vec(told(), 1..80), batch in 1_usize..20) {
+        let counting = counting(Aggregation::Sum);
+        let mut stored = Stored::new(counting, 6);
+        let events = told.iter().map(|told| event_of(told, true, 20_000)).collect::<Vec<_>>();
+        events.chunks(batch).for_each(|batch| _ = stored.commit(batch));
+        let all = stored.all();
+        let start: DateTime<Utc> = "2025-01-01T00:00:00Z".parse().unwrap();
+        let range = Range { from: start, until: start + TimeDelta::days(31) };
+        let users = Filter {
+            property: "user".into(),
+            operator: crate::meter::FilterOperator::In,
+            values: vec!["u1".into(), "u3".into()],
+        };
+        let filters = Box::leak(Box::new([users.clone()]));
+        let query = Query {
+            counting,
+            range,
+            now: range.until,
+            steps: None,
+            filters,
+            group_by: Some("user"),
+        };
+        let (total, _) = stored.series(query);
+        let expected = visible(&all).into_iter().filter(|event| users.matches(*event));
+        let units = expected.map(|event| event.quantity.units()).sum::<i128>();
+        prop_assert_eq!(total.quantity.units(), units);
+    }
+}
+
+#[test]
+fn a_repeat_meets_the_first_wherever_it_lies() {
+    let mut stored = Stored::new(counting(Aggregation::Sum), 4);
+    let at = |n: u32| event(&format!("k{n}"), &format!("2025-01-{n:02}T00:00:00Z"), "2");
+    for n in 1..=12 {
+        assert_eq!(stored.commit(&[at(n)]), [Verdict::Counted]);
+    }
+    for n in 1..=12 {
+        assert_eq!(stored.commit(&[at(n)]), [Verdict::Duplicate], "event {n}");
+    }
+    let late = event("late", "2025-01-01T12:00:00Z", "1");
+    assert_eq!(stored.commit(&[late.clone(), late]), [Verdict::Counted, Verdict::Duplicate]);
+    let other = UsageEvent { quantity: Quantity::ONE, ..at(3) };
+    assert_eq!(stored.commit(&[other]), [Verdict::Conflict]);
+    let total = stored.head.total(Totals::empty(Aggregation::Sum)).unwrap();
+    assert_eq!((total.quantity().unwrap().to_string().as_str(), total.events), ("25", 13));
+}
+
+#[test]
+fn a_dense_month_gets_windows_of_seconds_and_totals_by_hour() {
+    let mut stored = Stored::new(counting(Aggregation::Sum), 20);
+    let start: DateTime<Utc> = "2025-01-03T09:59:40Z".parse().unwrap();
+    for second in 0..40 {
+        let events = (0..500).map(|n| {
+            let mut event =
+                event(&uuid::Uuid::from_u128(second * 500 + n).to_string(), "2025-01-01T00:00:00Z", "1");
+            event.occurred_at = start + TimeDelta::milliseconds((second * 1000 + n * 2) as i64);
+            event
+        });
+        assert!(
+            stored.commit(&events.collect::<Vec<_>>()).iter().all(|verdict| *verdict == Verdict::Counted)
+        );
+    }
+    assert_eq!(stored.head.finest, Level::Second);
+    assert!(stored.head.hourly.contains(3));
+    let by_hour = stored.hours[&3].totals.iter().map(|(hour, totals)| (*hour, totals.events));
+    assert_eq!(by_hour.collect::<Vec<_>>(), [(9, 10_000), (10, 10_000)]);
+    let levels = stored.segments.iter().filter_map(|(window, _)| Some(window.as_ref()?.level));
+    assert_eq!(levels.collect::<BTreeSet<_>>(), Level::ALL.into());
+
+    // A repeat of the last second reads one window of a second, not the month.
+    let again = stored.segments.last().unwrap().1.clone();
+    let lookup = stored.head.lookup(std::slice::from_ref(&again));
+    assert!(stored.in_runs(&lookup.runs).len() <= 1000, "{:?}", lookup.runs);
+    assert_eq!(stored.commit(&[again]), [Verdict::Duplicate]);
+}
+
+#[test]
+fn an_event_that_overflows_the_month_is_left_out() {
+    let mut stored = Stored::new(counting(Aggregation::Sum), 4);
+    let large = |n: usize| UsageEvent {
+        occurred_at: "2025-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap()
+            + TimeDelta::days((n % 28) as i64),
+        quantity: Quantity::EVENT_MAX,
+        ..event(&n.to_string(), "2025-01-01T00:00:00Z", "1")
+    };
+    let events = (0..17_020).map(large).collect::<Vec<_>>();
+    let verdicts = stored.commit(&events);
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Counted).count(), 17_014);
+    assert_eq!(verdicts.last(), Some(&Verdict::Overflow));
+    assert_eq!(stored.head.total(Totals::empty(Aggregation::Sum)).unwrap().events, 17_014);
+}
