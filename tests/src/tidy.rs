@@ -98,7 +98,7 @@ fn versions_are_said_once() {
 
 #[test]
 fn aws_types_stay_at_the_edge() {
-    let may_use = ["shared/store", "shared/aws", "shared/runtime", "shared/testkit"];
+    let may_use = ["shared/store", "shared/aws", "shared/runtime", "shared/testkit", "infra/bench"];
     for folder in ["shared", "functions", "infra"] {
         for path in sources(&workspace_root().join(folder)) {
             let relative = path.strip_prefix(workspace_root()).unwrap();

@@ -240,11 +240,23 @@ pub(crate) async fn by_meter(
     let range = Range { from: period.start(), until: period.end() };
     let read = meters.into_iter().collect::<BTreeSet<_>>().into_iter().map(|meter| async move {
         let meter = platform.store.get_meter(organization, meter).await?;
-        let question = Question::default();
-        let series = read(platform, organization, &meter, Some(customer), range, &question).await?;
-        Ok::<_, AppError>((meter.id, series.total))
+        Ok::<_, AppError>((meter.id, total_of(platform, organization, &meter, customer, range).await?))
     });
     Ok(try_join_all(read).await?.into_iter().collect())
+}
+
+/// What a customer used of a meter over `range`. Reads its heads, and nothing else where they say it.
+///
+/// Errors: as the store's.
+pub async fn total_of(
+    platform: &Platform,
+    organization: OrganizationId,
+    meter: &Meter,
+    customer: CustomerId,
+    range: Range,
+) -> Result<Usage, AppError> {
+    let question = Question::default();
+    Ok(read(platform, organization, meter, Some(customer), range, &question).await?.total)
 }
 
 /// The customers who used most of a meter over `range`, most first.
@@ -265,10 +277,9 @@ pub async fn top_customers(
     }
     let mut usage = Vec::new();
     for customer in customers {
-        let question = Question::default();
-        let series = read(platform, organization, &meter, Some(customer), range, &question).await?;
-        if series.total.events > 0 {
-            usage.push((customer, series.total));
+        let total = total_of(platform, organization, &meter, customer, range).await?;
+        if total.events > 0 {
+            usage.push((customer, total));
         }
     }
     usage.sort_by_key(|(customer, usage)| (std::cmp::Reverse((usage.quantity, usage.events)), *customer));

@@ -9,6 +9,8 @@ use aws_sdk_dynamodb::{
 use dynoxide::{Database, server};
 use tokio::{net::TcpListener, task::JoinHandle};
 
+use crate::line::Line;
+
 /// A DynamoDB of its own, gone when it is dropped (but for the file, if it has one).
 #[derive(Debug)]
 pub struct EmbeddedDynamo {
@@ -45,12 +47,20 @@ impl EmbeddedDynamo {
 
     /// A client of it.
     pub fn client(&self) -> Client {
-        let config = Config::builder()
+        Client::from_conf(self.config().build())
+    }
+
+    /// A client whose requests go over `line`.
+    pub fn client_over(&self, line: &Line) -> Client {
+        Client::from_conf(self.config().http_client(line.clone()).build())
+    }
+
+    fn config(&self) -> aws_sdk_dynamodb::config::Builder {
+        Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("local"))
             .credentials_provider(Credentials::new("local", "local", None, None, "embedded"))
-            .endpoint_url(self.endpoint());
-        Client::from_conf(config.build())
+            .endpoint_url(self.endpoint())
     }
 }
 

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 mod dynamo;
 mod lambda;
+mod line;
 mod moto;
 
 pub use dynamo::EmbeddedDynamo;
 pub use lambda::LambdaProcess;
+pub use line::{Consumed, Fault, Line};
 pub use moto::Moto;
 
 /// Where `Cargo.toml` of the workspace, `template.yaml` and `events/` are.

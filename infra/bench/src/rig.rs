@@ -1,0 +1,150 @@
+//! A platform with nothing but tables, over a line that counts.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use app::{
+    Platform, Settings, catalog,
+    port::{Bus, Clock, DataKey, Keys, Mail, Mailer, Message, PortError, Queue, QueueName},
+};
+use async_trait::async_trait;
+use auth::{Actor, Credential};
+use chrono::{DateTime, Utc};
+use domain::{
+    id::{Id, OrganizationId},
+    meter::{Aggregation, DeduplicateBy, Meter},
+    outbox::OutboxEntry,
+    user::Scope,
+};
+use store::Store;
+use testkit::{EmbeddedDynamo, Line};
+use zeroize::Zeroizing;
+
+/// Anything that can go wrong here ends the run.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A platform on tables of its own.
+pub struct Rig {
+    /// The platform.
+    pub platform: Platform,
+    /// What its requests go over.
+    pub line: Line,
+    /// Whose everything is.
+    pub organization: OrganizationId,
+    /// Its tables.
+    pub dynamo: EmbeddedDynamo,
+    clock: Arc<StillClock>,
+}
+
+/// A clock that stands where it is put.
+#[derive(Debug)]
+struct StillClock(AtomicI64);
+
+impl Clock for StillClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.0.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+}
+
+/// Queue, mail, keys and bus, of which none is needed to count.
+#[derive(Debug)]
+struct Nowhere;
+
+#[async_trait]
+impl Queue for Nowhere {
+    async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
+        messages.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn bury(&self, _: QueueName, _: &str, reason: &str) -> Result<(), PortError> {
+        Err(PortError::new("the dead-letter queue", reason))
+    }
+}
+
+#[async_trait]
+impl Mailer for Nowhere {
+    async fn send(&self, _: &Mail) -> Result<(), PortError> {
+        Err(PortError::new("mail", "there is none here"))
+    }
+}
+
+#[async_trait]
+impl Keys for Nowhere {
+    async fn generate(&self, _: &str) -> Result<DataKey, PortError> {
+        Ok(DataKey { plain: Zeroizing::new(vec![7; 32]), wrapped: vec![7; 32] })
+    }
+
+    async fn unwrap(&self, wrapped: &[u8], _: &str) -> Result<Zeroizing<Vec<u8>>, PortError> {
+        Ok(Zeroizing::new(wrapped.to_vec()))
+    }
+}
+
+#[async_trait]
+impl Bus for Nowhere {
+    async fn publish(&self, _: OrganizationId, _: &OutboxEntry) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+impl Rig {
+    /// One with empty tables, its clock at `now`.
+    ///
+    /// Errors: if the tables cannot be made.
+    pub async fn new(now: DateTime<Utc>, line: Line) -> Result<Self, Failure> {
+        let dynamo = EmbeddedDynamo::in_memory().await?;
+        Store::new(dynamo.client(), "core", "usage").create_tables().await?;
+        let clock = Arc::new(StillClock(AtomicI64::new(now.timestamp_millis())));
+        let nowhere = Arc::new(Nowhere);
+        let platform = Platform::new(
+            Store::new(dynamo.client_over(&line), "core", "usage"),
+            (clock.clone(), Arc::new(runtime::SystemRandom)),
+            (nowhere.clone(), nowhere.clone(), nowhere.clone()),
+            nowhere,
+            Settings::default(),
+        );
+        let organization = platform.new_id();
+        Ok(Self { platform, line, organization, dynamo, clock })
+    }
+
+    /// Moves the clock.
+    pub fn set_now(&self, now: DateTime<Utc>) {
+        self.clock.0.store(now.timestamp_millis(), Ordering::Relaxed);
+    }
+
+    /// Somebody who may do everything.
+    pub fn actor(&self) -> Actor {
+        let scopes = vec![Scope::UsageWrite, Scope::UsageRead, Scope::BillingRead, Scope::BillingWrite];
+        let id = Id::from_uuid(uuid::Uuid::nil());
+        Actor { organization: self.organization, credential: Credential::ApiKey { id, scopes } }
+    }
+
+    /// A meter. Events that carry a key are pinned unless it tells them apart by their timestamps too.
+    ///
+    /// Errors: if it cannot be made.
+    pub async fn meter(
+        &self,
+        name: &str,
+        aggregation: Aggregation,
+        deduplicate_by: DeduplicateBy,
+    ) -> Result<Meter, Failure> {
+        let meter = catalog::NewMeter {
+            name: name.to_owned(),
+            property: "n".to_owned(),
+            aggregation,
+            unit: None,
+            filters: Vec::new(),
+            deduplicate_by,
+        };
+        let feature = catalog::NewFeature {
+            name: name.to_owned(),
+            lookup_key: name.to_owned(),
+            description: None,
+            kind: catalog::NewFeatureKind::Meter(meter),
+        };
+        catalog::create_feature(&self.platform, &self.actor(), feature).await?;
+        let found = self.platform.store.find_meter_by_name(self.organization, name).await?;
+        found.ok_or_else(|| "the meter was not made".into())
+    }
+}
