@@ -80,6 +80,7 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
 /// A body that would be accepted of the owner.
 fn body_for(method: &Method, template: &str) -> Option<Value> {
     match (method.as_str(), template) {
+        ("PUT", "/invoices/{id}") => Some(json!({"memo": "Stolen"})),
         ("PUT", _) => Some(json!({"name": "Stolen"})),
         ("POST", "/plans/{id}/charges") => Some(json!({"type": "FIXED", "unit_price": 1})),
         ("POST", "/subscriptions/{id}/cancel") => Some(json!({"cancel_at_period_end": true})),

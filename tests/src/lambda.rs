@@ -34,7 +34,7 @@ use domain::{
 };
 use runtime::{SystemClock, SystemRandom};
 use serde_json::{Value, json};
-use store::{Filter, Store};
+use store::{InvoiceFilter, Store};
 use testkit::{EmbeddedDynamo, LambdaProcess, Moto, workspace_root};
 
 #[tokio::test]
@@ -290,7 +290,7 @@ impl World {
         invoices::list(
             &platform,
             &self.actor,
-            &Filter { customer: Some(self.customer.id), ..Filter::default() },
+            InvoiceFilter { customer: Some(self.customer.id), ..InvoiceFilter::default() },
             &page,
         )
         .await
@@ -393,6 +393,7 @@ async fn known(platform: &Platform, actor: &Actor) -> Customer {
         phone: None,
         billing_address: Address::default(),
         tax_id: Some(TAX_ID.into()),
+        tax_exemption: Default::default(),
         metadata: [].into(),
     };
     customers::create(platform, actor, details).await.unwrap().customer

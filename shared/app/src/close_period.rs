@@ -7,7 +7,7 @@ use domain::{
 };
 use store::StoreError;
 
-use crate::{AppError, Platform, read_usage};
+use crate::{AppError, Platform, finalize_invoice::terms, read_usage};
 
 /// Closes every period of a subscription that has ended, one after the other. Closing again changes
 /// nothing. Returns how many were closed now.
@@ -57,6 +57,8 @@ async fn close_one(
         Err(CloseError::NotDue) => return Ok(false),
         Err(error) => return Err(AppError::internal(error)),
     };
+    let terms = terms(platform, organization, subscription.customer).await?;
+    let close = close.with_terms(&terms).map_err(AppError::internal)?;
     match platform.store.commit_close(&platform.change(organization, "close-periods"), &close).await {
         Ok(()) => {
             let id = subscription.id;

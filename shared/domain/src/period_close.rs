@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     id::InvoiceId,
     invoice::{GRACE_PERIOD, Invoice, InvoiceStatus},
-    money::{Money, MoneyError},
+    money::MoneyError,
     outbox::{InvoiceEvent, OutboxEntry, SubscriptionEvent},
     period::{BillingPeriod, PeriodError},
     plan::PricedPlan,
@@ -97,19 +97,10 @@ fn draft(
     let lines =
         line_items(plan.charges_in(subscription.price_version), subscription.currency, usage, period)?;
     Ok(Invoice {
-        id: invoice_id(subscription, period),
-        customer: subscription.customer,
         billed: Some((subscription.id, period)),
-        number: None,
         status: InvoiceStatus::Draft { finalize_at: Some(finalize_at) },
-        currency: subscription.currency,
         lines,
-        tax: Money::zero(subscription.currency).rounded(),
-        created_at: now,
-        updated_at: now,
-        issued_at: now,
-        due_at: finalize_at,
-        version: 0,
+        ..Invoice::draft(invoice_id(subscription, period), subscription.customer, subscription.currency, now)
     })
 }
 

@@ -4,9 +4,12 @@ use chrono::{DateTime, Utc};
 use domain::{
     currency::Currency,
     id::OrganizationId,
-    invoice::{Invoice, InvoiceMismatch, InvoiceNumber, InvoiceStatus, LineItem, LineSource, TierUse},
+    invoice::{
+        Invoice, InvoiceMismatch, InvoiceNumber, InvoiceStatus, LineItem, LineSource, PaymentDue, TierUse,
+    },
     money::Money,
     period::BillingPeriod,
+    tax::{Tax, TaxLine, TaxTreatment},
 };
 
 use crate::{
@@ -31,7 +34,13 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
         .optional_time("status_at", at)
         .text("currency", invoice.currency.code())
         .list("lines", invoice.lines.iter().map(line_item))
-        .display("tax", invoice.tax.amount())
+        .flag("has_edited_lines", invoice.has_edited_lines)
+        .map("tax", tax_item(&invoice.tax))
+        .map("payment_due", payment_due_item(invoice.payment_due))
+        .optional("memo", invoice.memo.as_deref())
+        .properties("metadata", &invoice.metadata)
+        .optional("public_token_hash", invoice.public_token_hash.as_deref())
+        .optional_time("past_due_at", invoice.past_due_at)
         .time("created_at", invoice.created_at)
         .time("updated_at", invoice.updated_at)
         .time("issued_at", invoice.issued_at)
@@ -44,6 +53,9 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
     }
     if let Some(finalize_at) = invoice.finalize_at() {
         item = item.due(keys::due(DueKind::GraceEnd, finalize_at, invoice.id));
+    }
+    if let Some(overdue_at) = invoice.overdue_at() {
+        item = item.due(keys::due(DueKind::PaymentDue, overdue_at, invoice.id));
     }
     Ok(item)
 }
@@ -70,7 +82,13 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         status: status_from(item)?,
         currency,
         lines: lines.collect::<Result<_, _>>()?,
-        tax: Money::new(item.parse("tax")?, currency),
+        has_edited_lines: item.flag("has_edited_lines")?,
+        tax: tax_from(item.map("tax")?, currency)?,
+        payment_due: payment_due_from(item.map("payment_due")?)?,
+        memo: item.owned("memo")?,
+        metadata: item.properties("metadata")?,
+        public_token_hash: item.owned("public_token_hash")?,
+        past_due_at: item.optional_time("past_due_at")?,
         created_at: item.time("created_at")?,
         updated_at: item.time("updated_at")?,
         issued_at: item.time("issued_at")?,
@@ -105,6 +123,61 @@ fn status_from(item: Reader<'_>) -> Result<InvoiceStatus, StoreError> {
         "UNCOLLECTIBLE" => InvoiceStatus::Uncollectible { at: item.time("status_at")? },
         _ => return Err(item.corrupt("status")),
     })
+}
+
+const TREATMENTS: [(TaxTreatment, &str); 4] = [
+    (TaxTreatment::Taxed, "taxed"),
+    (TaxTreatment::NoRate, "no_rate"),
+    (TaxTreatment::Exempt, "exempt"),
+    (TaxTreatment::ReverseCharge, "reverse_charge"),
+];
+
+fn tax_item(tax: &Tax) -> Item {
+    let treatment = TREATMENTS.into_iter().find(|(treatment, _)| *treatment == tax.treatment);
+    let line = |line: &TaxLine| {
+        Item::default()
+            .text("name", &line.name)
+            .display("percent", line.percent)
+            .display("amount", line.amount.amount())
+    };
+    Item::default()
+        .optional("treatment", treatment.map(|(_, text)| text))
+        .flag("is_included", tax.is_included)
+        .list("lines", tax.lines.iter().map(line))
+}
+
+fn tax_from(tax: Reader<'_>, currency: Currency) -> Result<Tax, StoreError> {
+    let text = tax.text("treatment")?;
+    let treatment = TREATMENTS.into_iter().find(|(_, name)| *name == text);
+    let line = |line: Reader<'_>| {
+        Ok(TaxLine {
+            name: line.text("name")?.to_owned(),
+            percent: line.parse("percent")?,
+            amount: Money::new(line.parse("amount")?, currency),
+        })
+    };
+    Ok(Tax {
+        treatment: treatment.ok_or_else(|| tax.corrupt("treatment"))?.0,
+        is_included: tax.flag("is_included")?,
+        lines: tax.list("lines")?.into_iter().map(line).collect::<Result<_, StoreError>>()?,
+    })
+}
+
+fn payment_due_item(due: PaymentDue) -> Item {
+    match due {
+        PaymentDue::AsSet => Item::default().text("kind", "as_set"),
+        PaymentDue::Days(days) => Item::default().text("kind", "days").number("days", days.into()),
+        PaymentDue::On(at) => Item::default().text("kind", "on").time("at", at),
+    }
+}
+
+fn payment_due_from(due: Reader<'_>) -> Result<PaymentDue, StoreError> {
+    match due.text("kind")? {
+        "as_set" => Ok(PaymentDue::AsSet),
+        "days" => Ok(PaymentDue::Days(due.small("days")?)),
+        "on" => Ok(PaymentDue::On(due.time("at")?)),
+        _ => Err(due.corrupt("kind")),
+    }
 }
 
 fn line_item(line: &LineItem) -> Item {

@@ -131,6 +131,11 @@ pub(crate) fn outbox(organization: OrganizationId, customer: CustomerId, id: Out
     Key::new(customer_partition(organization, customer), format!("OUT#{id}"))
 }
 
+/// Finds an invoice by the hash of the token of its public page, in whatever organization.
+pub(crate) fn public_token(hash: &str) -> Key {
+    Key::new(format!("PUBLIC#{hash}"), "PUBLIC")
+}
+
 /// Finds the customer that something of an id alone belongs to.
 pub(crate) fn reference<K>(organization: OrganizationId, id: Id<K>) -> Key {
     Key::new(format!("{organization}#REF#{id}"), "REF")
@@ -170,6 +175,7 @@ pub(crate) fn due_partition(kind: DueKind, shard: u32) -> String {
     let kind = match kind {
         DueKind::PeriodEnd => "CLOSE",
         DueKind::GraceEnd => "FINALIZE",
+        DueKind::PaymentDue => "OVERDUE",
         DueKind::Outbox => "OUTBOX",
     };
     format!("DUE#{kind}#{shard}")

@@ -36,6 +36,7 @@ pub use data_key::StoredDataKey;
 pub use due::{Due, DueKind};
 pub use error::StoreError;
 pub use idempotency::{Claimed, IdempotentAnswer};
+pub use invoice::InvoiceFilter;
 pub use page::{Filter, Page, PageRequest, Position};
 pub use rejected::RejectedEvent;
 pub use usage::{CommitOutcome, HeadId};

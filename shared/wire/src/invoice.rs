@@ -7,9 +7,15 @@ use domain::{
     period::BillingPeriod,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{number::NumberOut, time::TimeOut};
+use crate::{
+    number::NumberOut,
+    properties::{self, PropertiesIn},
+    tax::{TaxLineBody, TaxTreatmentName},
+    time::TimeOut,
+};
 
 /// Where an invoice is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -43,10 +49,16 @@ pub struct InvoiceBody {
     pub status: InvoiceStatusName,
     /// What it is in.
     pub currency: String,
-    /// The sum of the lines.
+    /// The sum of the lines, without tax.
     pub subtotal: NumberOut,
     /// Tax on it.
     pub tax: NumberOut,
+    /// Each rate of tax and what it comes to.
+    pub taxes: Vec<TaxLineBody>,
+    /// How it is taxed, and why.
+    pub tax_treatment: TaxTreatmentName,
+    /// Whether the amounts of the lines contain the tax.
+    pub prices_include_tax: bool,
     /// Both.
     pub total: NumberOut,
     /// What is still to be paid.
@@ -61,12 +73,21 @@ pub struct InvoiceBody {
     pub scheduled_finalize_at: Option<TimeOut>,
     /// When it was paid.
     pub paid_at: Option<TimeOut>,
+    /// When it was found not to be paid in time. Only a subscription's invoices are watched.
+    pub past_due_at: Option<TimeOut>,
     /// The start of the period it bills.
     pub period_start: Option<TimeOut>,
     /// The first instant after that period.
     pub period_end: Option<TimeOut>,
     /// What is billed.
     pub line_items: Vec<LineItemBody>,
+    /// Whether somebody wrote the lines of a subscription's draft anew: usage no longer changes them.
+    pub has_edited_lines: bool,
+    /// A note to whoever pays it.
+    pub memo: Option<String>,
+    /// Whatever else is to be seen again, and the note of the last change of status.
+    #[schema(value_type = PropertiesIn)]
+    pub meta_data: Map<String, Value>,
     /// When it was drafted.
     pub created_at: TimeOut,
     /// When it was last changed.
@@ -132,14 +153,6 @@ pub struct TierUseBody {
     pub amount: NumberOut,
 }
 
-/// A new state for an invoice.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InvoiceStatusBody {
-    /// `PAID`, `VOID`, `UNCOLLECTIBLE`, or `OPEN` for a draft.
-    pub status: InvoiceStatusName,
-}
-
 /// What became of mailing an invoice.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -188,7 +201,10 @@ impl InvoiceBody {
             status: InvoiceStatusName::from_domain(invoice.status),
             currency: invoice.currency.code().to_owned(),
             subtotal: amount(invoice.subtotal())?,
-            tax: amount(Ok(invoice.tax))?,
+            tax: amount(invoice.tax.total(invoice.currency))?,
+            taxes: invoice.tax.lines.iter().map(TaxLineBody::from_domain).collect(),
+            tax_treatment: TaxTreatmentName::from_domain(invoice.tax.treatment),
+            prices_include_tax: invoice.tax.is_included,
             total: amount(invoice.total())?,
             amount_due: amount(invoice.amount_due())?,
             amount_paid: amount(invoice.amount_paid())?,
@@ -202,8 +218,12 @@ impl InvoiceBody {
                 | InvoiceStatus::Void { .. }
                 | InvoiceStatus::Uncollectible { .. } => None,
             },
+            past_due_at: invoice.past_due_at.map(TimeOut),
             period_start,
             period_end,
+            has_edited_lines: invoice.has_edited_lines,
+            memo: invoice.memo,
+            meta_data: properties::to_json(&invoice.metadata),
             line_items: invoice.lines.into_iter().map(LineItemBody::from_domain).collect(),
             created_at: TimeOut(invoice.created_at),
             updated_at: TimeOut(invoice.updated_at),

@@ -21,12 +21,14 @@ use crate::{
     api_key::{ApiKeyBody, NewApiKeyBody},
     customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
     feature::{FeatureBody, FeatureChangesBody, NewFeatureBody},
-    invoice::{InvoiceBody, InvoiceStatusBody, SentBody},
+    invoice::{InvoiceBody, SentBody},
+    invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, NewInvoiceBody, PublicTokenBody},
     list::List,
     meter::{MeterBody, MeterStatsBody},
     organization::{OrganizationBody, OrganizationChangesBody},
     plan::{ChargeBody, ChargeChangesBody, NewChargeBody, NewPlanBody, PlanBody, PlanChangesBody},
     problem::Problem,
+    public_invoice::PublicInvoiceBody,
     session::{LogInBody, MeBody, SignUpBody},
     subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody},
     usage::{AcceptedBody, EventBody, SeriesBody, TrackBody, UsageBody, UsageByMeterBody},
@@ -202,10 +204,41 @@ pub fn endpoints() -> Vec<Endpoint> {
             .gives::<SubscriptionBody>(200),
         get("/api/v1/subscriptions/{id}/usage", "Subscriptions", "Usage in the current period")
             .gives::<UsageByMeterBody>(200),
-        get("/api/v1/invoices", "Invoices", "List invoices")
-            .asks(&["page", "page_size", "cursor", "customer_id", "status"])
+        post("/api/v1/invoices", "Invoices", "Write an invoice by hand, as a draft")
+            .takes::<NewInvoiceBody>()
+            .gives::<InvoiceBody>(201),
+        get("/api/v1/invoices", "Invoices", "List invoices, by the date they have")
+            .asks(&[
+                "page",
+                "page_size",
+                "cursor",
+                "customer_id",
+                "subscription_id",
+                "status",
+                "start_date",
+                "end_date",
+            ])
             .gives::<List<InvoiceBody>>(200),
         get("/api/v1/invoices/{id}", "Invoices", "An invoice").gives::<InvoiceBody>(200),
+        put("/api/v1/invoices/{id}", "Invoices", "Edit a draft")
+            .takes::<InvoiceChangesBody>()
+            .gives::<InvoiceBody>(200),
+        delete("/api/v1/invoices/{id}", "Invoices", "Delete a draft"),
+        post(
+            "/api/v1/invoices/{id}/recompute",
+            "Invoices",
+            "Rate a draft anew; lines written on a subscription's draft are given up",
+        )
+        .gives::<InvoiceBody>(200),
+        post(
+            "/api/v1/invoices/{id}/generate-token",
+            "Invoices",
+            "Make a token for the invoice's public page; the one before leads nowhere from then on",
+        )
+        .gives::<PublicTokenBody>(200),
+        get("/api/v1/invoices/public/{token}", "Invoices", "An invoice as its customer sees it")
+            .gives::<PublicInvoiceBody>(200)
+            .public(),
         Endpoint { answer: Answer::Pdf, ..get("/api/v1/invoices/{id}/pdf", "Invoices", "An invoice as PDF") },
         post("/api/v1/invoices/{id}/finalize", "Invoices", "Open a draft without mailing it")
             .gives::<InvoiceBody>(200),

@@ -102,8 +102,8 @@ async fn list_invoices(
 ) -> Answer<List<InvoiceBody>> {
     let page = query.page();
     query.finish()?;
-    let filter = invoices::Filter { customer: Some(id), status: None };
-    invoice::page(invoices::list(&platform, &actor, &filter, &page).await?, &page)
+    let filter = invoices::InvoiceFilter { customer: Some(id), ..Default::default() };
+    invoice::page(invoices::list(&platform, &actor, filter, &page).await?, &page)
 }
 
 async fn usage(
