@@ -10,6 +10,7 @@ mod client;
 mod contract;
 mod demo;
 mod draft_invoices;
+mod entitlements;
 mod invoices;
 mod isolation;
 mod lambda;

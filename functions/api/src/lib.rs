@@ -37,6 +37,7 @@ pub fn endpoints() -> Routes {
     let routes = routes::plan::add(routes);
     let routes = routes::customer::add(routes);
     let routes = routes::subscription::add(routes);
+    let routes = routes::entitlement::add(routes);
     routes::invoice::add(routes)
 }
 

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod close_period;
 pub mod customers;
 pub mod draft_invoices;
+pub mod entitlements;
 mod error;
 pub mod finalize_invoice;
 pub mod idempotency;

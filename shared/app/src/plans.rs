@@ -116,7 +116,7 @@ pub async fn list(
 }
 
 /// All plans of the organization, newest first.
-async fn all(platform: &Platform, actor: &Actor) -> Result<Vec<Plan>, AppError> {
+pub(crate) async fn all(platform: &Platform, actor: &Actor) -> Result<Vec<Plan>, AppError> {
     let mut plans = Vec::new();
     let mut position = Position::Number(1);
     loop {

@@ -6,6 +6,7 @@
 pub mod charge;
 pub mod currency;
 pub mod customer;
+pub mod entitlement;
 pub mod event;
 pub mod feature;
 pub mod head;

@@ -105,6 +105,21 @@ pub(crate) fn charge(organization: OrganizationId, plan: PlanId, id: impl Displa
     Key::new(plan_partition(organization, plan), format!("PLAN#CHARGE#{id}"))
 }
 
+/// What a plan grants of a feature.
+pub(crate) fn plan_feature(organization: OrganizationId, plan: PlanId, feature: FeatureId) -> Key {
+    Key::new(plan_partition(organization, plan), format!("FEATURE#{feature}"))
+}
+
+/// What a subscription has of a feature otherwise than its plan.
+pub(crate) fn grant_override(
+    organization: OrganizationId,
+    customer: CustomerId,
+    subscription: SubscriptionId,
+    feature: FeatureId,
+) -> Key {
+    Key::new(customer_partition(organization, customer), format!("GRANT#{subscription}#{feature}"))
+}
+
 /// Says that a live subscription uses a plan.
 pub(crate) fn plan_use(organization: OrganizationId, plan: PlanId, subscription: SubscriptionId) -> Key {
     Key::new(plan_partition(organization, plan), format!("USE#{subscription}"))

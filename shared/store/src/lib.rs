@@ -11,6 +11,7 @@ mod codec;
 mod customer;
 mod data_key;
 mod due;
+mod entitlement;
 mod error;
 mod feature;
 mod idempotency;

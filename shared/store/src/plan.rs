@@ -92,6 +92,14 @@ impl Store {
             }
             transaction.commit(self).await?;
         }
+        let features = self.list_plan_features(organization, id).await?;
+        for features in features.chunks(100) {
+            let mut transaction = Transaction::new(&self.core_table);
+            for feature in features {
+                transaction = transaction.release(keys::plan_feature(organization, id, feature.feature));
+            }
+            transaction.commit(self).await?;
+        }
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 pub mod api_key;
 mod check;
 pub mod customer;
+pub mod entitlement;
 pub mod extract;
 pub mod feature;
 pub mod invoice;

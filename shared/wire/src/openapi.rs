@@ -20,6 +20,7 @@ use utoipa::{
 use crate::{
     api_key::{ApiKeyBody, NewApiKeyBody},
     customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
+    entitlement::{EntitlementBody, GrantChangesBody, NewPlanFeatureBody, PlanFeatureBody},
     feature::{FeatureBody, FeatureChangesBody, NewFeatureBody},
     invoice::{InvoiceBody, SentBody},
     invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, NewInvoiceBody, PublicTokenBody},
@@ -169,6 +170,13 @@ pub fn endpoints() -> Vec<Endpoint> {
         patch("/api/v1/plans/{id}/charges/{charge_id}", "Plans", "Retire a charge, for good")
             .takes::<ChargeChangesBody>()
             .gives::<ChargeBody>(200),
+        post("/api/v1/plans/{id}/features", "Plans", "Add a feature")
+            .takes::<NewPlanFeatureBody>()
+            .gives::<PlanFeatureBody>(201),
+        put("/api/v1/plans/{id}/features/{feature_id}", "Plans", "Change what is granted of a feature")
+            .takes::<GrantChangesBody>()
+            .gives::<PlanFeatureBody>(200),
+        delete("/api/v1/plans/{id}/features/{feature_id}", "Plans", "Take a feature from a plan"),
         post("/api/v1/customers", "Customers", "Make a customer")
             .takes::<NewCustomerBody>()
             .gives::<CustomerBody>(201),
@@ -187,6 +195,34 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/customers/{id}/usage", "Customers", "A customer's usage of every meter")
             .asks(RANGE)
             .gives::<UsageByMeterBody>(200),
+        get("/api/v1/customers/{id}/entitlements", "Entitlements", "What a customer may use")
+            .asks(PAGE)
+            .gives::<List<EntitlementBody>>(200),
+        get(
+            "/api/v1/customers/{id}/entitlements/{lookup_key}",
+            "Entitlements",
+            "Whether a customer may use a feature, or so much of it",
+        )
+        .asks(&["quantity"])
+        .gives::<EntitlementBody>(200),
+        get("/api/v1/entitlements/check", "Entitlements", "The same, by your own id of the customer")
+            .asks(&["customer_external_id", "customer_id", "feature", "quantity"])
+            .gives::<EntitlementBody>(200),
+        get("/api/v1/subscriptions/{id}/entitlements", "Entitlements", "What one subscription alone grants")
+            .asks(PAGE)
+            .gives::<List<EntitlementBody>>(200),
+        put(
+            "/api/v1/subscriptions/{id}/entitlements/{feature_id}",
+            "Entitlements",
+            "Give a subscription a feature otherwise than its plan",
+        )
+        .takes::<GrantChangesBody>()
+        .gives::<PlanFeatureBody>(200),
+        delete(
+            "/api/v1/subscriptions/{id}/entitlements/{feature_id}",
+            "Entitlements",
+            "Let a subscription have a feature as its plan grants it",
+        ),
         post("/api/v1/subscriptions", "Subscriptions", "Subscribe a customer to a plan")
             .takes::<NewSubscriptionBody>()
             .gives::<SubscriptionBody>(201),

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use crate::{
     check::Check,
+    entitlement::PlanFeatureBody,
     number::{NumberIn, NumberOut},
     time::TimeOut,
 };
@@ -114,14 +115,6 @@ pub struct PlanBody {
     pub created_at: TimeOut,
     /// When it was last changed.
     pub updated_at: TimeOut,
-}
-
-/// A feature that a plan unlocks.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PlanFeatureBody {
-    /// Which feature.
-    pub feature_id: String,
 }
 
 /// What a charge prices.

@@ -59,6 +59,19 @@ impl Query {
         text.parse().map_err(|error: T::Err| self.refuse(name, "invalid", error.to_string())).ok()
     }
 
+    /// Text that has to be there.
+    pub fn required(&mut self, name: &str) -> String {
+        self.text(name).unwrap_or_else(|| {
+            self.refuse(name, "required", "is required");
+            String::new()
+        })
+    }
+
+    /// That `field` is not acceptable since it `detail`.
+    pub fn invalid(&mut self, field: &str, detail: &str) {
+        self.refuse(field, "invalid", detail);
+    }
+
     /// A parameter that is one of a few words.
     pub fn choice<T: Copy>(&mut self, name: &str, choices: &[(&'static str, T)]) -> Option<T> {
         let text = self.text(name)?;

@@ -91,7 +91,7 @@ pub struct SubscriptionBody {
     /// When the last period was invoiced.
     pub last_invoiced_date: Option<TimeOut>,
     /// What it unlocks.
-    pub entitlements: Vec<crate::plan::PlanFeatureBody>,
+    pub entitlements: Vec<crate::entitlement::PlanFeatureBody>,
     /// When it was made.
     pub created_at: TimeOut,
     /// When it was last changed.

@@ -91,7 +91,8 @@ async fn list_subscriptions(
     let page = query.page();
     query.finish()?;
     let filter = subscriptions::Filter { customer: Some(id), status: None };
-    subscription::page(subscriptions::list(&platform, &actor, &filter, &page).await?, &page)
+    let subscriptions = subscriptions::list(&platform, &actor, &filter, &page).await?;
+    subscription::page(&platform, &actor, subscriptions, &page).await
 }
 
 async fn list_invoices(

@@ -3,6 +3,7 @@
 pub(crate) mod api_key;
 pub(crate) mod customer;
 pub(crate) mod docs;
+pub(crate) mod entitlement;
 pub(crate) mod feature;
 pub(crate) mod invoice;
 pub(crate) mod meter;

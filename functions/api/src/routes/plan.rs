@@ -8,6 +8,7 @@ use app::{
 };
 use axum::{extract::State, http::StatusCode};
 use domain::id::{ChargeId, PlanId};
+use futures::future::try_join_all;
 use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId, PathIds},
@@ -18,7 +19,10 @@ use wire::{
     routes::Routes,
 };
 
-use crate::answer::{Answer, created, ok};
+use crate::{
+    answer::{Answer, created, ok},
+    routes::entitlement::features,
+};
 
 pub(crate) fn add(routes: Routes) -> Routes {
     routes
@@ -49,7 +53,12 @@ async fn list(
     let is_active = query.choice("is_active", &[("true", true), ("false", false)]);
     query.finish()?;
     let plans = plans::list(&platform, &actor, PlanFilter { plan_type, is_active }, &page).await?;
-    ok(List::from_page(plans, &page, PlanBody::from_domain))
+    let features = plans.rows.iter().map(|plan| features(&platform, &actor, plan.plan.id));
+    let mut features = try_join_all(features).await?.into_iter();
+    ok(List::from_page(plans, &page, |plan| PlanBody {
+        features: features.next().unwrap_or_default(),
+        ..PlanBody::from_domain(plan)
+    }))
 }
 
 async fn get(
@@ -57,7 +66,8 @@ async fn get(
     Caller(actor): Caller,
     PathId(id): PathId<PlanId>,
 ) -> Answer<PlanBody> {
-    ok(PlanBody::from_domain(plans::get(&platform, &actor, id).await?))
+    let plan = PlanBody::from_domain(plans::get(&platform, &actor, id).await?);
+    ok(PlanBody { features: features(&platform, &actor, id).await?, ..plan })
 }
 
 async fn update(
@@ -66,7 +76,8 @@ async fn update(
     PathId(id): PathId<PlanId>,
     Body(body): Body<PlanChangesBody>,
 ) -> Answer<PlanBody> {
-    ok(PlanBody::from_domain(plans::update(&platform, &actor, id, body.into_domain()?).await?))
+    let plan = PlanBody::from_domain(plans::update(&platform, &actor, id, body.into_domain()?).await?);
+    ok(PlanBody { features: features(&platform, &actor, id).await?, ..plan })
 }
 
 async fn delete(
