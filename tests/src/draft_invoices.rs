@@ -149,6 +149,7 @@ async fn a_subscription_is_past_due_until_all_its_late_invoices_are_settled() {
     assert_eq!(status(&world).await, "PAST_DUE");
     let late = world.owner.get(&format!("{invoices_path}&status=OPEN")).await;
     assert_eq!(late["meta"]["total"], 2);
+    assert_eq!(world.owner.get(&format!("{path}/invoices")).await["meta"]["total"], 3);
     pay(&world, &late["data"][0], json!({"status": "UNCOLLECTIBLE"})).await;
     assert_eq!(status(&world).await, "PAST_DUE", "one is left");
     pay(&world, &late["data"][1], json!({"status": "VOID"})).await;

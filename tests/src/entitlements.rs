@@ -73,7 +73,7 @@ async fn a_limit_is_counted_down_and_begins_anew() {
         shown,
         json!({"feature_id": sold.calls["id"], "name": "Calls", "lookup_key": "calls", "type": "meter",
             "meter_id": sold.calls["meter_id"], "is_enabled": true, "usage_limit": 100, "usage_reset_period": "day",
-            "is_soft_limit": false, "static_value": null, "is_overridden": false})
+            "is_soft_limit": false, "rollover_limit": null, "static_value": null, "is_overridden": false})
     );
     assert_eq!(subscription["entitlements"], json!([shown]));
     assert_eq!(sold.world.owner.get("/plans").await["data"][0]["features"], json!([shown]));
@@ -123,6 +123,25 @@ async fn a_limit_is_counted_down_and_begins_anew() {
     assert_eq!(sold.world.owner.call(Method::DELETE, &path, None).await.0, 204);
     assert_eq!(sold.world.owner.call(Method::DELETE, &path, None).await.0, 404);
     assert_eq!(summary(&sold.check("calls").await), "false 0 0 0");
+}
+
+#[tokio::test]
+async fn what_is_left_rolls_over_to_the_next_window() {
+    let mut sold = Sold::new().await;
+    let grant = json!({"feature_id": sold.calls["id"], "usage_limit": 100, "usage_reset_period": "day", "rollover_limit": 30});
+    sold.subscribe(&[grant]).await;
+    sold.track(80, "2025-01-01T00:00:00Z").await;
+    let check = sold.check("calls").await;
+    assert_eq!((summary(&check), check["rolled_over"].to_string()), ("true 80 100 20".into(), "0".into()));
+    sold.world.advance_to("2025-01-02T00:00:00Z").await;
+    let check = sold.check("calls").await;
+    assert_eq!((summary(&check), check["rolled_over"].to_string()), ("true 0 120 120".into(), "20".into()));
+    sold.track(110, "2025-01-02T00:00:00Z").await;
+    assert_eq!(summary(&sold.check("calls").await), "true 110 120 10");
+    sold.world.advance_to("2025-01-03T00:00:00Z").await;
+    assert_eq!(summary(&sold.check("calls").await), "true 0 100 100", "the day's own limit was used up");
+    sold.world.advance_to("2025-01-04T00:00:00Z").await;
+    assert_eq!(summary(&sold.check("calls").await), "true 0 130 130", "no more than its bound");
 }
 
 #[tokio::test]
@@ -255,6 +274,7 @@ async fn what_cannot_be_granted_is_refused_by_field() {
         (json!({"feature_id": sold.region["id"]}), "static_value"),
         (json!({"feature_id": sold.region["id"], "static_value": {"a": 1}}), "static_value"),
         (json!({"feature_id": sold.sso["id"], "usage_limit": -1}), "usage_limit"),
+        (json!({"feature_id": sold.sso["id"], "rollover_limit": 1}), "usage_limit"),
         (json!({"feature_id": sold.sso["id"], "usage_reset_period": "hour"}), "usage_reset_period"),
         (json!({"feature_id": sold.sso["id"], "limit": 1}), "limit"),
     ] {

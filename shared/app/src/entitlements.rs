@@ -7,7 +7,8 @@ use auth::Actor;
 use domain::{
     entitlement::{Entitlement, Grant, GrantChanges, GrantError, GrantOverride, PlanFeature},
     feature::{Feature, FeatureType},
-    id::{CustomerId, FeatureId, OrganizationId, PlanId, SubscriptionId},
+    id::{CustomerId, FeatureId, MeterId, OrganizationId, PlanId, SubscriptionId},
+    period::BillingPeriod,
     subscription::Subscription,
     user::Scope,
 };
@@ -35,6 +36,8 @@ pub struct Allowance {
     pub entitlement: Entitlement,
     /// How much was used in its window; `None` for a feature that is not counted.
     pub used: Option<Decimal>,
+    /// How much of the window before may be used in this one.
+    pub rolled_over: Decimal,
 }
 
 /// Who is asked about.
@@ -323,16 +326,25 @@ async fn allowance(
     grants: Vec<(Subscription, Grant)>,
 ) -> Result<Allowance, AppError> {
     let entitlement = Entitlement::merged(grants, platform.now()).map_err(AppError::internal)?;
-    let used = match (feature.feature_type, entitlement.window) {
-        (FeatureType::Meter { meter }, Some(window)) => {
+    let used_in = async |meter: MeterId, window: Option<BillingPeriod>| match window {
+        Some(window) => {
             let usage = read_usage::by_meter(platform, organization, customer, [meter], window).await?;
             let used = usage.get(&meter).copied().unwrap_or_default().quantity.to_decimal();
-            Some(used.map_err(AppError::internal)?)
+            used.map_err(AppError::internal)
         }
-        (FeatureType::Meter { .. }, None) => Some(Decimal::ZERO),
-        (FeatureType::Switch | FeatureType::Custom, _) => None,
+        None => Ok(Decimal::ZERO),
     };
-    Ok(Allowance { feature, entitlement, used })
+    match feature.feature_type {
+        FeatureType::Meter { meter } => {
+            let before = used_in(meter, entitlement.rolls_over_from.filter(|_| entitlement.limit.is_some()));
+            let (used, before) = try_join(used_in(meter, entitlement.window), before).await?;
+            let rolled_over = entitlement.rolled_over(before);
+            Ok(Allowance { feature, entitlement, used: Some(used), rolled_over })
+        }
+        FeatureType::Switch | FeatureType::Custom => {
+            Ok(Allowance { feature, entitlement, used: None, rolled_over: Decimal::ZERO })
+        }
+    }
 }
 
 fn checked(grant: Grant, feature: &Feature) -> Result<Grant, AppError> {

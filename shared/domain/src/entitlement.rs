@@ -22,6 +22,8 @@ pub struct Grant {
     pub resets_every: Option<IntervalUnit>,
     /// Whether it may still be used past the limit.
     pub is_soft: bool,
+    /// How much of what was left of one window's limit may be used in the next; `None` is nothing.
+    pub rollover_max: Option<Decimal>,
     /// The value of a custom feature.
     pub value: Option<Property>,
 }
@@ -37,6 +39,8 @@ pub struct GrantChanges {
     pub resets_every: Option<Option<IntervalUnit>>,
     /// Whether it may still be used past the limit.
     pub is_soft: Option<bool>,
+    /// How much of what was left may be used in the next window; an inner `None` is nothing.
+    pub rollover_max: Option<Option<Decimal>>,
     /// The value of a custom feature; an inner `None` takes it away.
     pub value: Option<Option<Property>>,
 }
@@ -88,6 +92,10 @@ pub struct Entitlement {
     pub is_soft: bool,
     /// The time that usage is counted over; `None` if nothing is granted.
     pub window: Option<BillingPeriod>,
+    /// The window before it, if what was left of that may be used now.
+    pub rolls_over_from: Option<BillingPeriod>,
+    /// How much of what was left then may be used now.
+    pub rollover_max: Decimal,
     /// The value of a custom feature.
     pub value: Option<Property>,
     /// The subscriptions that grant it, oldest first.
@@ -106,7 +114,14 @@ pub struct Verdict {
 impl Default for Grant {
     /// Enabled, without limit.
     fn default() -> Self {
-        Self { is_enabled: true, limit: None, resets_every: None, is_soft: false, value: None }
+        Self {
+            is_enabled: true,
+            limit: None,
+            resets_every: None,
+            is_soft: false,
+            rollover_max: None,
+            value: None,
+        }
     }
 }
 
@@ -118,6 +133,7 @@ impl Grant {
             limit: changes.limit.unwrap_or(self.limit),
             resets_every: changes.resets_every.unwrap_or(self.resets_every),
             is_soft: changes.is_soft.unwrap_or(self.is_soft),
+            rollover_max: changes.rollover_max.unwrap_or(self.rollover_max),
             value: changes.value.clone().unwrap_or(self.value),
         }
     }
@@ -127,7 +143,9 @@ impl Grant {
         match feature_type {
             FeatureType::Meter { .. } if self.value.is_some() => Err(GrantError::ValueOfOther),
             FeatureType::Meter { .. } => Ok(()),
-            FeatureType::Switch | FeatureType::Custom if self.limit.is_some() => {
+            FeatureType::Switch | FeatureType::Custom
+                if self.limit.is_some() || self.rollover_max.is_some() =>
+            {
                 Err(GrantError::LimitWithoutMeter)
             }
             FeatureType::Switch if self.value.is_some() => Err(GrantError::ValueOfOther),
@@ -149,23 +167,37 @@ impl Subscription {
         }
     }
 
-    /// The time around `now` that usage of a grant is counted over: the current billing period, or the day,
-    /// week, month or year that counts from the billing anchor (before it, from the start).
+    /// The time around `now` that usage of a grant is counted over, and the one before it, if there was one:
+    /// the current billing period, or the day, week, month or year that counts from the billing anchor
+    /// (before it, from the start).
     ///
     /// Errors: if it lies outside the calendar.
-    fn window(&self, every: Option<IntervalUnit>, now: DateTime<Utc>) -> Result<BillingPeriod, PeriodError> {
-        let Some(unit) = every else { return self.current_period() };
+    fn window(&self, every: Option<IntervalUnit>, now: DateTime<Utc>) -> Result<Windows, PeriodError> {
+        let Some(unit) = every else {
+            let current = self.current_period()?;
+            let before = match self.status {
+                SubscriptionStatus::Trial { .. } => None,
+                SubscriptionStatus::Active
+                | SubscriptionStatus::PastDue
+                | SubscriptionStatus::Paused
+                | SubscriptionStatus::Canceled { .. } => self.period_number.checked_sub(1),
+            };
+            return Ok((current, before.map(|before| self.schedule.period(before)).transpose()?));
+        };
         let anchor = if self.schedule.anchor <= now { self.schedule.anchor } else { self.start.min(now) };
         window_around(anchor, BillingInterval::every(unit), now)
     }
 }
 
-/// The period that contains `now`, of all that count from `anchor`, which is not after it.
+/// A window, and the one before it.
+type Windows = (BillingPeriod, Option<BillingPeriod>);
+
+/// The period that contains `now`, and the one before it, of all that count from `anchor`, which is not after it.
 fn window_around(
     anchor: DateTime<Utc>,
     interval: BillingInterval,
     now: DateTime<Utc>,
-) -> Result<BillingPeriod, PeriodError> {
+) -> Result<Windows, PeriodError> {
     // Period `low` begins at or before `now`, and `high` after it, or past the calendar.
     let begins_by_now = |n: u32| interval.after(anchor, n).is_ok_and(|start| start <= now);
     let (mut low, mut high) = (0, 1);
@@ -176,14 +208,19 @@ fn window_around(
         let middle = low + (high - low) / 2;
         if begins_by_now(middle) { low = middle } else { high = middle }
     }
-    BillingPeriod::new(interval.after(anchor, low)?, interval.after(anchor, high)?)
+    let start = interval.after(anchor, low)?;
+    let before = match low.checked_sub(1) {
+        Some(before) => Some(BillingPeriod::new(interval.after(anchor, before)?, start)?),
+        None => None,
+    };
+    Ok((BillingPeriod::new(start, interval.after(anchor, high)?)?, before))
 }
 
 impl Entitlement {
     /// What `grants` of one feature come to at `now`, each with its subscription. Those of subscriptions
     /// that are not entitled, and those that are not enabled, do not count. Of the others:
     ///
-    /// - the limits add up, and one without limit makes all of it so;
+    /// - the limits add up, and what may roll over, and one without limit makes all of it so;
     /// - the limit is soft if any of them is;
     /// - usage is counted over the window of the newest subscription, and the value is the newest's.
     ///
@@ -199,22 +236,37 @@ impl Entitlement {
         let limits = grants.iter().map(|(_, grant)| grant.limit);
         // Limits too large to be added are as good as none.
         let limit = limits.reduce(|sum, limit| sum?.checked_add(limit?)).flatten();
+        let rollover = grants.iter().filter_map(|(_, grant)| grant.rollover_max);
+        let rollover_max = rollover.fold(Decimal::ZERO, |sum, max| sum.saturating_add(max));
         let newest = grants.last();
+        let windows =
+            newest.map(|(subscription, grant)| subscription.window(grant.resets_every, now)).transpose()?;
         Ok(Self {
             is_enabled: newest.is_some(),
             limit: limit.filter(|_| newest.is_some()),
             is_soft: grants.iter().any(|(_, grant)| grant.is_soft),
-            window: newest
-                .map(|(subscription, grant)| subscription.window(grant.resets_every, now))
-                .transpose()?,
+            window: windows.map(|(window, _)| window),
+            rolls_over_from: windows.and_then(|(_, before)| before).filter(|_| !rollover_max.is_zero()),
+            rollover_max,
             value: newest.and_then(|(_, grant)| grant.value.clone()),
             subscriptions: grants.iter().map(|(subscription, _)| subscription.id).collect(),
         })
     }
 
-    /// Whether more may be used after `used`: `wanted` of it, or anything at all.
-    pub fn verdict(&self, used: Decimal, wanted: Option<Decimal>) -> Verdict {
-        let Some(limit) = self.limit.filter(|_| self.is_enabled) else {
+    /// How much of the window before may be used now, when `used` was used in it: what was left of its own
+    /// limit, which is used before anything that rolled over to it.
+    pub fn rolled_over(&self, used: Decimal) -> Decimal {
+        match (self.limit, self.rolls_over_from) {
+            (Some(limit), Some(_)) => limit.saturating_sub(used).max(Decimal::ZERO).min(self.rollover_max),
+            (None, _) | (_, None) => Decimal::ZERO,
+        }
+    }
+
+    /// Whether more may be used after `used`, when `rolled_over` came from the window before: `wanted` of it,
+    /// or anything at all.
+    pub fn verdict(&self, used: Decimal, rolled_over: Decimal, wanted: Option<Decimal>) -> Verdict {
+        let limit = self.limit.map(|limit| limit.saturating_add(rolled_over));
+        let Some(limit) = limit.filter(|_| self.is_enabled) else {
             return Verdict {
                 is_allowed: self.is_enabled,
                 remaining: (!self.is_enabled).then_some(Decimal::ZERO),
@@ -348,7 +400,10 @@ mod tests {
     #[test]
     fn windows_count_from_the_anchor() {
         let check = |every: Option<IntervalUnit>, now: &str, expected: [&str; 2]| {
-            let window = subscription(1, start(), SubscriptionStatus::Active).window(every, at(now)).unwrap();
+            let (window, before) =
+                subscription(1, start(), SubscriptionStatus::Active).window(every, at(now)).unwrap();
+            assert!(before.is_none_or(|before| before.end() == window.start()));
+            assert_eq!(before.is_none(), window.start() == start(), "the first follows none");
             assert_eq!([window.start(), window.end()], expected.map(at), "{every:?} {now}");
         };
         use IntervalUnit::{Day, Month, Week, Year};
@@ -363,7 +418,7 @@ mod tests {
         let mut trial =
             subscription(1, start(), SubscriptionStatus::Trial { until: at("2025-03-01T00:00:00") });
         trial.schedule.anchor = at("2025-03-01T00:00:00");
-        assert_eq!(trial.window(Some(Day), now()).unwrap().start(), at("2025-02-10T10:00:00"));
+        assert_eq!(trial.window(Some(Day), now()).unwrap().0.start(), at("2025-02-10T10:00:00"));
     }
 
     #[test]
@@ -371,7 +426,7 @@ mod tests {
         let check = |text: &str, used: i64, wanted: Option<i64>, expected: (bool, Option<i64>)| {
             let grants = [(subscription(1, start(), SubscriptionStatus::Active), grant(text))];
             let merged = Entitlement::merged(grants, now()).unwrap();
-            let verdict = merged.verdict(used.into(), wanted.map(Decimal::from));
+            let verdict = merged.verdict(used.into(), Decimal::ZERO, wanted.map(Decimal::from));
             let expected = Verdict { is_allowed: expected.0, remaining: expected.1.map(Decimal::from) };
             assert_eq!(verdict, expected, "{text} {used} {wanted:?}");
         };
@@ -385,6 +440,46 @@ mod tests {
         check("0", 0, None, (false, Some(0)));
         check("-", 1_000_000, Some(1), (true, None));
         check("- off", 0, None, (false, Some(0)));
+    }
+
+    #[test]
+    fn what_was_left_rolls_over_once_and_up_to_its_bound() {
+        let check = |limit: &str, bound: &str, used_before: i64, expected: i64| {
+            let rollover_max = (bound != "-").then(|| bound.parse().unwrap());
+            let every = Some(IntervalUnit::Day);
+            let grant = Grant { rollover_max, resets_every: every, ..grant(limit) };
+            let grants = [(subscription(1, start(), SubscriptionStatus::Active), grant)];
+            let merged = Entitlement::merged(grants.clone(), now()).unwrap();
+            assert_eq!(
+                merged.rolled_over(used_before.into()),
+                expected.into(),
+                "{limit} {bound} {used_before}"
+            );
+            let first = Entitlement::merged(grants, start()).unwrap();
+            assert_eq!(
+                first.rolled_over(Decimal::ZERO),
+                Decimal::ZERO,
+                "nothing comes before the first window"
+            );
+        };
+        check("100", "-", 0, 0);
+        check("100", "30", 0, 30); // no more than its bound
+        check("100", "30", 70, 30);
+        check("100", "30", 71, 29);
+        check("100", "30", 100, 0);
+        check("100", "30", 110, 0); // what had rolled over is not given again
+        check("100", "1000", 0, 100); // no more than the limit
+        check("-", "30", 0, 0);
+        let two = [("100", "10"), ("50", "5")].into_iter().zip(1..).map(|((limit, bound), n)| {
+            let grant = Grant { rollover_max: Some(bound.parse().unwrap()), ..grant(limit) };
+            let later =
+                Subscription { period_number: 1, ..subscription(n, start(), SubscriptionStatus::Active) };
+            (later, grant)
+        });
+        let merged = Entitlement::merged(two, at("2025-03-01T00:00:00")).unwrap();
+        let rolled_over = merged.rolled_over(140.into());
+        assert_eq!(rolled_over, 10.into());
+        assert_eq!(merged.verdict(155.into(), rolled_over, None).remaining, Some(5.into()));
     }
 
     #[test]
@@ -429,19 +524,21 @@ mod tests {
             let interval = BillingInterval::every(unit);
             let anchor = DateTime::from_timestamp(anchor, 0).unwrap();
             let now = anchor + chrono::Duration::seconds(after);
-            let window = window_around(anchor, interval, now).unwrap();
+            let (window, _) = window_around(anchor, interval, now).unwrap();
             prop_assert!(window.contains(now));
-            let next = window_around(anchor, interval, window.end()).unwrap();
+            let (next, before) = window_around(anchor, interval, window.end()).unwrap();
             prop_assert_eq!(next.start(), window.end());
+            prop_assert_eq!(before, Some(window));
         }
 
         #[test]
         fn what_is_left_is_allowed_and_not_a_unit_more(limit in 0_i64..1000, used in 0_i64..1000) {
             let grants = [(subscription(1, start(), SubscriptionStatus::Active), grant(&limit.to_string()))];
             let merged = Entitlement::merged(grants, now()).unwrap();
-            let remaining = merged.verdict(used.into(), None).remaining.unwrap();
-            prop_assert_eq!(merged.verdict(used.into(), Some(remaining)).is_allowed, used <= limit);
-            prop_assert!(!merged.verdict(used.into(), Some(remaining + Decimal::ONE)).is_allowed);
+            let verdict = |wanted| merged.verdict(used.into(), Decimal::ZERO, wanted);
+            let remaining = verdict(None).remaining.unwrap();
+            prop_assert_eq!(verdict(Some(remaining)).is_allowed, used <= limit);
+            prop_assert!(!verdict(Some(remaining + Decimal::ONE)).is_allowed);
         }
     }
 }

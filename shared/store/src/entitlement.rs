@@ -149,7 +149,7 @@ impl Store {
 }
 
 fn plan_feature_item(organization: OrganizationId, plan: PlanId, feature: &PlanFeature) -> Item {
-    let Grant { is_enabled, limit, resets_every, is_soft, value } = &feature.grant;
+    let Grant { is_enabled, limit, resets_every, is_soft, rollover_max, value } = &feature.grant;
     Item::new(keys::plan_feature(organization, plan, feature.feature), "plan_feature")
         .number("version", feature.version + 1)
         .display("feature", feature.feature)
@@ -157,6 +157,7 @@ fn plan_feature_item(organization: OrganizationId, plan: PlanId, feature: &PlanF
         .optional("limit", *limit)
         .optional("resets_every", resets_every.map(unit_text))
         .flag("is_soft", *is_soft)
+        .optional("rollover_max", *rollover_max)
         .properties("value", &properties(value.as_ref()))
         .time("created_at", feature.created_at)
 }
@@ -170,6 +171,7 @@ fn plan_feature_from(item: &Attributes) -> Result<PlanFeature, StoreError> {
             limit: item.optional("limit")?,
             resets_every: unit_from(item)?,
             is_soft: item.flag("is_soft")?,
+            rollover_max: item.optional("rollover_max")?,
             value: item.properties("value")?.into_values().next(),
         },
         created_at: item.time("created_at")?,
@@ -183,12 +185,14 @@ fn override_item(
     (customer, subscription): (CustomerId, SubscriptionId),
     grant_override: &GrantOverride,
 ) -> Item {
-    let GrantChanges { is_enabled, limit, resets_every, is_soft, value } = &grant_override.changes;
+    let GrantChanges { is_enabled, limit, resets_every, is_soft, rollover_max, value } =
+        &grant_override.changes;
     let names = [
         ("is_enabled", is_enabled.is_some()),
         ("limit", limit.is_some()),
         ("resets_every", resets_every.is_some()),
         ("is_soft", is_soft.is_some()),
+        ("rollover_max", rollover_max.is_some()),
         ("value", value.is_some()),
     ];
     let names = names.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name);
@@ -200,6 +204,7 @@ fn override_item(
         .optional("limit", limit.flatten())
         .optional("resets_every", resets_every.flatten().map(unit_text))
         .flag("is_soft", is_soft.unwrap_or_default())
+        .optional("rollover_max", rollover_max.flatten())
         .properties("value", &properties(value.as_ref().and_then(Option::as_ref)))
 }
 
@@ -214,6 +219,7 @@ fn override_from(item: &Attributes) -> Result<GrantOverride, StoreError> {
             limit: is_given("limit").then(|| item.optional("limit")).transpose()?,
             resets_every: is_given("resets_every").then(|| unit_from(item)).transpose()?,
             is_soft: is_given("is_soft").then(|| item.flag("is_soft")).transpose()?,
+            rollover_max: is_given("rollover_max").then(|| item.optional("rollover_max")).transpose()?,
             value: is_given("value")
                 .then(|| Ok::<_, StoreError>(item.properties("value")?.into_values().next()))
                 .transpose()?,

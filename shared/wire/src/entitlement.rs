@@ -37,6 +37,8 @@ pub struct NewPlanFeatureBody {
     usage_reset_period: Option<IntervalName>,
     /// Whether it may still be used past the limit; it may not if not given.
     is_soft_limit: Option<bool>,
+    /// How much of what was left of the limit may be used after the next reset; null is nothing.
+    rollover_limit: Option<NumberIn>,
     /// The value of a custom feature: text, a number, or true or false.
     #[schema(value_type = Option<Value>)]
     static_value: Option<Value>,
@@ -59,6 +61,10 @@ pub struct GrantChangesBody {
     usage_reset_period: Option<Option<IntervalName>>,
     /// Whether it may still be used past the limit.
     is_soft_limit: Option<bool>,
+    /// How much of what was left of the limit may be used after the next reset; null is nothing.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<NumberIn>)]
+    rollover_limit: Option<Option<NumberIn>>,
     /// The value of a custom feature: text, a number, or true or false.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Value>)]
@@ -88,6 +94,8 @@ pub struct PlanFeatureBody {
     pub usage_reset_period: Option<IntervalName>,
     /// Whether it may still be used past the limit.
     pub is_soft_limit: bool,
+    /// How much of what was left of the limit may be used after the next reset; null is nothing.
+    pub rollover_limit: Option<NumberOut>,
     /// The value of a custom feature.
     #[schema(value_type = Option<Value>)]
     pub static_value: Option<Value>,
@@ -114,8 +122,10 @@ pub struct EntitlementBody {
     pub is_enabled: bool,
     /// How much was used since the last reset; null for what is not counted.
     pub used: Option<NumberOut>,
-    /// How much may be used; null is without limit.
+    /// How much may be used, with what rolled over; null is without limit.
     pub limit: Option<NumberOut>,
+    /// How much of it was left before the last reset.
+    pub rolled_over: Option<NumberOut>,
     /// What is left of it; null is without limit.
     pub remaining: Option<NumberOut>,
     /// Whether it may be used without limit.
@@ -145,6 +155,7 @@ impl NewPlanFeatureBody {
                 usage_limit: Some(self.usage_limit),
                 usage_reset_period: Some(self.usage_reset_period),
                 is_soft_limit: self.is_soft_limit,
+                rollover_limit: Some(self.rollover_limit),
                 static_value: Some(self.static_value),
             },
         );
@@ -162,19 +173,22 @@ impl GrantChangesBody {
 }
 
 fn changes(check: &mut Check, body: GrantChangesBody) -> GrantChanges {
-    let limit = body.usage_limit.map(|limit| {
-        let limit = limit.and_then(|limit| check.value("usage_limit", limit.decimal()));
-        if limit.is_some_and(|limit| limit < Decimal::ZERO) {
-            check.refuse("usage_limit", "must not be negative");
+    let mut amount = |field: &str, amount: Option<NumberIn>| {
+        let amount = check.value(field, amount?.decimal());
+        if amount.is_some_and(|amount| amount < Decimal::ZERO) {
+            check.refuse(field, "must not be negative");
         }
-        limit
-    });
+        amount
+    };
+    let limit = body.usage_limit.map(|limit| amount("usage_limit", limit));
+    let rollover_max = body.rollover_limit.map(|limit| amount("rollover_limit", limit));
     let value = body.static_value.map(|value| value.and_then(|value| static_value(check, value)));
     GrantChanges {
         is_enabled: body.is_enabled,
         limit,
         resets_every: body.usage_reset_period.map(|unit| unit.map(|unit| unit.interval().unit())),
         is_soft: body.is_soft_limit,
+        rollover_max,
         value,
     }
 }
@@ -213,6 +227,7 @@ impl PlanFeatureBody {
                 .resets_every
                 .map(|unit| IntervalName::from_domain(BillingInterval::every(unit))),
             is_soft_limit: grant.is_soft,
+            rollover_limit: grant.rollover_max.map(NumberOut),
             static_value: grant.value.as_ref().map(properties::value),
             is_overridden,
         }
@@ -222,11 +237,12 @@ impl PlanFeatureBody {
 impl EntitlementBody {
     /// The body of what may be used: `wanted` of it, or anything at all.
     pub fn from_domain(allowance: Allowance, wanted: Option<Decimal>) -> Self {
-        let Allowance { feature, entitlement, used } = allowance;
+        let Allowance { feature, entitlement, used, rolled_over } = allowance;
         let is_counted = used.is_some();
-        let verdict = entitlement.verdict(used.unwrap_or_default(), wanted);
+        let verdict = entitlement.verdict(used.unwrap_or_default(), rolled_over, wanted);
         let window = entitlement.window.filter(|_| is_counted);
         let limit = if entitlement.is_enabled { entitlement.limit } else { Some(Decimal::ZERO) };
+        let limit = limit.map(|limit| limit.saturating_add(rolled_over));
         Self {
             feature_id: feature.id.to_string(),
             feature_type: FeatureTypeName::from_domain(feature.feature_type),
@@ -236,6 +252,7 @@ impl EntitlementBody {
             is_enabled: entitlement.is_enabled,
             used: used.map(NumberOut),
             limit: limit.filter(|_| is_counted).map(NumberOut),
+            rolled_over: is_counted.then_some(NumberOut(rolled_over)),
             remaining: verdict.remaining.filter(|_| is_counted).map(NumberOut),
             is_unlimited: is_counted && entitlement.is_enabled && entitlement.limit.is_none(),
             is_soft_limit: entitlement.is_soft,

@@ -208,6 +208,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/entitlements/check", "Entitlements", "The same, by your own id of the customer")
             .asks(&["customer_external_id", "customer_id", "feature", "quantity"])
             .gives::<EntitlementBody>(200),
+        get("/api/v1/subscriptions/{id}/invoices", "Subscriptions", "A subscription's invoices")
+            .asks(PAGE)
+            .gives::<List<InvoiceBody>>(200),
         get("/api/v1/subscriptions/{id}/entitlements", "Entitlements", "What one subscription alone grants")
             .asks(PAGE)
             .gives::<List<EntitlementBody>>(200),

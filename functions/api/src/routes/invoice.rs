@@ -12,7 +12,10 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{id::InvoiceId, invoice::Invoice};
+use domain::{
+    id::{InvoiceId, SubscriptionId},
+    invoice::Invoice,
+};
 use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId},
@@ -35,6 +38,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/invoices/{id}/recompute", recompute)
         .post("/api/v1/invoices/{id}/generate-token", generate_token)
         .get("/api/v1/invoices/public/{token}", public)
+        .get("/api/v1/subscriptions/{id}/invoices", list_of_subscription)
         .get("/api/v1/invoices/{id}/pdf", pdf)
         .post("/api/v1/invoices/{id}/finalize", finalize)
         .post("/api/v1/invoices/{id}/send-email", send_email)
@@ -55,6 +59,18 @@ async fn list(
         issued: query.bounds(),
     };
     query.finish()?;
+    self::page(invoices::list(&platform, &actor, filter, &page).await?, &page)
+}
+
+async fn list_of_subscription(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Parameters(mut query): Parameters,
+) -> Answer<List<InvoiceBody>> {
+    let page = query.page();
+    query.finish()?;
+    let filter = InvoiceFilter { subscription: Some(id), ..InvoiceFilter::default() };
     self::page(invoices::list(&platform, &actor, filter, &page).await?, &page)
 }
 
