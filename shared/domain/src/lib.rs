@@ -4,13 +4,17 @@
 //! decisions go out, whole, for `app` to commit in one write.
 
 pub mod charge;
+pub mod charge_model;
+pub mod charge_usage;
 pub mod currency;
 pub mod customer;
 pub mod event;
+pub mod explanation;
 pub mod feature;
 pub mod head;
 pub mod id;
 pub mod invoice;
+pub mod line_part;
 pub mod meter;
 pub mod money;
 pub mod month;
@@ -24,5 +28,6 @@ pub mod quantity;
 pub mod rating;
 pub mod series;
 pub mod subscription;
+pub mod tiers;
 pub mod totals;
 pub mod user;

@@ -19,13 +19,16 @@ use utoipa::{
 
 use crate::{
     api_key::{ApiKeyBody, NewApiKeyBody},
+    charge::{ChargeBody, ChargeChangesBody, NewChargeBody},
     customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
+    estimate::{EstimateBody, NewEstimateBody},
+    explanation::ExplanationBody,
     feature::{FeatureBody, FeatureChangesBody, NewFeatureBody},
     invoice::{InvoiceBody, InvoiceStatusBody, SentBody},
     list::List,
     meter::{MeterBody, MeterStatsBody},
     organization::{OrganizationBody, OrganizationChangesBody},
-    plan::{ChargeBody, ChargeChangesBody, NewChargeBody, NewPlanBody, PlanBody, PlanChangesBody},
+    plan::{NewPlanBody, PlanBody, PlanChangesBody},
     problem::Problem,
     session::{LogInBody, MeBody, SignUpBody},
     subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody},
@@ -167,6 +170,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         patch("/api/v1/plans/{id}/charges/{charge_id}", "Plans", "Retire a charge, for good")
             .takes::<ChargeChangesBody>()
             .gives::<ChargeBody>(200),
+        post("/api/v1/charges/estimate", "Plans", "What a charge would cost; nothing is stored")
+            .takes::<NewEstimateBody>()
+            .gives::<EstimateBody>(200),
         post("/api/v1/customers", "Customers", "Make a customer")
             .takes::<NewCustomerBody>()
             .gives::<CustomerBody>(201),
@@ -206,6 +212,8 @@ pub fn endpoints() -> Vec<Endpoint> {
             .asks(&["page", "page_size", "cursor", "customer_id", "status"])
             .gives::<List<InvoiceBody>>(200),
         get("/api/v1/invoices/{id}", "Invoices", "An invoice").gives::<InvoiceBody>(200),
+        get("/api/v1/invoices/{id}/explain", "Invoices", "How an invoice came about, step by step")
+            .gives::<ExplanationBody>(200),
         Endpoint { answer: Answer::Pdf, ..get("/api/v1/invoices/{id}/pdf", "Invoices", "An invoice as PDF") },
         post("/api/v1/invoices/{id}/finalize", "Invoices", "Open a draft without mailing it")
             .gives::<InvoiceBody>(200),

@@ -14,6 +14,7 @@ use axum::{
 use domain::{id::InvoiceId, invoice::Invoice};
 use wire::{
     Problem,
+    explanation::ExplanationBody,
     extract::{Body, Caller, Parameters, PathId},
     invoice::{InvoiceBody, InvoiceStatusBody, InvoiceStatusName, SentBody},
     list::List,
@@ -26,6 +27,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
     routes
         .get("/api/v1/invoices", list)
         .get("/api/v1/invoices/{id}", get)
+        .get("/api/v1/invoices/{id}/explain", explain)
         .get("/api/v1/invoices/{id}/pdf", pdf)
         .post("/api/v1/invoices/{id}/finalize", finalize)
         .post("/api/v1/invoices/{id}/send-email", send_email)
@@ -53,6 +55,14 @@ async fn get(
     PathId(id): PathId<InvoiceId>,
 ) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(invoices::get(&platform, &actor, id).await?)?)
+}
+
+async fn explain(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<InvoiceId>,
+) -> Answer<ExplanationBody> {
+    ok(ExplanationBody::from_domain(&invoices::get(&platform, &actor, id).await?)?)
 }
 
 async fn pdf(
