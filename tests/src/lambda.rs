@@ -23,7 +23,8 @@ use auth::{Actor, Credential};
 use aws::{EventBus, KmsKeys, QueueUrls, SesMailer, SqsQueue};
 use chrono::{DateTime, Duration, Utc};
 use domain::{
-    charge::{ChargeModel, Price},
+    charge::{FixedPrice, Price, Pricing, UsagePrice},
+    charge_model::ChargeModel,
     customer::{Address, Customer},
     id::SubscriptionId,
     invoice::{Invoice, InvoiceStatus},
@@ -411,9 +412,9 @@ async fn priced(platform: &Platform, actor: &Actor, meter: &Meter) -> Plan {
         is_active: true,
     };
     let plan = plans::create(platform, actor, new).await.unwrap().plan;
-    let fixed = Price::Fixed { unit_price: "9.00".parse().unwrap(), quantity: "1".parse().unwrap() };
-    let model = ChargeModel::Standard { unit_price: "0.25".parse().unwrap() };
-    for price in [fixed, Price::Usage { meter: meter.id, model }] {
+    let fixed = Price::Fixed(FixedPrice::of("9.00".parse().unwrap(), "1".parse().unwrap()));
+    let pricing = Pricing::of(ChargeModel::Standard { unit_price: "0.25".parse().unwrap() });
+    for price in [fixed, Price::Usage(UsagePrice { meter: meter.id, pricing, filters: Vec::new() })] {
         plans::add_charge(platform, actor, plan.id, NewCharge { display_name: None, price }).await.unwrap();
     }
     plans::get(platform, actor, plan.id).await.unwrap().plan

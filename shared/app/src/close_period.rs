@@ -7,7 +7,7 @@ use domain::{
 };
 use store::StoreError;
 
-use crate::{AppError, Platform, finalize_invoice::terms, read_usage};
+use crate::{AppError, Platform, charge_usage, finalize_invoice::terms};
 
 /// Closes every period of a subscription that has ended, one after the other. Closing again changes
 /// nothing. Returns how many were closed now.
@@ -47,9 +47,9 @@ async fn close_one(
         | SubscriptionStatus::PastDue
         | SubscriptionStatus::Paused
         | SubscriptionStatus::Canceled { .. } => {
-            let meters = plan.charges_in(subscription.price_version).filter_map(|charge| charge.meter());
+            let charges = plan.charges_in(subscription.price_version);
             let period = subscription.current_period().map_err(AppError::internal)?;
-            read_usage::by_meter(platform, organization, subscription.customer, meters, period).await?
+            charge_usage::by_charge(platform, organization, subscription.customer, charges, period).await?
         }
     };
     let close = match PeriodClose::decide(subscription, &plan, &usage, now) {

@@ -11,7 +11,7 @@ use domain::{
 };
 use store::StoreError;
 
-use crate::{AppError, Platform, read_usage};
+use crate::{AppError, Platform, charge_usage};
 
 /// How often a number is tried for that others take at the same time.
 const ATTEMPTS_MAX: u32 = 50;
@@ -195,8 +195,8 @@ async fn rated(
     let subscription = platform.store.get_subscription(organization, subscription).await?;
     let plan = platform.store.get_plan(organization, subscription.plan).await?;
     let charges = plan.charges_in(subscription.price_version);
-    let meters = charges.clone().filter_map(|charge| charge.meter());
-    let usage = read_usage::by_meter(platform, organization, invoice.customer, meters, period).await?;
+    let customer = invoice.customer;
+    let usage = charge_usage::by_charge(platform, organization, customer, charges.clone(), period).await?;
     let lines = line_items(charges, invoice.currency, &usage, period).map_err(AppError::internal)?;
     Ok(Invoice { lines, ..invoice.clone() })
 }

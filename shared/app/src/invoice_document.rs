@@ -5,7 +5,9 @@ use document::{InvoiceDocument, Line, Party, Status};
 use domain::{
     currency::Currency,
     customer::Address,
-    invoice::{Invoice, InvoiceStatus, LineItem, TierUse},
+    explanation,
+    invoice::{Invoice, InvoiceStatus, LineItem},
+    line_part::PartKind,
     money::Money,
     tax::TaxTreatment,
 };
@@ -107,27 +109,17 @@ fn deductions(invoice: &Invoice, total: Money) -> Vec<(String, String)> {
 }
 
 fn line(line: &LineItem) -> Line {
+    // One part says no more than quantity and price do, unless it is a tier or some packages.
+    let is_plain = matches!(line.parts.as_slice(), [part] if part.kind == PartKind::Units);
     Line {
         description: line.description.clone(),
-        detail: line.tiers.iter().map(tier).collect(),
+        detail: if is_plain { Vec::new() } else { line.parts.iter().map(explanation::part).collect() },
         quantity: number(line.quantity),
         unit_price: line
             .unit_price
-            .map_or_else(|| "tiered".to_owned(), |price| unit_price(price, line.amount.currency())),
+            .map_or_else(|| "as shown".to_owned(), |price| unit_price(price, line.amount.currency())),
         amount: money(line.amount),
     }
-}
-
-/// `1,000 × 0.002 = 2.00`, with the tier it fell into.
-fn tier(tier: &TierUse) -> String {
-    let range = match tier.up_to {
-        Some(up_to) => format!("{} to {}", number(tier.after), number(up_to)),
-        None => format!("above {}", number(tier.after)),
-    };
-    let flat =
-        if tier.flat_price.is_zero() { String::new() } else { format!(" + {}", number(tier.flat_price)) };
-    let (quantity, unit_price) = (number(tier.quantity), number(tier.unit_price));
-    format!("{range}: {quantity} × {unit_price}{flat} = {}", number(tier.amount.amount()))
 }
 
 fn address_lines(address: &Address) -> Vec<String> {

@@ -3,11 +3,13 @@
 pub mod api_keys;
 pub mod authenticate;
 pub mod catalog;
+mod charge_usage;
 pub mod close_period;
 pub mod customers;
 pub mod draft_invoices;
 pub mod entitlements;
 mod error;
+pub mod estimate;
 pub mod finalize_invoice;
 pub mod idempotency;
 pub mod ingest_usage;

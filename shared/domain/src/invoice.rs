@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use crate::{
     currency::Currency,
     id::{ChargeId, CustomerId, InvoiceId, MeterId, SubscriptionId},
+    line_part::LinePart,
     money::{Money, MoneyError},
     period::BillingPeriod,
     property::Properties,
@@ -115,8 +116,8 @@ pub struct LineItem {
     pub quantity: Decimal,
     /// Price of one, where there is one price.
     pub unit_price: Option<Decimal>,
-    /// The tiers the amount was added up from, where there are tiers.
-    pub tiers: Vec<TierUse>,
+    /// What the amount was added up from. Empty for a line that somebody wrote.
+    pub parts: Vec<LinePart>,
     /// The time it was used in.
     pub period: Option<BillingPeriod>,
     /// What it costs, rounded to the currency.
@@ -144,23 +145,6 @@ pub enum LineSource {
     Manual,
 }
 
-/// The part of a quantity that fell into one tier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TierUse {
-    /// The bound the tier begins after.
-    pub after: Decimal,
-    /// Its own bound; `None` if it never ends.
-    pub up_to: Option<Decimal>,
-    /// How much fell into it.
-    pub quantity: Decimal,
-    /// Price of one.
-    pub unit_price: Decimal,
-    /// Charged once.
-    pub flat_price: Decimal,
-    /// `quantity` × `unit_price` + `flat_price`, not rounded.
-    pub amount: Money,
-}
-
 /// Why an invoice cannot go where it was told to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an invoice that is {from} cannot become {to}")]
@@ -182,8 +166,8 @@ pub enum InvoiceMismatch {
     #[error("the number does not fit the status")]
     Number,
     /// The parts of a line's quantity or amount do not come to the whole.
-    #[error("the tiers of a line do not add up to it")]
-    Tiers,
+    #[error("the parts of a line do not add up to it")]
+    Parts,
 }
 
 /// How long after drafting an invoice is finalized: time for review and for late events.
@@ -197,7 +181,7 @@ impl Invoice {
             return Ok(sum);
         }
         let tax = self.tax.total(self.currency)?;
-        sum.checked_add(Money::new(-tax.amount(), tax.currency()))
+        sum.checked_sub(tax)
     }
 
     /// The subtotal and the tax. Errors: as for [`Money::sum`].
@@ -319,15 +303,15 @@ impl Invoice {
 
 impl LineItem {
     fn verify(&self) -> Result<(), InvoiceMismatch> {
-        if self.tiers.is_empty() {
+        if self.parts.is_empty() {
             return Ok(());
         }
-        let amount = Money::sum(self.amount.currency(), self.tiers.iter().map(|tier| tier.amount))?;
-        let quantity = self.tiers.iter().map(|tier| tier.quantity).sum::<Decimal>();
+        let amount = Money::sum(self.amount.currency(), self.parts.iter().map(|part| part.amount))?;
+        let quantity = self.parts.iter().map(LinePart::covers).sum::<Decimal>();
         if amount.rounded() == self.amount && quantity == self.quantity {
             Ok(())
         } else {
-            Err(InvoiceMismatch::Tiers)
+            Err(InvoiceMismatch::Parts)
         }
     }
 }
@@ -373,6 +357,7 @@ impl fmt::Display for InvoiceNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line_part::PartKind;
     use crate::tax::{TaxTerms, TaxTreatment};
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -484,15 +469,15 @@ mod tests {
 
         let mut invoice = draft();
         let line = invoice.lines.first_mut().unwrap();
-        line.tiers = vec![TierUse {
-            after: Decimal::ZERO,
-            up_to: None,
+        line.parts = vec![LinePart {
+            filter: None,
+            kind: PartKind::Units,
             quantity: Decimal::ONE,
-            unit_price: Decimal::from(499),
+            unit_price: Some(Decimal::from(499)),
             flat_price: Decimal::ZERO,
             amount: Money::new(Decimal::from(499), Currency::USD),
         }];
-        assert_eq!(invoice.verify(), Err(InvoiceMismatch::Tiers));
+        assert_eq!(invoice.verify(), Err(InvoiceMismatch::Parts));
     }
 
     #[test]

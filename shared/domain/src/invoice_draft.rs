@@ -187,7 +187,7 @@ impl LineItem {
             source: LineSource::Manual,
             quantity,
             unit_price: Some(unit_price),
-            tiers: Vec::new(),
+            parts: Vec::new(),
             period: None,
             amount,
         })

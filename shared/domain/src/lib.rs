@@ -4,15 +4,19 @@
 //! decisions go out, whole, for `app` to commit in one write.
 
 pub mod charge;
+pub mod charge_model;
+pub mod charge_usage;
 pub mod currency;
 pub mod customer;
 pub mod entitlement;
 pub mod event;
+pub mod explanation;
 pub mod feature;
 pub mod head;
 pub mod id;
 pub mod invoice;
 pub mod invoice_draft;
+pub mod line_part;
 pub mod meter;
 pub mod money;
 pub mod month;
@@ -28,5 +32,6 @@ pub mod rating;
 pub mod series;
 pub mod subscription;
 pub mod tax;
+pub mod tiers;
 pub mod totals;
 pub mod user;

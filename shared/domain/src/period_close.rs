@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
+    charge_usage::UsageByCharge,
     id::InvoiceId,
     invoice::{GRACE_PERIOD, Invoice, InvoiceStatus},
     money::MoneyError,
     outbox::{InvoiceEvent, OutboxEntry, SubscriptionEvent},
     period::{BillingPeriod, PeriodError},
     plan::PricedPlan,
-    rating::{RatingError, UsageByMeter, line_items},
+    rating::{RatingError, line_items},
     subscription::{Subscription, SubscriptionStatus},
 };
 
@@ -47,7 +48,7 @@ impl PeriodClose {
     pub fn decide(
         subscription: &Subscription,
         plan: &PricedPlan,
-        usage: &UsageByMeter,
+        usage: &UsageByCharge,
         now: DateTime<Utc>,
     ) -> Result<Self, CloseError> {
         if subscription.due_at().is_none_or(|due_at| now < due_at) {
@@ -89,7 +90,7 @@ impl PeriodClose {
 fn draft(
     subscription: &Subscription,
     plan: &PricedPlan,
-    usage: &UsageByMeter,
+    usage: &UsageByCharge,
     period: BillingPeriod,
     now: DateTime<Utc>,
 ) -> Result<Invoice, CloseError> {

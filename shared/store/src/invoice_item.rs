@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use domain::{
     currency::Currency,
     id::OrganizationId,
-    invoice::{
-        Invoice, InvoiceMismatch, InvoiceNumber, InvoiceStatus, LineItem, LineSource, PaymentDue, TierUse,
-    },
+    invoice::{Invoice, InvoiceMismatch, InvoiceNumber, InvoiceStatus, LineItem, LineSource, PaymentDue},
+    line_part::{LinePart, PartKind},
     money::Money,
     period::BillingPeriod,
     tax::{Tax, TaxLine, TaxTreatment},
 };
+use rust_decimal::Decimal;
 
 use crate::{
     due::DueKind,
@@ -190,21 +190,12 @@ fn line_item(line: &LineItem) -> Item {
             .number("events", events),
         LineSource::Manual => Item::default().text("kind", "manual"),
     };
-    let tiers = line.tiers.iter().map(|tier| {
-        Item::default()
-            .display("after", tier.after)
-            .optional("up_to", tier.up_to)
-            .display("quantity", tier.quantity)
-            .display("unit_price", tier.unit_price)
-            .display("flat_price", tier.flat_price)
-            .display("amount", tier.amount.amount())
-    });
     let item = Item::default()
         .text("description", &line.description)
         .map("source", source)
         .display("quantity", line.quantity)
         .optional("unit_price", line.unit_price)
-        .list("tiers", tiers)
+        .list("parts", line.parts.iter().map(part_item))
         .display("amount", line.amount.amount());
     match line.period {
         Some(period) => item.map("period", period_item(period)),
@@ -214,15 +205,9 @@ fn line_item(line: &LineItem) -> Item {
 
 fn line_from(line: Reader<'_>, currency: Currency) -> Result<LineItem, StoreError> {
     let source = line.map("source")?;
-    let tier = |tier: Reader<'_>| {
-        Ok(TierUse {
-            after: tier.parse("after")?,
-            up_to: tier.optional("up_to")?,
-            quantity: tier.parse("quantity")?,
-            unit_price: tier.parse("unit_price")?,
-            flat_price: tier.parse("flat_price")?,
-            amount: Money::new(tier.parse("amount")?, currency),
-        })
+    let parts: Result<_, StoreError> = match line.has("parts") {
+        true => line.list("parts")?.into_iter().map(|part| part_from(part, currency)).collect(),
+        false => line.list("tiers")?.into_iter().map(|tier| tier_from(tier, currency)).collect(),
     };
     Ok(LineItem {
         description: line.text("description")?.to_owned(),
@@ -238,9 +223,68 @@ fn line_from(line: Reader<'_>, currency: Currency) -> Result<LineItem, StoreErro
         },
         quantity: line.parse("quantity")?,
         unit_price: line.optional("unit_price")?,
-        tiers: line.list("tiers")?.into_iter().map(tier).collect::<Result<_, StoreError>>()?,
+        parts: parts?,
         period: line.optional_map("period")?.map(period_from).transpose()?,
         amount: Money::new(line.parse("amount")?, currency),
+    })
+}
+
+fn part_item(part: &LinePart) -> Item {
+    let (kind, bounds): (&str, &[(&str, Option<Decimal>)]) = match part.kind {
+        PartKind::Units => ("units", &[]),
+        PartKind::Included => ("included", &[]),
+        PartKind::Tier { after, up_to } => ("tier", &[("after", Some(after)), ("up_to", up_to)]),
+        PartKind::Packages { size, units } => ("packages", &[("size", Some(size)), ("units", Some(units))]),
+        PartKind::Percentage => ("percentage", &[]),
+        PartKind::EventFees => ("event_fees", &[]),
+        PartKind::EventMinimum { minimum } => ("event_minimum", &[("bound", Some(minimum))]),
+        PartKind::EventMaximum { maximum } => ("event_maximum", &[("bound", Some(maximum))]),
+        PartKind::Minimum { minimum } => ("minimum", &[("bound", Some(minimum))]),
+        PartKind::Maximum { maximum } => ("maximum", &[("bound", Some(maximum))]),
+    };
+    let item = Item::default()
+        .text("kind", kind)
+        .optional("filter", part.filter.as_deref())
+        .display("quantity", part.quantity)
+        .optional("unit_price", part.unit_price)
+        .display("flat_price", part.flat_price)
+        .display("amount", part.amount.amount());
+    bounds.iter().fold(item, |item, (name, bound)| item.optional(name, *bound))
+}
+
+fn part_from(part: Reader<'_>, currency: Currency) -> Result<LinePart, StoreError> {
+    let kind = match part.text("kind")? {
+        "units" => PartKind::Units,
+        "included" => PartKind::Included,
+        "tier" => PartKind::Tier { after: part.parse("after")?, up_to: part.optional("up_to")? },
+        "packages" => PartKind::Packages { size: part.parse("size")?, units: part.parse("units")? },
+        "percentage" => PartKind::Percentage,
+        "event_fees" => PartKind::EventFees,
+        "event_minimum" => PartKind::EventMinimum { minimum: part.parse("bound")? },
+        "event_maximum" => PartKind::EventMaximum { maximum: part.parse("bound")? },
+        "minimum" => PartKind::Minimum { minimum: part.parse("bound")? },
+        "maximum" => PartKind::Maximum { maximum: part.parse("bound")? },
+        _ => return Err(part.corrupt("kind")),
+    };
+    Ok(LinePart {
+        filter: part.owned("filter")?,
+        kind,
+        quantity: part.parse("quantity")?,
+        unit_price: part.optional("unit_price")?,
+        flat_price: part.parse("flat_price")?,
+        amount: Money::new(part.parse("amount")?, currency),
+    })
+}
+
+/// A part of a line as it was written when lines had tiers alone.
+fn tier_from(tier: Reader<'_>, currency: Currency) -> Result<LinePart, StoreError> {
+    Ok(LinePart {
+        filter: None,
+        kind: PartKind::Tier { after: tier.parse("after")?, up_to: tier.optional("up_to")? },
+        quantity: tier.parse("quantity")?,
+        unit_price: Some(tier.parse("unit_price")?),
+        flat_price: tier.parse("flat_price")?,
+        amount: Money::new(tier.parse("amount")?, currency),
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod api_key;
 mod audit;
+mod charge;
 mod client;
 mod codec;
 mod customer;

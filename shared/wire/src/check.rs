@@ -98,6 +98,16 @@ impl Check {
         text
     }
 
+    /// What `inner` reads of an object in the field `parent`: its complaints name that first.
+    pub(crate) fn within<T>(&mut self, parent: &str, inner: impl FnOnce(&mut Self) -> T) -> T {
+        let mut check = Self::default();
+        let value = inner(&mut check);
+        let errors = check.errors.into_iter();
+        self.errors
+            .extend(errors.map(|error| FieldError { field: format!("{parent}.{}", error.field), ..error }));
+        value
+    }
+
     /// The value of a result, or its complaint.
     pub(crate) fn value<T, E: ToString>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.refuse(field, error.to_string())).ok()

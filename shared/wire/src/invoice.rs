@@ -2,7 +2,8 @@
 
 use app::AppError;
 use domain::{
-    invoice::{Invoice, InvoiceStatus, LineItem, LineSource, TierUse},
+    invoice::{Invoice, InvoiceStatus, LineItem, LineSource},
+    line_part::{LinePart, PartKind},
     money::Money,
     period::BillingPeriod,
 };
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
+    line::LinePartBody,
     number::NumberOut,
     properties::{self, PropertiesIn},
     tax::{TaxLineBody, TaxTreatmentName},
@@ -117,6 +119,8 @@ pub struct LineItemBody {
     pub line_total: NumberOut,
     /// The tiers it was added up from, where there are tiers.
     pub tiers: Vec<TierUseBody>,
+    /// All it was added up from; empty for a line that somebody wrote.
+    pub parts: Vec<LinePartBody>,
     /// The start of the time it was used in.
     pub period_start: Option<TimeOut>,
     /// The first instant after that.
@@ -250,7 +254,8 @@ impl LineItemBody {
             quantity: NumberOut(line.quantity),
             unit_amount: line.unit_price.map(NumberOut),
             line_total: NumberOut(line.amount.amount()),
-            tiers: line.tiers.into_iter().map(TierUseBody::from_domain).collect(),
+            tiers: TierUseBody::from_parts(&line.parts),
+            parts: line.parts.into_iter().map(LinePartBody::from_domain).collect(),
             period_start,
             period_end,
         }
@@ -258,15 +263,28 @@ impl LineItemBody {
 }
 
 impl TierUseBody {
-    fn from_domain(tier: TierUse) -> Self {
-        Self {
-            after: NumberOut(tier.after),
-            up_to: tier.up_to.map(NumberOut),
-            quantity: NumberOut(tier.quantity),
-            unit_price: NumberOut(tier.unit_price),
-            flat_price: NumberOut(tier.flat_price),
-            amount: NumberOut(tier.amount.amount()),
-        }
+    /// The tiers among the parts of a line.
+    fn from_parts(parts: &[LinePart]) -> Vec<Self> {
+        let tier = |part: &LinePart| match part.kind {
+            PartKind::Tier { after, up_to } => Some(Self {
+                after: NumberOut(after),
+                up_to: up_to.map(NumberOut),
+                quantity: NumberOut(part.quantity),
+                unit_price: NumberOut(part.unit_price.unwrap_or_default()),
+                flat_price: NumberOut(part.flat_price),
+                amount: NumberOut(part.amount.amount()),
+            }),
+            PartKind::Units
+            | PartKind::Included
+            | PartKind::Packages { .. }
+            | PartKind::Percentage
+            | PartKind::EventFees
+            | PartKind::EventMinimum { .. }
+            | PartKind::EventMaximum { .. }
+            | PartKind::Minimum { .. }
+            | PartKind::Maximum { .. } => None,
+        };
+        parts.iter().filter_map(tier).collect()
     }
 }
 

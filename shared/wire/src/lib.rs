@@ -4,14 +4,18 @@
 //! in is read strictly, and every complaint names its field.
 
 pub mod api_key;
+pub mod charge;
 mod check;
 pub mod customer;
 pub mod entitlement;
+pub mod estimate;
+pub mod explanation;
 pub mod extract;
 pub mod feature;
 pub mod invoice;
 pub mod invoice_edit;
 mod json;
+pub mod line;
 pub mod list;
 pub mod message;
 pub mod meter;
@@ -19,6 +23,7 @@ mod number;
 pub mod openapi;
 pub mod organization;
 pub mod plan;
+pub mod price;
 pub mod problem;
 mod properties;
 pub mod public_invoice;

@@ -19,15 +19,18 @@ use utoipa::{
 
 use crate::{
     api_key::{ApiKeyBody, NewApiKeyBody},
+    charge::{ChargeBody, ChargeChangesBody, NewChargeBody},
     customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
     entitlement::{EntitlementBody, GrantChangesBody, NewPlanFeatureBody, PlanFeatureBody},
+    estimate::{EstimateBody, NewEstimateBody},
+    explanation::ExplanationBody,
     feature::{FeatureBody, FeatureChangesBody, NewFeatureBody},
     invoice::{InvoiceBody, SentBody},
     invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, NewInvoiceBody, PublicTokenBody},
     list::List,
     meter::{MeterBody, MeterStatsBody},
     organization::{OrganizationBody, OrganizationChangesBody},
-    plan::{ChargeBody, ChargeChangesBody, NewChargeBody, NewPlanBody, PlanBody, PlanChangesBody},
+    plan::{NewPlanBody, PlanBody, PlanChangesBody},
     problem::Problem,
     public_invoice::PublicInvoiceBody,
     session::{LogInBody, MeBody, SignUpBody},
@@ -177,6 +180,9 @@ pub fn endpoints() -> Vec<Endpoint> {
             .takes::<GrantChangesBody>()
             .gives::<PlanFeatureBody>(200),
         delete("/api/v1/plans/{id}/features/{feature_id}", "Plans", "Take a feature from a plan"),
+        post("/api/v1/charges/estimate", "Plans", "What a charge would cost; nothing is stored")
+            .takes::<NewEstimateBody>()
+            .gives::<EstimateBody>(200),
         post("/api/v1/customers", "Customers", "Make a customer")
             .takes::<NewCustomerBody>()
             .gives::<CustomerBody>(201),
@@ -278,6 +284,8 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/invoices/public/{token}", "Invoices", "An invoice as its customer sees it")
             .gives::<PublicInvoiceBody>(200)
             .public(),
+        get("/api/v1/invoices/{id}/explain", "Invoices", "How an invoice came about, step by step")
+            .gives::<ExplanationBody>(200),
         Endpoint { answer: Answer::Pdf, ..get("/api/v1/invoices/{id}/pdf", "Invoices", "An invoice as PDF") },
         post("/api/v1/invoices/{id}/finalize", "Invoices", "Open a draft without mailing it")
             .gives::<InvoiceBody>(200),

@@ -18,6 +18,7 @@ use domain::{
 };
 use wire::{
     Problem,
+    explanation::ExplanationBody,
     extract::{Body, Caller, Parameters, PathId},
     invoice::{InvoiceBody, InvoiceStatusName, SentBody},
     invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, NewInvoiceBody, PublicTokenBody},
@@ -39,6 +40,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/invoices/{id}/generate-token", generate_token)
         .get("/api/v1/invoices/public/{token}", public)
         .get("/api/v1/subscriptions/{id}/invoices", list_of_subscription)
+        .get("/api/v1/invoices/{id}/explain", explain)
         .get("/api/v1/invoices/{id}/pdf", pdf)
         .post("/api/v1/invoices/{id}/finalize", finalize)
         .post("/api/v1/invoices/{id}/send-email", send_email)
@@ -133,6 +135,14 @@ async fn get(
     PathId(id): PathId<InvoiceId>,
 ) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(invoices::get(&platform, &actor, id).await?)?)
+}
+
+async fn explain(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<InvoiceId>,
+) -> Answer<ExplanationBody> {
+    ok(ExplanationBody::from_domain(&invoices::get(&platform, &actor, id).await?)?)
 }
 
 async fn pdf(

@@ -1,6 +1,7 @@
 //! One module per resource.
 
 pub(crate) mod api_key;
+pub(crate) mod charge;
 pub(crate) mod customer;
 pub(crate) mod docs;
 pub(crate) mod entitlement;

@@ -1,4 +1,4 @@
-//! Plans and charges.
+//! Plans.
 
 use std::sync::Arc;
 
@@ -7,15 +7,13 @@ use app::{
     plans::{self, PlanFilter},
 };
 use axum::{extract::State, http::StatusCode};
-use domain::id::{ChargeId, PlanId};
+use domain::id::PlanId;
 use futures::future::try_join_all;
 use wire::{
     Problem,
-    extract::{Body, Caller, Parameters, PathId, PathIds},
+    extract::{Body, Caller, Parameters, PathId},
     list::List,
-    plan::{
-        ChargeBody, ChargeChangesBody, NewChargeBody, NewPlanBody, PlanBody, PlanChangesBody, PlanTypeName,
-    },
+    plan::{NewPlanBody, PlanBody, PlanChangesBody, PlanTypeName},
     routes::Routes,
 };
 
@@ -31,8 +29,6 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .get("/api/v1/plans/{id}", get)
         .put("/api/v1/plans/{id}", update)
         .delete("/api/v1/plans/{id}", delete)
-        .post("/api/v1/plans/{id}/charges", add_charge)
-        .patch("/api/v1/plans/{id}/charges/{charge_id}", retire_charge)
 }
 
 async fn create(
@@ -87,24 +83,4 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     plans::delete(&platform, &actor, id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn add_charge(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<PlanId>,
-    Body(body): Body<NewChargeBody>,
-) -> Answer<ChargeBody> {
-    let charge = plans::add_charge(&platform, &actor, id, body.into_domain()?).await?;
-    created(ChargeBody::of(id.to_string(), charge))
-}
-
-async fn retire_charge(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathIds(plan, charge): PathIds<PlanId, ChargeId>,
-    Body(_): Body<ChargeChangesBody>,
-) -> Answer<ChargeBody> {
-    let charge = plans::retire_charge(&platform, &actor, plan, charge).await?;
-    ok(ChargeBody::of(plan.to_string(), charge))
 }
