@@ -121,6 +121,20 @@ async fn bank_details_are_sealed_and_tokens_are_only_kept_as_hashes() {
     let id = text(&world.owner.get(&path).await["id"]).parse().unwrap();
     let stored = format!("{:?}", store.get_invoice(organization, id).await.unwrap());
     assert!(stored.contains("public_token_hash: Some") && !stored.contains(&token), "{stored}");
+    // Nor in the answer that is kept for a repeat.
+    let request = || {
+        let path = format!("{path}/generate-token");
+        world.owner.request(Method::POST, &path).header("idempotency-key", "once").json(&json!({}))
+    };
+    let first: Value = request().send().await.unwrap().json().await.unwrap();
+    let again: Value = request().send().await.unwrap().json().await.unwrap();
+    assert_eq!(first, again);
+    let hash = app::idempotency::request_hash(&format!("/api/v1{path}/generate-token"), b"{}");
+    let now = world.running.platform.now();
+    let kept = store.claim_idempotency_key(organization, "once", &hash, now).await.unwrap();
+    let store::Claimed::Answered(kept) = kept else { panic!("{kept:?}") };
+    let kept = String::from_utf8(kept.body).unwrap();
+    assert!(kept.starts_with("gAAAA") && !kept.contains(text(&first["public_token"])), "{kept}");
     let cleared = world.settings(json!({"bank_details": null, "address": {}, "email": null})).await;
     assert_eq!((&cleared["bank_details"]["iban"], &cleared["email"]), (&Value::Null, &Value::Null));
     assert_eq!(cleared["address"]["country"], Value::Null);

@@ -227,6 +227,8 @@ pub fn manual_lines(lines: Vec<ManualLine>, currency: Currency) -> Result<Vec<Li
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{
         id::Id,
@@ -327,5 +329,43 @@ mod tests {
             draft.edited(DraftEdit { lines: Some(vec![line("2", "10")]), ..DraftEdit::default() }, now());
         let edited = edited.unwrap().with_terms(&terms).unwrap();
         assert_eq!(edited.total().unwrap().to_string(), "USD 23.60", "tax follows the lines");
+    }
+
+    proptest! {
+        #[test]
+        fn the_figures_of_any_invoice_add_up(
+            lines in prop::collection::vec((1_i64..1_000_000, 0_i64..1_000_000), 0..20),
+            percents in prop::collection::vec(0_i64..10_000, 0..4),
+            is_included in any::<bool>(),
+            currency in prop::sample::select(vec!["USD", "JPY", "KWD", "CLF"]),
+        ) {
+            let lines = lines.into_iter().map(|(quantity, price)| ManualLine {
+                description: "A".into(),
+                quantity: Decimal::new(quantity, 3),
+                unit_price: Decimal::new(price, 4),
+            });
+            let rates = percents.into_iter().map(|percent| ("Tax".to_owned(), Decimal::new(percent, 2)));
+            let treatment = crate::tax::TaxTreatment::Taxed;
+            let tax = TaxTerms { treatment, is_included, rates: rates.collect() };
+            let terms = InvoiceTerms { tax, payment_terms_days: 30 };
+            let currency: Currency = currency.parse().unwrap();
+            let lines = manual_lines(lines.collect(), currency).unwrap();
+            let draft = Invoice { lines, ..Invoice::draft(id(1), id(2), currency, now()) };
+            let draft = draft.with_terms(&terms).unwrap();
+            prop_assert_eq!(draft.verify(), Ok(()));
+            let (subtotal, total) = (draft.subtotal().unwrap(), draft.total().unwrap());
+            let tax = draft.tax.total(currency).unwrap();
+            prop_assert_eq!(subtotal.checked_add(tax).unwrap(), total);
+            let gross_or_net = if is_included { total } else { subtotal };
+            prop_assert_eq!(draft.line_sum().unwrap(), gross_or_net);
+            prop_assert!(subtotal.amount() >= Decimal::ZERO && subtotal.is_rounded());
+            // Its terms are the same when they are applied again, and after it is finalized.
+            prop_assert_eq!(&draft.with_terms(&terms).unwrap(), &draft);
+            let open = draft.finalized(InvoiceNumber::next(0, now()), now(), 30).unwrap();
+            prop_assert_eq!(open.verify(), Ok(()));
+            prop_assert_eq!(open.total().unwrap(), total);
+            let both = open.amount_due().unwrap().checked_add(open.amount_paid().unwrap()).unwrap();
+            prop_assert_eq!(both, total);
+        }
     }
 }
