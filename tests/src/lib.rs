@@ -13,6 +13,7 @@ mod isolation;
 mod lambda;
 mod local;
 mod main_job;
+mod preview;
 mod pricing;
 mod repeats;
 mod store;

@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod plans;
 mod platform;
 pub mod port;
+pub mod preview;
 pub mod read_usage;
 pub mod send_email;
 pub mod sessions;

@@ -11,6 +11,7 @@ use crate::{
     line_part::LinePart,
     money::{Money, MoneyError},
     period::BillingPeriod,
+    proration::Proration,
 };
 
 /// An invoice.
@@ -93,6 +94,8 @@ pub struct LineItem {
     pub unit_price: Option<Decimal>,
     /// What the amount was added up from. Empty for a line that somebody wrote.
     pub parts: Vec<LinePart>,
+    /// What part of that is billed; all of it, if nothing is said.
+    pub proration: Option<Proration>,
     /// The time it was used in.
     pub period: Option<BillingPeriod>,
     /// What it costs, rounded to the currency.
@@ -262,7 +265,8 @@ impl LineItem {
         if self.parts.is_empty() {
             return Ok(());
         }
-        let amount = Money::sum(self.amount.currency(), self.parts.iter().map(|part| part.amount))?;
+        let whole = Money::sum(self.amount.currency(), self.parts.iter().map(|part| part.amount))?;
+        let amount = self.proration.map_or(Ok(whole), |proration| proration.of(whole))?;
         let quantity = self.parts.iter().map(LinePart::covers).sum::<Decimal>();
         if amount.rounded() == self.amount && quantity == self.quantity {
             Ok(())
@@ -315,6 +319,7 @@ mod tests {
             quantity: quantity.into(),
             unit_price: Some(price.into()),
             parts: Vec::new(),
+            proration: None,
             period: None,
             amount: Money::new((quantity * price).into(), Currency::USD).rounded(),
         };

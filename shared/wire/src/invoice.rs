@@ -10,7 +10,11 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{line::LinePartBody, number::NumberOut, time::TimeOut};
+use crate::{
+    line::{LinePartBody, ShareBody},
+    number::NumberOut,
+    time::TimeOut,
+};
 
 /// Where an invoice is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -99,6 +103,8 @@ pub struct LineItemBody {
     pub tiers: Vec<TierUseBody>,
     /// All it was added up from; empty for a line that somebody wrote.
     pub parts: Vec<LinePartBody>,
+    /// What part of that is billed; null for all of it.
+    pub proration: Option<ShareBody>,
     /// The start of the time it was used in.
     pub period_start: Option<TimeOut>,
     /// The first instant after that.
@@ -235,6 +241,7 @@ impl LineItemBody {
             line_total: NumberOut(line.amount.amount()),
             tiers: TierUseBody::from_parts(&line.parts),
             parts: line.parts.into_iter().map(LinePartBody::from_domain).collect(),
+            proration: line.proration.map(ShareBody::from_domain),
             period_start,
             period_end,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use app::{
-    AppError, Page, PageRequest, Platform, read_usage,
+    AppError, Page, PageRequest, Platform, preview, read_usage,
     subscriptions::{self, Filter},
 };
 use axum::{extract::State, http::StatusCode};
@@ -12,6 +12,7 @@ use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId},
     list::List,
+    preview::{NewPreviewBody, PreviewBody},
     routes::Routes,
     subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
     usage::UsageByMeterBody,
@@ -23,6 +24,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
     routes
         .post("/api/v1/subscriptions", create)
         .get("/api/v1/subscriptions", list)
+        .post("/api/v1/subscriptions/preview", preview_new)
         .get("/api/v1/subscriptions/{id}", get)
         .delete("/api/v1/subscriptions/{id}", delete)
         .post("/api/v1/subscriptions/{id}/cancel", cancel)
@@ -49,6 +51,16 @@ async fn list(
     };
     query.finish()?;
     self::page(subscriptions::list(&platform, &actor, &filter, &page).await?, &page)
+}
+
+async fn preview_new(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Body(body): Body<NewPreviewBody>,
+) -> Answer<PreviewBody> {
+    let new = body.into_domain()?;
+    let proration = new.billing.proration;
+    ok(PreviewBody::from_domain(preview::preview(&platform, &actor, new).await?, proration))
 }
 
 async fn get(
