@@ -17,7 +17,7 @@ use app::{
     plans::{self, NewCharge, NewPlan},
     port::{Clock, Message},
     sessions::{self, SignUp},
-    subscriptions::{self, NewSubscription},
+    subscriptions::{self, NewBilling, NewSubscription},
 };
 use auth::{Actor, Credential};
 use aws::{EventBus, KmsKeys, QueueUrls, SesMailer, SqsQueue};
@@ -252,9 +252,7 @@ impl World {
         let new = NewSubscription {
             customer: self.customer.id,
             plan: self.plan.id,
-            billing_interval: None,
-            start: Some(platform.now() - Duration::days(40)),
-            trial_end: None,
+            billing: NewBilling { start: Some(platform.now() - Duration::days(40)), ..NewBilling::default() },
         };
         subscriptions::create(platform, &self.actor, new).await.unwrap().id
     }

@@ -16,6 +16,7 @@ mod isolation;
 mod lambda;
 mod local;
 mod main_job;
+mod preview;
 mod pricing;
 mod public_invoices;
 mod repeats;

@@ -1,63 +1,72 @@
 //! What usage charges are rated from: totals where they are enough, and events where they are not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    charge::{Charge, Price, UsagePrice},
-    charge_usage::{ChargeFold, ChargeUsage, UsageByCharge},
+    charge::{Price, UsagePrice},
+    charge_usage::{ChargeFold, ChargeUsage},
     id::{CustomerId, MeterId, OrganizationId},
     month::Month,
     period::BillingPeriod,
+    timeline::{Bill, DueKind},
 };
 use futures::future::try_join_all;
 use store::HeadId;
 
 use crate::{AppError, Platform, read_usage};
 
-/// What a customer used of `charges` in a period.
-pub(crate) async fn by_charge<'a>(
+/// What a customer used of the usage charges of a bill, in their order.
+pub(crate) async fn of_bill(
     platform: &Platform,
     organization: OrganizationId,
     customer: CustomerId,
-    charges: impl IntoIterator<Item = &'a Charge>,
-    period: BillingPeriod,
-) -> Result<UsageByCharge, AppError> {
-    let usage_prices = charges.into_iter().filter_map(|charge| match &charge.price {
-        Price::Fixed(_) => None,
-        Price::Usage(price) => Some((charge.id, price)),
+    bill: &Bill,
+) -> Result<Vec<ChargeUsage>, AppError> {
+    let used = bill.dues.iter().filter_map(|due| match (&due.charge.price, &due.kind) {
+        (Price::Usage(price), DueKind::Usage(ranges)) => Some((price, ranges.as_slice())),
+        (Price::Usage(_) | Price::Fixed(_), _) => None,
     });
-    let (by_event, by_total): (Vec<_>, Vec<_>) = usage_prices.partition(|(_, price)| price.needs_events());
-
-    let meters = by_total.iter().map(|(_, price)| price.meter);
-    let totals = read_usage::by_meter(platform, organization, customer, meters, period).await?;
-    let total = |meter: MeterId| ChargeUsage::of_total(totals.get(&meter).copied().unwrap_or_default());
-    let mut usage = by_total.iter().map(|(id, price)| (*id, total(price.meter))).collect::<UsageByCharge>();
-
-    let mut by_meter = BTreeMap::<_, Vec<_>>::new();
-    for (id, price) in by_event {
-        by_meter.entry(price.meter).or_default().push((id, price));
+    // A range is read once for all meters whose totals are enough.
+    let mut by_range = BTreeMap::<BillingPeriod, BTreeSet<MeterId>>::new();
+    for (price, ranges) in used.clone() {
+        if let Some(range) = total_of(price, ranges) {
+            by_range.entry(range).or_default().insert(price.meter);
+        }
     }
-    let folded = by_meter.into_iter().map(|(meter, charges)| async move {
-        let (ids, prices): (Vec<_>, Vec<_>) = charges.into_iter().unzip();
-        let usage = fold(platform, organization, customer, meter, &prices, period).await?;
-        Ok::<_, AppError>(ids.into_iter().zip(usage).collect::<Vec<_>>())
+    let totals = by_range.into_iter().map(|(range, meters)| async move {
+        let totals = read_usage::by_meter(platform, organization, customer, meters, range).await?;
+        Ok::<_, AppError>((range, totals))
     });
-    usage.extend(try_join_all(folded).await?.into_iter().flatten());
-    Ok(usage)
+    let totals = &try_join_all(totals).await?.into_iter().collect::<BTreeMap<_, _>>();
+    let usage = used.map(|(price, ranges)| async move {
+        match total_of(price, ranges).and_then(|range| totals.get(&range)) {
+            Some(totals) => Ok(ChargeUsage::of_total(totals.get(&price.meter).copied().unwrap_or_default())),
+            None => folded(platform, organization, customer, price, ranges).await,
+        }
+    });
+    try_join_all(usage).await
 }
 
-/// Folds the events of one meter, once for all of its prices. A month is read at a time.
-async fn fold(
+/// The one range whose total says all there is to know; `None` if events are needed.
+fn total_of(price: &UsagePrice, ranges: &[BillingPeriod]) -> Option<BillingPeriod> {
+    match ranges {
+        [range] if !price.needs_events() => Some(*range),
+        _ => None,
+    }
+}
+
+/// Folds the events of a meter. A month is read at a time.
+async fn folded(
     platform: &Platform,
     organization: OrganizationId,
     customer: CustomerId,
-    meter: MeterId,
-    prices: &[&UsagePrice],
-    period: BillingPeriod,
-) -> Result<Vec<ChargeUsage>, AppError> {
-    let meter = platform.store.get_meter(organization, meter).await?;
-    let mut folds = prices.iter().map(|price| ChargeFold::new(price, meter.counting())).collect::<Vec<_>>();
-    for month in Month::in_range(period.start(), period.end()) {
+    price: &UsagePrice,
+    ranges: &[BillingPeriod],
+) -> Result<ChargeUsage, AppError> {
+    let meter = platform.store.get_meter(organization, price.meter).await?;
+    let mut fold = ChargeFold::new(price, meter.counting());
+    let months = ranges.iter().flat_map(|range| Month::in_range(range.start(), range.end()));
+    for month in months.collect::<BTreeSet<_>>() {
         let id = HeadId { organization, meter: meter.id, customer, month };
         let head = platform.store.get_head(id).await?;
         let sealed = match head.sealed_until {
@@ -68,10 +77,10 @@ async fn fold(
         let members = head.tail.iter().chain(&sealed);
         let members = members.map(|event| ((event.occurred_at, event.key.as_str()), event));
         for event in members.collect::<BTreeMap<_, _>>().into_values() {
-            if period.contains(event.occurred_at) {
-                folds.iter_mut().try_for_each(|fold| fold.add(event)).map_err(AppError::internal)?;
+            if ranges.iter().any(|range| range.contains(event.occurred_at)) {
+                fold.add(event).map_err(AppError::internal)?;
             }
         }
     }
-    folds.into_iter().map(|fold| fold.usage().map_err(AppError::internal)).collect()
+    fold.usage().map_err(AppError::internal)
 }

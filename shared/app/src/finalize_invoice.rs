@@ -7,11 +7,12 @@ use domain::{
     money::Money,
     organization::{Settings, ZeroInvoices},
     outbox::{InvoiceEvent, OutboxEntry},
-    rating::line_items,
+    period_close::bill_of,
+    rating::lines,
 };
 use store::StoreError;
 
-use crate::{AppError, Platform, charge_usage};
+use crate::{AppError, Platform, charge_usage, close_period::plans_of};
 
 /// How often a number is tried for that others take at the same time.
 const ATTEMPTS_MAX: u32 = 50;
@@ -191,12 +192,11 @@ async fn rated(
     organization: OrganizationId,
     invoice: &Invoice,
 ) -> Result<Invoice, AppError> {
-    let Some((subscription, period)) = invoice.billed else { return Ok(invoice.clone()) };
+    let Some((subscription, _)) = invoice.billed else { return Ok(invoice.clone()) };
     let subscription = platform.store.get_subscription(organization, subscription).await?;
-    let plan = platform.store.get_plan(organization, subscription.plan).await?;
-    let charges = plan.charges_in(subscription.price_version);
-    let customer = invoice.customer;
-    let usage = charge_usage::by_charge(platform, organization, customer, charges.clone(), period).await?;
-    let lines = line_items(charges, invoice.currency, &usage, period).map_err(AppError::internal)?;
+    let plans = plans_of(platform, organization, &subscription).await?;
+    let bill = bill_of(&subscription, &plans, invoice).map_err(AppError::internal)?;
+    let usage = charge_usage::of_bill(platform, organization, invoice.customer, &bill).await?;
+    let lines = lines(&bill, invoice.currency, &usage).map_err(AppError::internal)?;
     Ok(Invoice { lines, ..invoice.clone() })
 }

@@ -111,9 +111,10 @@ fn deductions(invoice: &Invoice, total: Money) -> Vec<(String, String)> {
 fn line(line: &LineItem) -> Line {
     // One part says no more than quantity and price do, unless it is a tier or some packages.
     let is_plain = matches!(line.parts.as_slice(), [part] if part.kind == PartKind::Units);
+    let parts = line.parts.iter().filter(|_| !is_plain).map(explanation::part);
     Line {
         description: line.description.clone(),
-        detail: if is_plain { Vec::new() } else { line.parts.iter().map(explanation::part).collect() },
+        detail: parts.chain(line.proration.map(explanation::fraction)).collect(),
         quantity: number(line.quantity),
         unit_price: line
             .unit_price

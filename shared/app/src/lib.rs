@@ -21,6 +21,7 @@ pub mod overdue;
 pub mod plans;
 mod platform;
 pub mod port;
+pub mod preview;
 pub mod public_invoices;
 pub mod read_usage;
 pub mod send_email;

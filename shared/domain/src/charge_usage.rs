@@ -10,14 +10,10 @@ use crate::{
     charge::{Pricing, UsagePrice},
     charge_model::{ChargeModel, Percentage},
     event::UsageEvent,
-    id::ChargeId,
     meter::{Aggregation, Counting},
     quantity::{Quantity, QuantityOverflow},
     totals::{Fold, Usage},
 };
-
-/// What was used of every usage charge in a period. A charge that is missing was not used.
-pub type UsageByCharge = BTreeMap<ChargeId, ChargeUsage>;
 
 /// What was used of a charge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Entitlements: what a customer may use, by the plans it is subscribed to.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use rust_decimal::Decimal;
 
 use crate::{
@@ -168,53 +168,29 @@ impl Subscription {
     }
 
     /// The time around `now` that usage of a grant is counted over, and the one before it, if there was one:
-    /// the current billing period, or the day, week, month or year that counts from the billing anchor
-    /// (before it, from the start).
+    /// the current billing period, or the day, week, month or year that counts from the billing anchor. The
+    /// first begins with the subscription.
     ///
     /// Errors: if it lies outside the calendar.
     fn window(&self, every: Option<IntervalUnit>, now: DateTime<Utc>) -> Result<Windows, PeriodError> {
-        let Some(unit) = every else {
-            let current = self.current_period()?;
-            let before = match self.status {
-                SubscriptionStatus::Trial { .. } => None,
-                SubscriptionStatus::Active
-                | SubscriptionStatus::PastDue
-                | SubscriptionStatus::Paused
-                | SubscriptionStatus::Canceled { .. } => self.period_number.checked_sub(1),
+        let at = |at: DateTime<Utc>| {
+            let window = match every {
+                None => self.schedule.period(self.interval, at)?,
+                Some(unit) => self.schedule.whole(BillingInterval::every(unit), at)?,
             };
-            return Ok((current, before.map(|before| self.schedule.period(before)).transpose()?));
+            BillingPeriod::new(window.start().max(self.start), window.end())
         };
-        let anchor = if self.schedule.anchor <= now { self.schedule.anchor } else { self.start.min(now) };
-        window_around(anchor, BillingInterval::every(unit), now)
+        let (current, first) = match every {
+            None => (self.current_period()?, self.schedule.start.max(self.start)),
+            Some(_) => (at(now)?, self.start),
+        };
+        let before = (first < current.start()).then(|| at(current.start() - Duration::milliseconds(1)));
+        Ok((current, before.transpose()?))
     }
 }
 
 /// A window, and the one before it.
 type Windows = (BillingPeriod, Option<BillingPeriod>);
-
-/// The period that contains `now`, and the one before it, of all that count from `anchor`, which is not after it.
-fn window_around(
-    anchor: DateTime<Utc>,
-    interval: BillingInterval,
-    now: DateTime<Utc>,
-) -> Result<Windows, PeriodError> {
-    // Period `low` begins at or before `now`, and `high` after it, or past the calendar.
-    let begins_by_now = |n: u32| interval.after(anchor, n).is_ok_and(|start| start <= now);
-    let (mut low, mut high) = (0, 1);
-    while begins_by_now(high) {
-        (low, high) = (high, high.checked_mul(2).ok_or(PeriodError::OutOfRange)?);
-    }
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if begins_by_now(middle) { low = middle } else { high = middle }
-    }
-    let start = interval.after(anchor, low)?;
-    let before = match low.checked_sub(1) {
-        Some(before) => Some(BillingPeriod::new(interval.after(anchor, before)?, start)?),
-        None => None,
-    };
-    Ok((BillingPeriod::new(start, interval.after(anchor, high)?)?, before))
-}
 
 impl Entitlement {
     /// What `grants` of one feature come to at `now`, each with its subscription. Those of subscriptions
@@ -286,7 +262,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{currency::Currency, id::Id, period::BillingSchedule};
+    use crate::{currency::Currency, id::Id, proration::ProrationPolicy, schedule::BillingSchedule};
 
     fn at(text: &str) -> DateTime<Utc> {
         format!("{text}Z").parse().unwrap()
@@ -299,16 +275,17 @@ mod tests {
             plan: Id::from_parts(start, [2; 10]),
             plan_name: String::new(),
             price_version: 1,
+            interval: BillingInterval::every(IntervalUnit::Month),
             currency: Currency::USD,
             status,
-            schedule: BillingSchedule {
-                anchor: start,
-                interval: BillingInterval::every(IntervalUnit::Month),
-            },
-            period_number: 0,
+            schedule: BillingSchedule::anniversary(start),
+            proration: ProrationPolicy::DEFAULT,
+            terms: Vec::new(),
+            billed_until: None,
+            next_bill_at: None,
             start,
             trial_end: None,
-            cancels_at_period_end: false,
+            ends_at: None,
             cancellation: None,
             last_invoiced_at: None,
             created_at: start,
@@ -414,11 +391,16 @@ mod tests {
         check(Some(Week), "2025-02-07T10:00:00", ["2025-02-07T10:00:00", "2025-02-14T10:00:00"]);
         check(Some(Month), "2025-03-01T00:00:00", ["2025-02-28T10:00:00", "2025-03-31T10:00:00"]);
         check(Some(Year), "2031-01-31T09:00:00", ["2030-01-31T10:00:00", "2031-01-31T10:00:00"]);
-        // A trial counts from its start: the anchor is where it ends.
+        // During a trial, days count back from the anchor, which is where it ends.
         let mut trial =
             subscription(1, start(), SubscriptionStatus::Trial { until: at("2025-03-01T00:00:00") });
-        trial.schedule.anchor = at("2025-03-01T00:00:00");
-        assert_eq!(trial.window(Some(Day), now()).unwrap().0.start(), at("2025-02-10T10:00:00"));
+        trial.schedule.start = at("2025-03-01T00:00:00");
+        trial.schedule.time = crate::schedule::BillingTime::Anchored(trial.schedule.start);
+        assert_eq!(trial.window(Some(Day), now()).unwrap().0.start(), at("2025-02-10T00:00:00"));
+        let (first, before) = trial.window(Some(Day), start()).unwrap();
+        assert_eq!((first.start(), first.end(), before), (start(), at("2025-02-01T00:00:00"), None), "cut");
+        let (whole, before) = trial.window(None, now()).unwrap();
+        assert_eq!((whole.start(), whole.end(), before), (start(), at("2025-03-01T00:00:00"), None));
     }
 
     #[test]
@@ -472,8 +454,10 @@ mod tests {
         check("-", "30", 0, 0);
         let two = [("100", "10"), ("50", "5")].into_iter().zip(1..).map(|((limit, bound), n)| {
             let grant = Grant { rollover_max: Some(bound.parse().unwrap()), ..grant(limit) };
-            let later =
-                Subscription { period_number: 1, ..subscription(n, start(), SubscriptionStatus::Active) };
+            let later = Subscription {
+                billed_until: Some(at("2025-02-28T10:00:00")),
+                ..subscription(n, start(), SubscriptionStatus::Active)
+            };
             (later, grant)
         });
         let merged = Entitlement::merged(two, at("2025-03-01T00:00:00")).unwrap();
@@ -521,12 +505,12 @@ mod tests {
             anchor in 0_i64..2_000_000_000, after in 0_i64..2_000_000_000, unit in 0_usize..4,
         ) {
             let unit = [IntervalUnit::Day, IntervalUnit::Week, IntervalUnit::Month, IntervalUnit::Year][unit];
-            let interval = BillingInterval::every(unit);
             let anchor = DateTime::from_timestamp(anchor, 0).unwrap();
-            let now = anchor + chrono::Duration::seconds(after);
-            let (window, _) = window_around(anchor, interval, now).unwrap();
+            let now = anchor + Duration::seconds(after);
+            let subscription = subscription(1, anchor, SubscriptionStatus::Active);
+            let (window, _) = subscription.window(Some(unit), now).unwrap();
             prop_assert!(window.contains(now));
-            let (next, before) = window_around(anchor, interval, window.end()).unwrap();
+            let (next, before) = subscription.window(Some(unit), window.end()).unwrap();
             prop_assert_eq!(next.start(), window.end());
             prop_assert_eq!(before, Some(window));
         }

@@ -6,6 +6,7 @@ use crate::{
     invoice::{Invoice, LineItem, LineSource},
     line_part::{LinePart, PartKind},
     money::{Money, MoneyError},
+    proration::{Proration, ProrationUnit},
 };
 
 /// The computation of a line, one step each: what was used, every part of the amount, and the rounding.
@@ -16,7 +17,16 @@ pub fn steps(line: &LineItem) -> Vec<String> {
         steps.push(format!("usage of {} from {events} event{s}", number(line.quantity)));
     }
     match Money::sum(line.amount.currency(), line.parts.iter().map(|part| part.amount)) {
-        Ok(exact) if !line.parts.is_empty() => steps.extend(of_parts(&line.parts, exact)),
+        Ok(exact) if !line.parts.is_empty() => match line.proration {
+            None => steps.extend(of_parts(&line.parts, exact)),
+            Some(proration) => {
+                steps.extend(line.parts.iter().map(part));
+                if line.parts.len() > 1 {
+                    steps.push(sum_step(&line.parts, exact));
+                }
+                steps.push(share(proration, exact, line.amount));
+            }
+        },
         _ => steps.push(match line.unit_price {
             Some(price) => {
                 format!("{} × {} = {}", number(line.quantity), number(price), line.amount.amount())
@@ -29,15 +39,35 @@ pub fn steps(line: &LineItem) -> Vec<String> {
 
 /// Every part of an amount, then their sum, `exact`, and how it is rounded.
 pub fn of_parts(parts: &[LinePart], exact: Money) -> Vec<String> {
-    let sum = match parts {
+    let rounded = format!("{}, rounded to {}", sum_step(parts, exact), exact.rounded());
+    parts.iter().map(part).chain([rounded]).collect()
+}
+
+fn sum_step(parts: &[LinePart], exact: Money) -> String {
+    match parts {
         [_] => number(exact.amount()),
         parts => {
             let amounts = parts.iter().map(|part| number(part.amount.amount()));
             format!("{} = {}", sum_of(amounts), number(exact.amount()))
         }
+    }
+}
+
+/// `17 of 31 days: 30 × 17 / 31, rounded to USD 16.45`
+fn share(proration: Proration, exact: Money, amount: Money) -> String {
+    let Proration { part, whole, is_credit, .. } = proration;
+    let (given_back, sign) = if is_credit { (", given back", "−") } else { ("", "") };
+    let exact = number(exact.amount());
+    format!("{}{given_back}: {sign}{exact} × {part} / {whole}, rounded to {amount}", fraction(proration))
+}
+
+/// `17 of 31 days`
+pub fn fraction(Proration { part, whole, unit, .. }: Proration) -> String {
+    let unit = match unit {
+        ProrationUnit::Second => "seconds",
+        ProrationUnit::Day => "days",
     };
-    let rounded = format!("{sum}, rounded to {}", exact.rounded());
-    parts.iter().map(part).chain([rounded]).collect()
+    format!("{part} of {whole} {unit}")
 }
 
 /// How the lines of an invoice come to its total.

@@ -12,6 +12,7 @@ use crate::{
     money::{Money, MoneyError},
     period::BillingPeriod,
     property::Properties,
+    proration::Proration,
     tax::Tax,
 };
 
@@ -118,6 +119,8 @@ pub struct LineItem {
     pub unit_price: Option<Decimal>,
     /// What the amount was added up from. Empty for a line that somebody wrote.
     pub parts: Vec<LinePart>,
+    /// What part of that is billed; all of it, if nothing is said.
+    pub proration: Option<Proration>,
     /// The time it was used in.
     pub period: Option<BillingPeriod>,
     /// What it costs, rounded to the currency.
@@ -306,7 +309,8 @@ impl LineItem {
         if self.parts.is_empty() {
             return Ok(());
         }
-        let amount = Money::sum(self.amount.currency(), self.parts.iter().map(|part| part.amount))?;
+        let whole = Money::sum(self.amount.currency(), self.parts.iter().map(|part| part.amount))?;
+        let amount = self.proration.map_or(Ok(whole), |proration| proration.of(whole))?;
         let quantity = self.parts.iter().map(LinePart::covers).sum::<Decimal>();
         if amount.rounded() == self.amount && quantity == self.quantity {
             Ok(())

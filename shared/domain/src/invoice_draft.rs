@@ -188,6 +188,7 @@ impl LineItem {
             quantity,
             unit_price: Some(unit_price),
             parts: Vec::new(),
+            proration: None,
             period: None,
             amount,
         })

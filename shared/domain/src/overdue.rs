@@ -110,21 +110,29 @@ mod tests {
 
     #[test]
     fn only_an_active_subscription_falls_behind_and_only_a_late_one_catches_up() {
-        use crate::period::{BillingInterval, BillingSchedule, IntervalUnit};
+        use crate::{
+            period::{BillingInterval, IntervalUnit},
+            proration::ProrationPolicy,
+            schedule::BillingSchedule,
+        };
         let now = at("2025-02-11T00:00:00Z");
         let of = |status| Subscription {
             id: Id::from_parts(now, [3; 10]),
-            customer: Id::from_parts(now, [2; 10]),
-            plan: Id::from_parts(now, [4; 10]),
+            customer: Id::from_parts(now, [1; 10]),
+            plan: Id::from_parts(now, [2; 10]),
             plan_name: String::new(),
             price_version: 1,
+            interval: BillingInterval::every(IntervalUnit::Month),
             currency: Currency::USD,
             status,
-            schedule: BillingSchedule { anchor: now, interval: BillingInterval::every(IntervalUnit::Month) },
-            period_number: 0,
+            schedule: BillingSchedule::anniversary(now),
+            proration: ProrationPolicy::DEFAULT,
+            terms: Vec::new(),
+            billed_until: None,
+            next_bill_at: None,
             start: now,
             trial_end: None,
-            cancels_at_period_end: false,
+            ends_at: None,
             cancellation: None,
             last_invoiced_at: None,
             created_at: now,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use crate::{
-    charge::{Charge, FixedPrice, Limits, Price, UsagePrice},
-    charge_usage::{ChargeUsage, UsageByCharge},
+    charge::{FixedPrice, Limits, Price, UsagePrice},
+    charge_usage::ChargeUsage,
     currency::Currency,
     id::MeterId,
     invoice::{LineItem, LineSource},
@@ -14,6 +14,7 @@ use crate::{
     money::{Money, MoneyError},
     period::BillingPeriod,
     quantity::QuantityOverflow,
+    timeline::{Bill, Due, DueKind, Reason},
     totals::Usage,
 };
 
@@ -48,48 +49,67 @@ pub struct Rated {
     pub amount: Money,
 }
 
-/// One line per charge, in the order of `charges`. Each line is rounded once.
+/// The lines of a bill, in its order. `usage` is that of its usage charges, in the same order; what is
+/// missing was not used. Each line is rounded once.
 ///
 /// Errors: if a quantity or an amount cannot be computed exactly.
-pub fn line_items<'a>(
-    charges: impl IntoIterator<Item = &'a Charge>,
-    currency: Currency,
-    usage: &UsageByCharge,
-    period: BillingPeriod,
-) -> Result<Vec<LineItem>, RatingError> {
-    charges.into_iter().map(|charge| line_item(charge, currency, usage, period)).collect()
+pub fn lines(bill: &Bill, currency: Currency, usage: &[ChargeUsage]) -> Result<Vec<LineItem>, RatingError> {
+    let mut usage = usage.iter();
+    bill.dues.iter().map(|due| line(due, currency, &mut usage)).collect()
 }
 
-fn line_item(
-    charge: &Charge,
+fn line<'a>(
+    due: &Due,
     currency: Currency,
-    usage: &UsageByCharge,
-    period: BillingPeriod,
+    usage: &mut impl Iterator<Item = &'a ChargeUsage>,
 ) -> Result<LineItem, RatingError> {
+    let charge = &due.charge;
     let (source, rated) = match &charge.price {
         Price::Fixed(price) => {
             (LineSource::Fixed { charge: charge.id }, fixed(price, price.quantity, currency)?)
         }
         Price::Usage(price) => {
-            let usage = usage.get(&charge.id).cloned().unwrap_or_default();
+            let usage = usage.next().cloned().unwrap_or_default();
             let (meter, events) = (price.meter, usage.events());
             (LineSource::Usage { charge: charge.id, meter, events }, by_usage(price, &usage, currency)?)
         }
     };
+    let name = &charge.display_name;
+    let (description, period, proration) = match &due.kind {
+        DueKind::Usage(ranges) => (name.clone(), whole_range(ranges), None),
+        DueKind::Once => (name.clone(), None, None),
+        DueKind::Fixed(period, proration, reason) => {
+            let description = match reason {
+                Reason::Interval => name.clone(),
+                Reason::Remaining => format!("Remaining time on {name}"),
+                Reason::Unused => format!("Unused time on {name}"),
+            };
+            let is_plain = proration.is_whole() && !proration.is_credit;
+            (description, Some(*period), Some(*proration).filter(|_| !is_plain))
+        }
+    };
+    let amount = proration.map_or(Ok(rated.amount), |proration| proration.of(rated.amount))?;
     Ok(LineItem {
-        description: charge.display_name.clone(),
+        description,
         source,
         quantity: rated.quantity,
         unit_price: rated.unit_price,
         parts: rated.parts,
-        period: Some(period),
-        amount: rated.amount.rounded(),
+        proration,
+        period,
+        amount: amount.rounded(),
     })
+}
+
+/// From the first of some ranges to the last.
+fn whole_range(ranges: &[BillingPeriod]) -> Option<BillingPeriod> {
+    let (first, last) = ranges.first().zip(ranges.last())?;
+    BillingPeriod::new(first.start(), last.end()).ok()
 }
 
 /// What `quantity` of a fixed charge comes to for a whole interval.
 ///
-/// Errors: as for [`line_items`].
+/// Errors: as for [`lines`].
 pub fn fixed(price: &FixedPrice, quantity: Decimal, currency: Currency) -> Result<Rated, RatingError> {
     let included = price.included_units.min(quantity);
     let mut parts = Vec::new();
@@ -103,7 +123,7 @@ pub fn fixed(price: &FixedPrice, quantity: Decimal, currency: Currency) -> Resul
 
 /// What usage comes to.
 ///
-/// Errors: as for [`line_items`].
+/// Errors: as for [`lines`].
 pub fn by_usage(price: &UsagePrice, usage: &ChargeUsage, currency: Currency) -> Result<Rated, RatingError> {
     let mut parts = Vec::new();
     let mut quantity = Decimal::ZERO;

@@ -41,7 +41,7 @@ pub(crate) fn charge_from(item: &Attributes) -> Result<Charge, StoreError> {
     })
 }
 
-fn price_item(price: &Price) -> Item {
+pub(crate) fn price_item(price: &Price) -> Item {
     match price {
         Price::Fixed(price) => {
             let item = Item::default()
@@ -74,7 +74,7 @@ fn price_item(price: &Price) -> Item {
 }
 
 /// Attributes that came later are not there in older items, whose charges had nothing of the kind.
-fn price_from(price: Reader<'_>) -> Result<Price, StoreError> {
+pub(crate) fn price_from(price: Reader<'_>) -> Result<Price, StoreError> {
     match price.text("kind")? {
         "fixed" => {
             let interval = price.optional_map("interval")?.map(interval_from).transpose()?;

@@ -8,6 +8,7 @@ use domain::{
     line_part::{LinePart, PartKind},
     money::Money,
     period::BillingPeriod,
+    proration::{Proration, ProrationUnit},
     tax::{Tax, TaxLine, TaxTreatment},
 };
 use rust_decimal::Decimal;
@@ -197,8 +198,12 @@ fn line_item(line: &LineItem) -> Item {
         .optional("unit_price", line.unit_price)
         .list("parts", line.parts.iter().map(part_item))
         .display("amount", line.amount.amount());
-    match line.period {
+    let item = match line.period {
         Some(period) => item.map("period", period_item(period)),
+        None => item,
+    };
+    match line.proration {
+        Some(proration) => item.map("proration", share_item(proration)),
         None => item,
     }
 }
@@ -224,6 +229,7 @@ fn line_from(line: Reader<'_>, currency: Currency) -> Result<LineItem, StoreErro
         quantity: line.parse("quantity")?,
         unit_price: line.optional("unit_price")?,
         parts: parts?,
+        proration: line.optional_map("proration")?.map(share_from).transpose()?,
         period: line.optional_map("period")?.map(period_from).transpose()?,
         amount: Money::new(line.parse("amount")?, currency),
     })
@@ -285,6 +291,31 @@ fn tier_from(tier: Reader<'_>, currency: Currency) -> Result<LinePart, StoreErro
         unit_price: Some(tier.parse("unit_price")?),
         flat_price: tier.parse("flat_price")?,
         amount: Money::new(tier.parse("amount")?, currency),
+    })
+}
+
+fn share_item(proration: Proration) -> Item {
+    let unit = match proration.unit {
+        ProrationUnit::Second => "second",
+        ProrationUnit::Day => "day",
+    };
+    Item::default()
+        .number("part", proration.part)
+        .number("whole", proration.whole)
+        .text("unit", unit)
+        .flag("is_credit", proration.is_credit)
+}
+
+fn share_from(proration: Reader<'_>) -> Result<Proration, StoreError> {
+    Ok(Proration {
+        part: proration.number("part")?,
+        whole: proration.number("whole")?,
+        unit: match proration.text("unit")? {
+            "second" => ProrationUnit::Second,
+            "day" => ProrationUnit::Day,
+            _ => return Err(proration.corrupt("unit")),
+        },
+        is_credit: proration.flag("is_credit")?,
     })
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
-    line::LinePartBody,
+    line::{LinePartBody, ShareBody},
     number::NumberOut,
     properties::{self, PropertiesIn},
     tax::{TaxLineBody, TaxTreatmentName},
@@ -121,6 +121,8 @@ pub struct LineItemBody {
     pub tiers: Vec<TierUseBody>,
     /// All it was added up from; empty for a line that somebody wrote.
     pub parts: Vec<LinePartBody>,
+    /// What part of that is billed; null for all of it.
+    pub proration: Option<ShareBody>,
     /// The start of the time it was used in.
     pub period_start: Option<TimeOut>,
     /// The first instant after that.
@@ -256,6 +258,7 @@ impl LineItemBody {
             line_total: NumberOut(line.amount.amount()),
             tiers: TierUseBody::from_parts(&line.parts),
             parts: line.parts.into_iter().map(LinePartBody::from_domain).collect(),
+            proration: line.proration.map(ShareBody::from_domain),
             period_start,
             period_end,
         }

@@ -3,8 +3,9 @@
 use domain::{
     explanation,
     line_part::{LinePart, PartKind},
+    proration::{Proration, ProrationUnit},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::number::NumberOut;
@@ -32,6 +33,30 @@ pub struct LinePartBody {
     pub flat_price: NumberOut,
     /// What it comes to, exactly.
     pub amount: NumberOut,
+}
+
+/// What part of the price of an interval is billed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShareBody {
+    /// How many units are billed.
+    pub part: u64,
+    /// How many units the interval has.
+    pub whole: u64,
+    /// What is counted.
+    pub unit: ProrationUnitName,
+    /// Whether it is given back.
+    pub is_credit: bool,
+}
+
+/// What parts of an interval are measured in.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProrationUnitName {
+    /// Seconds.
+    Second,
+    /// Days.
+    Day,
 }
 
 /// What a part of a line is.
@@ -85,6 +110,30 @@ impl LinePartBody {
             unit_price: part.unit_price.map(NumberOut),
             flat_price: NumberOut(part.flat_price),
             amount: NumberOut(part.amount.amount()),
+        }
+    }
+}
+
+impl ShareBody {
+    /// The body of a share.
+    pub fn from_domain(share: Proration) -> Self {
+        let Proration { part, whole, unit, is_credit } = share;
+        Self { part, whole, unit: ProrationUnitName::from_domain(unit), is_credit }
+    }
+}
+
+impl ProrationUnitName {
+    pub(crate) fn into_domain(self) -> ProrationUnit {
+        match self {
+            Self::Second => ProrationUnit::Second,
+            Self::Day => ProrationUnit::Day,
+        }
+    }
+
+    pub(crate) fn from_domain(unit: ProrationUnit) -> Self {
+        match unit {
+            ProrationUnit::Second => Self::Second,
+            ProrationUnit::Day => Self::Day,
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::{
     meter::{MeterBody, MeterStatsBody},
     organization::{OrganizationBody, OrganizationChangesBody},
     plan::{NewPlanBody, PlanBody, PlanChangesBody},
+    preview::{NewPreviewBody, PreviewBody},
     problem::Problem,
     public_invoice::PublicInvoiceBody,
     session::{LogInBody, MeBody, SignUpBody},
@@ -238,6 +239,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/subscriptions", "Subscriptions", "List subscriptions")
             .asks(&["page", "page_size", "cursor", "customer_id", "status"])
             .gives::<List<SubscriptionBody>>(200),
+        post("/api/v1/subscriptions/preview", "Subscriptions", "What a subscription would be billed")
+            .takes::<NewPreviewBody>()
+            .gives::<PreviewBody>(200),
         get("/api/v1/subscriptions/{id}", "Subscriptions", "A subscription").gives::<SubscriptionBody>(200),
         delete(
             "/api/v1/subscriptions/{id}",

@@ -216,7 +216,7 @@ impl IntervalName {
         BillingInterval::new(self.unit(), count)
     }
 
-    fn unit(self) -> IntervalUnit {
+    pub(crate) fn unit(self) -> IntervalUnit {
         match self {
             Self::Day => IntervalUnit::Day,
             Self::Week => IntervalUnit::Week,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use app::{
-    AppError, Page, PageRequest, Platform, read_usage,
+    AppError, Page, PageRequest, Platform, preview, read_usage,
     subscriptions::{self, Filter},
 };
 use auth::Actor;
@@ -14,6 +14,7 @@ use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId},
     list::List,
+    preview::{NewPreviewBody, PreviewBody},
     routes::Routes,
     subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
     usage::UsageByMeterBody,
@@ -28,6 +29,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
     routes
         .post("/api/v1/subscriptions", create)
         .get("/api/v1/subscriptions", list)
+        .post("/api/v1/subscriptions/preview", preview_new)
         .get("/api/v1/subscriptions/{id}", get)
         .delete("/api/v1/subscriptions/{id}", delete)
         .post("/api/v1/subscriptions/{id}/cancel", cancel)
@@ -56,6 +58,16 @@ async fn list(
     query.finish()?;
     let subscriptions = subscriptions::list(&platform, &actor, &filter, &page).await?;
     self::page(&platform, &actor, subscriptions, &page).await
+}
+
+async fn preview_new(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Body(body): Body<NewPreviewBody>,
+) -> Answer<PreviewBody> {
+    let new = body.into_domain()?;
+    let proration = new.billing.proration;
+    ok(PreviewBody::from_domain(preview::preview(&platform, &actor, new).await?, proration))
 }
 
 async fn get(

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    charge::{PriceFilter, Pricing},
+    charge::{Charge, PriceFilter, Pricing},
     charge_model::{ChargeModel, Package, Percentage},
     charge_usage::ChargeFold,
     event::{UsageEvent, tests::event},
@@ -297,9 +297,13 @@ fn charge(price: Price) -> Charge {
     }
 }
 
-fn january() -> BillingPeriod {
+/// The line of January's usage of a charge.
+fn line_of(charge: &Charge, currency: &str, quantity: &str) -> LineItem {
     let at = |text: &str| text.parse().unwrap();
-    BillingPeriod::new(at("2025-01-01T00:00:00Z"), at("2025-02-01T00:00:00Z")).unwrap()
+    let period = BillingPeriod::new(at("2025-01-01T00:00:00Z"), at("2025-02-01T00:00:00Z")).unwrap();
+    let due = Due { charge: charge.clone(), kind: DueKind::Usage(vec![period]) };
+    let bill = Bill { at: period.end(), period, dues: vec![due] };
+    lines(&bill, currency.parse().unwrap(), &[used(quantity)]).unwrap().remove(0)
 }
 
 #[test]
@@ -309,9 +313,7 @@ fn a_line_rounds_once_in_its_currency() {
     for (currency, expected) in
         [("USD", "USD 0.01"), ("JPY", "JPY 0"), ("KWD", "KWD 0.008"), ("CLF", "CLF 0.0080")]
     {
-        let used = UsageByCharge::from([(charge.id, used("2"))]);
-        let lines = line_items([&charge], currency.parse().unwrap(), &used, january()).unwrap();
-        let [line] = lines.as_slice() else { panic!("one charge gives one line") };
+        let line = line_of(&charge, currency, "2");
         assert_eq!(line.amount.to_string(), expected, "0.004 + 0.004, not 0.00 + 0.00");
         assert_eq!(line.source, LineSource::Usage { charge: charge.id, meter: meter(), events: 1 });
     }
@@ -333,10 +335,8 @@ fn a_line_explains_itself() {
     let model = ChargeModel::Graduated(tiers("1000 at 0.002 + 5, more at 0.001"));
     let pricing = Pricing { included_units: decimal("100"), ..Pricing::of(model) };
     let charge = charge(Price::Usage(price(pricing)));
-    let used = UsageByCharge::from([(charge.id, used("1600.5"))]);
-    let lines = line_items([&charge], Currency::USD, &used, january()).unwrap();
     assert_eq!(
-        crate::explanation::steps(&lines[0]),
+        crate::explanation::steps(&line_of(&charge, "USD", "1600.5")),
         [
             "usage of 1600.5 from 1 event",
             "100 included, at no charge",
