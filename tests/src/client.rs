@@ -78,6 +78,19 @@ impl World {
         self.owner.created("/customers", body).await
     }
 
+    /// A customer in a country, and a part of it, with what else there is to say of it.
+    pub(crate) async fn customer_in(&self, country: &str, state: &str, rest: Value) -> Value {
+        let mut body = json!({"name": "Acme Corp", "email": "billing@acme.example",
+            "billing_address_country": country, "billing_address_state": state});
+        body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        self.owner.created("/customers", body).await
+    }
+
+    /// Changes settings of the organization.
+    pub(crate) async fn settings(&self, body: Value) -> Value {
+        self.owner.changed(Method::PATCH, "/organization", body).await
+    }
+
     /// A subscription from the start of 2025.
     pub(crate) async fn subscribe(&self, customer: &Value, plan: &Value) -> Value {
         let body = json!({"customer_id": customer["id"], "plan_id": plan["id"], "start_date": "2025-01-01T00:00:00Z"});
@@ -163,6 +176,13 @@ impl Caller {
         body
     }
 
+    /// What comes of a change that is accepted.
+    pub(crate) async fn changed(&self, method: Method, path: &str, body: Value) -> Value {
+        let (status, answer) = self.call(method.clone(), path, Some(body)).await;
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    }
+
     /// A local-only route.
     pub(crate) async fn local(&self, what: &str, body: Value) -> Value {
         let answer = self.http.post(format!("{}/local/{what}", self.base)).json(&body).send().await.unwrap();
@@ -242,6 +262,16 @@ fn validate(name: &str, body: &Value) -> Vec<String> {
         jsonschema::validator_for(&schema).unwrap()
     });
     validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+/// The figures of an invoice: subtotal, tax, total, and what is due.
+pub(crate) fn figures(invoice: &Value) -> String {
+    ["subtotal", "tax", "total", "amount_due"].map(|name| invoice[name].to_string()).join(" ")
+}
+
+/// The fields that an answer finds fault with.
+pub(crate) fn fields(answer: &Value) -> Vec<&str> {
+    answer["errors"].as_array().into_iter().flatten().map(|error| text(&error["field"])).collect()
 }
 
 /// The text of a JSON string.

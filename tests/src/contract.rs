@@ -73,6 +73,7 @@ async fn every_protected_route_asks_who_calls() {
             }
             let path = path.trim_start_matches("/api/v1");
             let path = path.replace("{id}", NOBODY).replace("{charge_id}", NOBODY);
+            let path = path.replace("{feature_id}", NOBODY);
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let (status, body) = stranger.call(method.clone(), &path, Some(json!({}))).await;
             assert_eq!((status, &body["code"]), (401, &json!("unauthenticated")), "{method} {path}");

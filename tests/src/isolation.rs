@@ -13,6 +13,8 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
     let charge = world.owner.get(&format!("/plans/{}", text(&plan["id"]))).await["charges"][0]["id"].clone();
     let customer = world.customer().await;
     let subscription = world.subscribe(&customer, &plan).await;
+    let granted = json!({"feature_id": meter["id"], "usage_limit": 10});
+    world.owner.created(&format!("/plans/{}/features", text(&plan["id"])), granted).await;
     let key = world.owner.created("/api-keys", json!({"name": "k", "scopes": ["usage.read"]})).await;
     world.advance_to("2025-02-01T00:01:00Z").await;
     let invoices = world.owner.get("/invoices").await;
@@ -50,6 +52,7 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
         }
         let id = id_of(template).unwrap_or_else(|| panic!("no id for {template}: add one"));
         let path = template.replace("{id}", &id).replace("{charge_id}", text(&charge));
+        let path = path.replace("{feature_id}", text(&meter["id"])).replace("{lookup_key}", "calls");
         for method in item.as_object().unwrap().keys() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let body = body_for(&method, template);
@@ -78,12 +81,19 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
         assert_eq!(other.call(Method::GET, &path, None).await.0, 404);
     }
 
+    for query in ["customer_external_id=acme".to_owned(), format!("customer_id={}", text(&customer["id"]))] {
+        let path = format!("/entitlements/check?feature=calls&{query}");
+        assert_eq!(other_key.call(Method::GET, &path, None).await.0, 404);
+    }
+
     // And nothing was changed by trying.
     assert_eq!(
         world.owner.get(&format!("/plans/{}", text(&plan["id"]))).await["charges"][0]["status"],
         "ACTIVE"
     );
     assert_eq!(world.owner.get(&format!("/invoices/{}", text(&invoice["id"]))).await["status"], "DRAFT");
+    let plan = world.owner.get(&format!("/plans/{}", text(&plan["id"]))).await;
+    assert_eq!(plan["features"][0]["usage_limit"], 10);
     assert_eq!(world.owner.get("/api-keys").await["meta"]["total"], 1);
     assert_eq!(world.owner.get("/usage/rejected").await["meta"]["total"], 1);
 }
@@ -91,6 +101,11 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
 /// A body that would be accepted of the owner.
 fn body_for(method: &Method, template: &str) -> Option<Value> {
     match (method.as_str(), template) {
+        ("POST", "/plans/{id}/features") => {
+            Some(json!({"feature_id": "00000000-0000-7000-8000-000000000000"}))
+        }
+        ("PUT", path) if path.ends_with("/{feature_id}") => Some(json!({"usage_limit": null})),
+        ("PUT", "/invoices/{id}") => Some(json!({"memo": "Stolen"})),
         ("PUT", _) => Some(json!({"name": "Stolen"})),
         ("POST", "/plans/{id}/charges") => Some(json!({"type": "FIXED", "unit_price": 1})),
         ("POST", "/subscriptions/{id}/cancel") => Some(json!({"cancel_at_period_end": true})),

@@ -17,13 +17,14 @@ use app::{
     plans::{self, NewCharge, NewPlan},
     port::{Clock, Message},
     sessions::{self, SignUp},
-    subscriptions::{self, NewSubscription},
+    subscriptions::{self, NewBilling, NewSubscription},
 };
 use auth::{Actor, Credential};
 use aws::{EventBus, KmsKeys, QueueUrls, SesMailer, SqsQueue};
 use chrono::{DateTime, Duration, Utc};
 use domain::{
-    charge::{ChargeModel, Price},
+    charge::{FixedPrice, Price, Pricing, UsagePrice},
+    charge_model::ChargeModel,
     customer::{Address, Customer},
     id::SubscriptionId,
     invoice::{Invoice, InvoiceStatus},
@@ -34,7 +35,7 @@ use domain::{
 };
 use runtime::{SystemClock, SystemRandom};
 use serde_json::{Value, json};
-use store::{Filter, Store};
+use store::{InvoiceFilter, Store};
 use testkit::{EmbeddedDynamo, LambdaProcess, Moto, workspace_root};
 
 #[tokio::test]
@@ -251,9 +252,7 @@ impl World {
         let new = NewSubscription {
             customer: self.customer.id,
             plan: self.plan.id,
-            billing_interval: None,
-            start: Some(platform.now() - Duration::days(40)),
-            trial_end: None,
+            billing: NewBilling { start: Some(platform.now() - Duration::days(40)), ..NewBilling::default() },
         };
         subscriptions::create(platform, &self.actor, new).await.unwrap().id
     }
@@ -290,7 +289,7 @@ impl World {
         invoices::list(
             &platform,
             &self.actor,
-            &Filter { customer: Some(self.customer.id), ..Filter::default() },
+            InvoiceFilter { customer: Some(self.customer.id), ..InvoiceFilter::default() },
             &page,
         )
         .await
@@ -393,6 +392,7 @@ async fn known(platform: &Platform, actor: &Actor) -> Customer {
         phone: None,
         billing_address: Address::default(),
         tax_id: Some(TAX_ID.into()),
+        tax_exemption: Default::default(),
         metadata: [].into(),
     };
     customers::create(platform, actor, details).await.unwrap().customer
@@ -410,9 +410,9 @@ async fn priced(platform: &Platform, actor: &Actor, meter: &Meter) -> Plan {
         is_active: true,
     };
     let plan = plans::create(platform, actor, new).await.unwrap().plan;
-    let fixed = Price::Fixed { unit_price: "9.00".parse().unwrap(), quantity: "1".parse().unwrap() };
-    let model = ChargeModel::Standard { unit_price: "0.25".parse().unwrap() };
-    for price in [fixed, Price::Usage { meter: meter.id, model }] {
+    let fixed = Price::Fixed(FixedPrice::of("9.00".parse().unwrap(), "1".parse().unwrap()));
+    let pricing = Pricing::of(ChargeModel::Standard { unit_price: "0.25".parse().unwrap() });
+    for price in [fixed, Price::Usage(UsagePrice { meter: meter.id, pricing, filters: Vec::new() })] {
         plans::add_charge(platform, actor, plan.id, NewCharge { display_name: None, price }).await.unwrap();
     }
     plans::get(platform, actor, plan.id).await.unwrap().plan

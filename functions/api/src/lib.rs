@@ -35,9 +35,11 @@ pub fn endpoints() -> Routes {
     let routes = routes::feature::add(routes);
     let routes = routes::meter::add(routes);
     let routes = routes::plan::add(routes);
+    let routes = routes::charge::add(routes);
     let routes = routes::customer::add(routes);
     let routes = routes::subscription::add(routes);
     let routes = routes::usage::add(routes);
+    let routes = routes::entitlement::add(routes);
     routes::invoice::add(routes)
 }
 

@@ -23,6 +23,8 @@ const SWEEP: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a sweep that fails is tried before the next thing.
 const TRIES: u32 = 3;
+/// What the clock stops for on its way.
+const DUE: [DueKind; 4] = [DueKind::PeriodEnd, DueKind::GraceEnd, DueKind::PaymentDue, DueKind::Outbox];
 /// Due things looked at per shard.
 const DUE_MAX: i32 = 50;
 
@@ -145,7 +147,7 @@ impl Scheduler {
         self.queues_emptied().await?;
         let (mut tried, mut stuck) = (Vec::new(), Vec::new());
         loop {
-            let due = self.list_due(&[DueKind::PeriodEnd, DueKind::GraceEnd, DueKind::Outbox], to).await?;
+            let due = self.list_due(&DUE, to).await?;
             let left = until(&due, self.clock.now());
             if left == tried && !left.is_empty() {
                 tracing::warn!(entries = ?left, "{} things are due and cannot be done", left.len());

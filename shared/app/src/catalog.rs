@@ -156,9 +156,9 @@ pub async fn update_feature(
     Ok((feature, meter))
 }
 
-/// Deletes a feature, and its meter unless a plan charges for it.
+/// Deletes a feature and its meter.
 ///
-/// Errors: `Conflict` if one does.
+/// Errors: `Conflict` if a plan has it, or charges for it.
 pub async fn delete_feature(platform: &Platform, actor: &Actor, id: FeatureId) -> Result<(), AppError> {
     actor.require(Scope::BillingWrite)?;
     let (feature, meter) = get_feature(platform, actor, id).await?;
@@ -166,6 +166,9 @@ pub async fn delete_feature(platform: &Platform, actor: &Actor, id: FeatureId) -
         && crate::plans::is_meter_charged(platform, actor, meter.id).await?
     {
         return Err(AppError::conflict("feature_in_use", "a plan charges for this feature's meter"));
+    }
+    if crate::entitlements::is_granted(platform, actor, feature.id).await? {
+        return Err(AppError::conflict("feature_in_use", "a plan has this feature"));
     }
     let change = platform.change(actor.organization, actor.name());
     Ok(platform.store.delete_feature(&change, &feature, meter.as_ref()).await?)

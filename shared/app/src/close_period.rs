@@ -1,13 +1,16 @@
 //! Closing periods: the draft invoice, and the subscription in its next period, in one write.
 
+use std::collections::BTreeSet;
+
 use domain::{
     id::{OrganizationId, SubscriptionId},
     period_close::{CloseError, PeriodClose},
-    subscription::{Subscription, SubscriptionStatus},
+    subscription::{PlansById, Subscription},
 };
+use futures::future::try_join_all;
 use store::StoreError;
 
-use crate::{AppError, Platform, read_usage};
+use crate::{AppError, Platform, charge_usage, finalize_invoice::terms};
 
 /// Closes every period of a subscription that has ended, one after the other. Closing again changes
 /// nothing. Returns how many were closed now.
@@ -40,23 +43,22 @@ async fn close_one(
     if subscription.due_at().is_none_or(|due_at| now < due_at) {
         return Ok(false);
     }
-    let plan = platform.store.get_plan(organization, subscription.plan).await?;
-    let usage = match subscription.status {
-        SubscriptionStatus::Trial { .. } => Default::default(), // tracked, and not billed
-        SubscriptionStatus::Active
-        | SubscriptionStatus::PastDue
-        | SubscriptionStatus::Paused
-        | SubscriptionStatus::Canceled { .. } => {
-            let meters = plan.charges_in(subscription.price_version).filter_map(|charge| charge.meter());
-            let period = subscription.current_period().map_err(AppError::internal)?;
-            read_usage::by_meter(platform, organization, subscription.customer, meters, period).await?
+    let plans = plans_of(platform, organization, subscription).await?;
+    let close = match PeriodClose::due(subscription, &plans, now) {
+        Ok(None) => PeriodClose::trial(subscription, &plans, now),
+        Ok(Some(bill)) => {
+            let usage = charge_usage::of_bill(platform, organization, subscription.customer, &bill).await?;
+            PeriodClose::decide(subscription, &plans, &bill, &usage, now)
         }
+        Err(error) => Err(error),
     };
-    let close = match PeriodClose::decide(subscription, &plan, &usage, now) {
+    let close = match close {
         Ok(close) => close,
         Err(CloseError::NotDue) => return Ok(false),
         Err(error) => return Err(AppError::internal(error)),
     };
+    let terms = terms(platform, organization, subscription.customer).await?;
+    let close = close.with_terms(&terms).map_err(AppError::internal)?;
     match platform.store.commit_close(&platform.change(organization, "close-periods"), &close).await {
         Ok(()) => {
             let id = subscription.id;
@@ -67,4 +69,20 @@ async fn close_one(
         Err(StoreError::Conflict) => Ok(true),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The plans that a subscription is, was or will be billed by. One that was deleted since charges nothing.
+pub(crate) async fn plans_of(
+    platform: &Platform,
+    organization: OrganizationId,
+    subscription: &Subscription,
+) -> Result<PlansById, AppError> {
+    let read = subscription.plans().collect::<BTreeSet<_>>().into_iter().map(|plan| async move {
+        match platform.store.get_plan(organization, plan).await {
+            Ok(priced) => Ok(Some((plan, priced))),
+            Err(StoreError::NotFound(_)) => Ok(None),
+            Err(error) => Err(AppError::from(error)),
+        }
+    });
+    Ok(try_join_all(read).await?.into_iter().flatten().collect())
 }

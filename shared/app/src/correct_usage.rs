@@ -10,7 +10,7 @@ use domain::{
     quantity::Quantity,
     user::Scope,
 };
-use store::{Filter, PageRequest, Position};
+use store::{InvoiceFilter, PageRequest, Position};
 
 use crate::{
     AppError, Platform,
@@ -112,7 +112,7 @@ async fn check_open(
     customer: CustomerId,
     event: &UsageEvent,
 ) -> Result<(), AppError> {
-    let filter = Filter { customer: Some(customer), status: None };
+    let filter = InvoiceFilter { customer: Some(customer), ..InvoiceFilter::default() };
     let mut position = Position::Number(1);
     loop {
         let page = PageRequest { position, size: 100 };

@@ -5,9 +5,10 @@ use domain::{
     customer::{Address, Customer},
     id::{CustomerId, OrganizationId},
     property::Properties,
+    tax::TaxExemption,
     user::Scope,
 };
-use store::{Filter, Page, PageRequest, Position, StoreError};
+use store::{InvoiceFilter, Page, PageRequest, Position, StoreError};
 
 use crate::{AppError, Platform};
 
@@ -25,6 +26,8 @@ pub struct CustomerDetails {
     pub billing_address: Address,
     /// Its tax id, in the clear.
     pub tax_id: Option<String>,
+    /// What was decided about its tax by hand.
+    pub tax_exemption: TaxExemption,
     /// Whatever else.
     pub metadata: Properties,
 }
@@ -92,6 +95,7 @@ fn blank(platform: &Platform) -> Customer {
         phone: None,
         billing_address: Address::default(),
         tax_id: None,
+        tax_exemption: TaxExemption::None,
         metadata: Properties::new(),
         created_at: now,
         updated_at: now,
@@ -144,7 +148,7 @@ pub async fn delete(platform: &Platform, actor: &Actor, id: CustomerId) -> Resul
     let one = PageRequest { position: Position::Number(1), size: 1 };
     let invoices = platform
         .store
-        .list_invoices(organization, &Filter { customer: Some(id), status: None }, &one)
+        .list_invoices(organization, &InvoiceFilter { customer: Some(id), ..InvoiceFilter::default() }, &one)
         .await?;
     let subscriptions = platform.store.list_subscriptions_of(organization, id).await?;
     if invoices.total > 0 || !subscriptions.is_empty() {
@@ -187,6 +191,7 @@ async fn with_details(
         phone: details.phone,
         billing_address: details.billing_address,
         tax_id: sealed,
+        tax_exemption: details.tax_exemption,
         metadata: details.metadata,
         ..customer
     };

@@ -73,6 +73,11 @@ impl AppError {
         Self::Internal(cause.into())
     }
 
+    /// Whether somebody else changed what was to be changed.
+    pub fn is_changed_meanwhile(&self) -> bool {
+        matches!(self, Self::Conflict { code, .. } if *code == CHANGED_MEANWHILE)
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -5,26 +5,24 @@ use document::{InvoiceDocument, Line, Party, Status};
 use domain::{
     currency::Currency,
     customer::Address,
-    invoice::{Invoice, InvoiceStatus, LineItem, TierUse},
+    explanation,
+    invoice::{Invoice, InvoiceStatus, LineItem},
+    line_part::PartKind,
     money::Money,
-    organization::Organization,
+    tax::TaxTreatment,
 };
 use rust_decimal::Decimal;
 
-use crate::{AppError, customers::OpenCustomer};
+use crate::{AppError, InvoiceView};
 
 /// The document of an invoice.
 ///
 /// Errors: if a sum cannot be computed, which no stored invoice lets happen.
-pub fn document(
-    seller: &Organization,
-    buyer: &OpenCustomer,
-    invoice: &Invoice,
-) -> Result<InvoiceDocument, AppError> {
+pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
+    let InvoiceView { invoice, seller, bank_details, buyer } = view;
     let total = invoice.total().map_err(AppError::internal)?;
     let is_draft = matches!(invoice.status, InvoiceStatus::Draft { .. });
     let is_payable = matches!(invoice.status, InvoiceStatus::Open | InvoiceStatus::Uncollectible { .. });
-    let taxes = if invoice.tax.is_zero() { Vec::new() } else { vec![("Tax".to_owned(), money(invoice.tax))] };
     Ok(InvoiceDocument {
         number: invoice.number.map(|number| number.to_string()),
         status: status(invoice.status),
@@ -34,8 +32,8 @@ pub fn document(
         seller: Party {
             name: seller.name.clone(),
             email: seller.settings.email.clone(),
-            address: Vec::new(),
-            tax_id: None,
+            address: address_lines(&seller.settings.address),
+            tax_id: seller.settings.tax_id.clone(),
         },
         buyer: Party {
             name: buyer.customer.name.clone(),
@@ -46,16 +44,45 @@ pub fn document(
         currency: invoice.currency.code().to_owned(),
         lines: invoice.lines.iter().map(line).collect(),
         subtotal: money(invoice.subtotal().map_err(AppError::internal)?),
-        taxes,
+        taxes: taxes(invoice),
         total: money(total),
         deductions: deductions(invoice, total),
         amount_due: money(invoice.amount_due().map_err(AppError::internal)?),
-        memo: None,
+        memo: memo(invoice.memo.as_deref(), seller.settings.invoice_notes.as_deref()),
         payment_link: None,
-        bank_details: Vec::new(),
+        bank_details: bank_details
+            .iter()
+            .map(|(field, value)| (field.label().to_owned(), value.clone()))
+            .collect(),
         page_link: None,
         created_at: invoice.issued_at,
     })
+}
+
+/// Each tax by name, or why there is none.
+fn taxes(invoice: &Invoice) -> Vec<(String, String)> {
+    let nothing = || money(Money::zero(invoice.currency).rounded());
+    match invoice.tax.treatment {
+        TaxTreatment::NoRate => Vec::new(),
+        TaxTreatment::Exempt => vec![("Exempt from tax".to_owned(), nothing())],
+        TaxTreatment::ReverseCharge => {
+            vec![("Reverse charge: the recipient owes the tax".to_owned(), nothing())]
+        }
+        TaxTreatment::Taxed => {
+            let included = if invoice.tax.is_included { ", included in the prices" } else { "" };
+            let lines = invoice.tax.lines.iter();
+            let line = lines.map(|line| {
+                (format!("{} {} %{included}", line.name, number(line.percent)), money(line.amount))
+            });
+            line.collect()
+        }
+    }
+}
+
+/// The note on this invoice, then the one on every invoice.
+fn memo(memo: Option<&str>, notes: Option<&str>) -> Option<String> {
+    let both = [memo, notes].into_iter().flatten().collect::<Vec<_>>();
+    (!both.is_empty()).then(|| both.join("\n"))
 }
 
 fn status(status: InvoiceStatus) -> Status {
@@ -82,27 +109,18 @@ fn deductions(invoice: &Invoice, total: Money) -> Vec<(String, String)> {
 }
 
 fn line(line: &LineItem) -> Line {
+    // One part says no more than quantity and price do, unless it is a tier or some packages.
+    let is_plain = matches!(line.parts.as_slice(), [part] if part.kind == PartKind::Units);
+    let parts = line.parts.iter().filter(|_| !is_plain).map(explanation::part);
     Line {
         description: line.description.clone(),
-        detail: line.tiers.iter().map(tier).collect(),
+        detail: parts.chain(line.proration.map(explanation::fraction)).collect(),
         quantity: number(line.quantity),
         unit_price: line
             .unit_price
-            .map_or_else(|| "tiered".to_owned(), |price| unit_price(price, line.amount.currency())),
+            .map_or_else(|| "as shown".to_owned(), |price| unit_price(price, line.amount.currency())),
         amount: money(line.amount),
     }
-}
-
-/// `1,000 × 0.002 = 2.00`, with the tier it fell into.
-fn tier(tier: &TierUse) -> String {
-    let range = match tier.up_to {
-        Some(up_to) => format!("{} to {}", number(tier.after), number(up_to)),
-        None => format!("above {}", number(tier.after)),
-    };
-    let flat =
-        if tier.flat_price.is_zero() { String::new() } else { format!(" + {}", number(tier.flat_price)) };
-    let (quantity, unit_price) = (number(tier.quantity), number(tier.unit_price));
-    format!("{range}: {quantity} × {unit_price}{flat} = {}", number(tier.amount.amount()))
 }
 
 fn address_lines(address: &Address) -> Vec<String> {

@@ -1,21 +1,25 @@
 //! Invoices: read, finalized, paid, voided, mailed.
 
 use auth::Actor;
+use chrono::{DateTime, SecondsFormat, Utc};
 use document::InvoiceDocument;
 use domain::{
     id::InvoiceId,
-    invoice::Invoice,
+    invoice::{Invoice, InvoiceStatus},
     outbox::{InvoiceEvent, OutboxEntry},
+    property::Property,
     user::Scope,
 };
 use store::{Page, PageRequest};
 
-pub use store::Filter;
+pub use store::InvoiceFilter;
 
 use crate::{
-    AppError, Platform, customers, document,
+    AppError, Platform, document,
     finalize_invoice::{Mailing, finalize, recomputed},
+    invoice_view::view,
     outbox::relay_now,
+    overdue,
 };
 
 /// Where an invoice is told to go.
@@ -29,6 +33,9 @@ pub enum Move {
     WriteOff,
 }
 
+/// That somebody changes the status of an invoice, perhaps with words on it.
+pub struct Note(pub Option<String>);
+
 /// An invoice. A draft of a subscription is shown as the usage known by now makes it.
 pub async fn get(platform: &Platform, actor: &Actor, id: InvoiceId) -> Result<Invoice, AppError> {
     actor.require(Scope::BillingRead)?;
@@ -40,14 +47,22 @@ pub async fn get(platform: &Platform, actor: &Actor, id: InvoiceId) -> Result<In
 pub async fn list(
     platform: &Platform,
     actor: &Actor,
-    filter: &Filter,
+    filter: InvoiceFilter,
     page: &PageRequest,
 ) -> Result<Page<Invoice>, AppError> {
     actor.require(Scope::BillingRead)?;
+    let mut filter = filter;
     if let Some(customer) = filter.customer {
         platform.store.get_customer(actor.organization, customer).await?;
     }
-    Ok(platform.store.list_invoices(actor.organization, filter, page).await?)
+    if let Some(subscription) = filter.subscription {
+        let of = platform.store.get_subscription(actor.organization, subscription).await?.customer;
+        if filter.customer.is_some_and(|customer| customer != of) {
+            return Ok(Page { rows: Vec::new(), total: 0, next_cursor: None });
+        }
+        filter.customer = Some(of);
+    }
+    Ok(platform.store.list_invoices(actor.organization, &filter, page).await?)
 }
 
 /// An invoice as its customer sees it.
@@ -57,9 +72,7 @@ pub async fn get_document(
     id: InvoiceId,
 ) -> Result<InvoiceDocument, AppError> {
     let invoice = get(platform, actor, id).await?;
-    let seller = platform.store.get_organization(actor.organization).await?;
-    let customer = platform.store.get_customer(actor.organization, invoice.customer).await?;
-    document(&seller, &customers::open(platform, actor.organization, customer).await?, &invoice)
+    document(&view(platform, actor.organization, invoice).await?)
 }
 
 /// An invoice as PDF, with the name its file should have.
@@ -91,13 +104,9 @@ pub async fn send_email(platform: &Platform, actor: &Actor, id: InvoiceId) -> Re
         return Err(AppError::conflict("customer_without_email", "the customer has no e-mail address"));
     }
     match invoice.status {
-        domain::invoice::InvoiceStatus::Draft { .. } => open(platform, actor, id, Mailing::Yes).await,
-        domain::invoice::InvoiceStatus::Void { .. } => {
-            Err(AppError::conflict("invoice_void", "a void invoice is not mailed"))
-        }
-        domain::invoice::InvoiceStatus::Open
-        | domain::invoice::InvoiceStatus::Paid { .. }
-        | domain::invoice::InvoiceStatus::Uncollectible { .. } => {
+        InvoiceStatus::Draft { .. } => open(platform, actor, id, Mailing::Yes).await,
+        InvoiceStatus::Void { .. } => Err(AppError::conflict("invoice_void", "a void invoice is not mailed")),
+        InvoiceStatus::Open | InvoiceStatus::Paid { .. } | InvoiceStatus::Uncollectible { .. } => {
             let outbox = [OutboxEntry::invoice_email(&invoice, platform.now())];
             let change = platform.change(actor.organization, actor.name());
             platform.store.update_invoice(&change, "mail invoice", &invoice, &outbox).await?;
@@ -115,21 +124,37 @@ async fn open(
 ) -> Result<Invoice, AppError> {
     actor.require(Scope::BillingWrite)?;
     let invoice = platform.store.get_invoice(actor.organization, id).await?;
-    let (invoice, outbox) = finalize(platform, actor.organization, &actor.name(), invoice, mailing).await?;
+    open_draft(platform, actor, invoice, mailing).await
+}
+
+async fn open_draft(
+    platform: &Platform,
+    actor: &Actor,
+    invoice: Invoice,
+    mailing: Mailing,
+) -> Result<Invoice, AppError> {
+    let settings = platform.store.get_organization(actor.organization).await?.settings;
+    let draft = (invoice, &settings);
+    let (invoice, outbox) = finalize(platform, actor.organization, &actor.name(), draft, mailing).await?;
     relay_now(platform, actor.organization, &outbox).await;
     Ok(invoice)
 }
 
-/// Moves an invoice on. Errors: `Conflict` if it cannot go there from where it is.
+/// Moves an invoice on; a draft is opened by [`finalize_now`]. A `note` is kept with it.
+///
+/// Errors: `Conflict` if it cannot go there from where it is, or was changed meanwhile.
 pub async fn move_to(
     platform: &Platform,
     actor: &Actor,
     id: InvoiceId,
     to: Move,
+    note: Option<&Note>,
 ) -> Result<Invoice, AppError> {
     actor.require(Scope::BillingWrite)?;
     let now = platform.now();
-    let invoice = platform.store.get_invoice(actor.organization, id).await?;
+    let before = platform.store.get_invoice(actor.organization, id).await?;
+    // A draft that is voided keeps the figures it would have had.
+    let invoice = recomputed(platform, actor.organization, &before).await?;
     let (moved, event, status, action) = match to {
         Move::Pay => (invoice.paid(now), InvoiceEvent::Paid, "PAID", "pay invoice"),
         Move::Void => (invoice.voided(now), InvoiceEvent::Voided, "VOID", "void invoice"),
@@ -138,10 +163,45 @@ pub async fn move_to(
             (invoice.written_off(now), event, "UNCOLLECTIBLE", "write off invoice")
         }
     };
-    let moved = moved.map_err(|error| AppError::conflict("invalid_transition", error.to_string()))?;
+    let mut moved = moved.map_err(|error| AppError::conflict("invalid_transition", error.to_string()))?;
+    if let Some(note) = note {
+        note.keep(&mut moved, before.status, now);
+    }
     let entry = OutboxEntry::invoice_event(event, &moved, status, now).map_err(AppError::internal)?;
-    let change = platform.change(actor.organization, actor.name());
-    platform.store.update_invoice(&change, action, &moved, std::slice::from_ref(&entry)).await?;
-    relay_now(platform, actor.organization, &[entry]).await;
+    let outbox = [entry];
+    let change = || platform.change(actor.organization, actor.name());
+    overdue::settle(platform, change, action, (&before, &moved), &outbox).await?;
+    relay_now(platform, actor.organization, &outbox).await;
     Ok(moved)
+}
+
+/// Opens a draft as [`finalize_now`] does, and keeps a note of it.
+///
+/// Errors: `Conflict` if it is no draft.
+pub async fn open_with_note(
+    platform: &Platform,
+    actor: &Actor,
+    id: InvoiceId,
+    note: &Note,
+) -> Result<Invoice, AppError> {
+    actor.require(Scope::BillingWrite)?;
+    let mut invoice = platform.store.get_invoice(actor.organization, id).await?;
+    let status = invoice.status;
+    note.keep(&mut invoice, status, platform.now());
+    open_draft(platform, actor, invoice, Mailing::No).await
+}
+
+impl Note {
+    /// Keeps with an invoice that it left the state `from` at `now`.
+    fn keep(&self, invoice: &mut Invoice, from: InvoiceStatus, now: DateTime<Utc>) {
+        let mut keep = |name: &str, text: String| {
+            invoice.metadata.insert(name.to_owned(), Property::Text(text));
+        };
+        keep("previous_status", from.name().to_uppercase());
+        keep("status_change_timestamp", now.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+        match &self.0 {
+            Some(note) => keep("status_change_note", note.clone()),
+            None => _ = invoice.metadata.remove("status_change_note"), // it was of another change
+        }
+    }
 }

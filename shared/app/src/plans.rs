@@ -9,9 +9,9 @@ use domain::{
     plan::{CHARGES_MAX, Plan, PlanType, PricedPlan},
     user::Scope,
 };
-use store::{Page, PageRequest, Position, StoreError};
+use store::{Page, PageRequest, Position};
 
-use crate::{AppError, Platform};
+use crate::{AppError, Platform, estimate::priced_meter};
 
 /// A plan to be made.
 pub struct NewPlan {
@@ -116,7 +116,7 @@ pub async fn list(
 }
 
 /// All plans of the organization, newest first.
-async fn all(platform: &Platform, actor: &Actor) -> Result<Vec<Plan>, AppError> {
+pub(crate) async fn all(platform: &Platform, actor: &Actor) -> Result<Vec<Plan>, AppError> {
     let mut plans = Vec::new();
     let mut position = Position::Number(1);
     loop {
@@ -203,12 +203,8 @@ pub async fn add_charge(
         ));
     }
     let name = match &new.price {
-        Price::Fixed { .. } => priced.plan.name.clone(),
-        Price::Usage { meter, .. } => match platform.store.get_meter(actor.organization, *meter).await {
-            Ok(meter) => meter.name,
-            Err(StoreError::NotFound(_)) => return Err(AppError::invalid("meter_id", "names no meter")),
-            Err(error) => return Err(error.into()),
-        },
+        Price::Fixed(_) => priced.plan.name.clone(),
+        Price::Usage(price) => priced_meter(platform, actor, price.meter, price).await?.name,
     };
     let (plan, now) = (&mut priced.plan, platform.now());
     plan.price_version = next_price_version(plan)?;

@@ -11,7 +11,7 @@ use domain::{
     meter::{Aggregation, Filter, Meter},
     month::Month,
     period::BillingPeriod,
-    quantity::Quantity,
+    quantity::{Quantity, QuantityOverflow},
     rating::UsageByMeter,
     revision::{Corrections, Visible},
     series::{Query, Range, Series, SeriesError},
@@ -257,6 +257,77 @@ pub async fn total_of(
 ) -> Result<Usage, AppError> {
     let question = Question::default();
     Ok(read(platform, organization, meter, Some(customer), range, &question).await?.total)
+}
+
+/// The average level of a WEIGHTED_SUM meter over several ranges together, each by its length.
+///
+/// Errors: as the store's.
+pub(crate) async fn level_over(
+    platform: &Platform,
+    organization: OrganizationId,
+    meter: &Meter,
+    customer: CustomerId,
+    ranges: &[Range],
+) -> Result<Usage, AppError> {
+    let (mut area, mut millis, mut events) = (0_i128, 0_i128, 0_u64);
+    for range in ranges {
+        let usage = total_of(platform, organization, meter, customer, *range).await?;
+        let length = i128::from((range.until - range.from).num_milliseconds());
+        let part = usage.quantity.units().checked_mul(length).and_then(|part| area.checked_add(part));
+        area = part.ok_or_else(|| AppError::internal(QuantityOverflow))?;
+        millis += length;
+        events += usage.events;
+    }
+    Ok(Usage { quantity: Quantity::from_units(area.checked_div(millis).unwrap_or_default()), events })
+}
+
+/// Passes every event that counts in `ranges`, which do not overlap, to `visit`: each once, corrections applied,
+/// in no order, as they are read.
+///
+/// Errors: those of the store, and of `visit`.
+pub(crate) async fn visit_counted(
+    platform: &Platform,
+    organization: OrganizationId,
+    meter: &Meter,
+    customer: CustomerId,
+    ranges: &[Range],
+    mut visit: impl FnMut(&UsageEvent) -> Result<(), AppError> + Send,
+) -> Result<(), AppError> {
+    let months = ranges.iter().flat_map(|range| Month::in_range(range.from, range.until));
+    for month in months.collect::<BTreeSet<_>>() {
+        let id = HeadId { organization, meter: meter.id, customer, month };
+        let head = platform.store.get_head(id).await?;
+        let mut corrections = corrections_of(platform, id, &head).await?;
+        let is_inside = |at: DateTime<Utc>| ranges.iter().any(|range| range.contains(at));
+        let tail = head.tail.iter().filter(|event| event.revision == Revision::First);
+        for event in tail.filter(|event| is_inside(event.occurred_at)) {
+            match corrections.visible(event) {
+                Visible::Itself(event) | Visible::Replacement(event) => visit(event)?,
+                Visible::Nothing => {}
+            }
+        }
+        let inside = ranges
+            .iter()
+            .filter_map(|range| range.intersection(Range { from: month.start(), until: month.end() }));
+        let inside = inside.collect::<Vec<_>>();
+        platform
+            .store
+            .visit_members::<AppError>(id, &head, &inside, |row| {
+                if !is_inside(row.occurred_at()) {
+                    return Ok(());
+                }
+                match corrections.visible(row) {
+                    Visible::Itself(row) => visit(&row.to_event()),
+                    Visible::Replacement(event) => visit(event),
+                    Visible::Nothing => Ok(()),
+                }
+            })
+            .await?;
+        for event in corrections.unmet().filter(|event| is_inside(event.occurred_at)) {
+            visit(event)?;
+        }
+    }
+    Ok(())
 }
 
 /// The customers who used most of a meter over `range`, most first.

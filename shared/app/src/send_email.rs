@@ -6,7 +6,7 @@ use domain::{
 };
 use lettre::message::{Attachment, Mailbox, MultiPart, header::ContentType};
 
-use crate::{AppError, Platform, customers, document, port::Mail};
+use crate::{AppError, Platform, document, invoice_view::view, port::Mail};
 
 /// What became of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +58,11 @@ async fn compose(
     invoice: domain::id::InvoiceId,
 ) -> Result<Option<Mail>, AppError> {
     let invoice = platform.store.get_invoice_of(organization, entry.customer, invoice).await?;
-    let seller = platform.store.get_organization(organization).await?;
-    let customer = platform.store.get_customer(organization, entry.customer).await?;
-    let customer = customers::open(platform, organization, customer).await?;
-    let Some(to) = customer.customer.email.clone() else { return Ok(None) };
+    let view = view(platform, organization, invoice).await?;
+    let Some(to) = view.buyer.customer.email.clone() else { return Ok(None) };
 
-    let document = document(&seller, &customer, &invoice)?;
+    let document = document(&view)?;
+    let (invoice, seller, customer) = (view.invoice, view.seller, view.buyer);
     let file = format!("{}.pdf", document.number.as_deref().unwrap_or("draft"));
     let typeset =
         move || Ok::<_, document::DocumentError>((document::email(&document)?, document::pdf(&document)?));

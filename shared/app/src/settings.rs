@@ -1,11 +1,18 @@
 //! What an organization decides about how it is served.
 
+use std::collections::BTreeMap;
+
 use auth::Actor;
-use domain::{organization::Organization, user::Scope};
+use domain::{
+    customer::Address,
+    organization::{BankField, Branding, Organization, ZeroInvoices},
+    tax::TaxRate,
+    user::Scope,
+};
 
 use crate::{AppError, Platform};
 
-/// What may be changed. `None` leaves it as it is.
+/// What may be changed. `None` leaves it as it is; an inner `None` takes it away.
 #[derive(Default)]
 pub struct SettingsChanges {
     /// The organization's name.
@@ -16,12 +23,42 @@ pub struct SettingsChanges {
     pub emails_invoices: Option<bool>,
     /// Days from finalizing an invoice to its due date.
     pub payment_terms_days: Option<u32>,
+    /// Where replies to its e-mails go.
+    pub email: Option<Option<String>>,
+    /// Where it has its seat.
+    pub address: Option<Address>,
+    /// Its number for VAT, GST or the like.
+    pub tax_id: Option<Option<String>>,
+    /// Its rates of tax: all of them.
+    pub tax_rates: Option<Vec<TaxRate>>,
+    /// Whether prices contain the tax already.
+    pub prices_include_tax: Option<bool>,
+    /// Whether businesses in another country of the European Union owe the tax themselves.
+    pub applies_reverse_charge: Option<bool>,
+    /// What becomes of drafts that come to nothing.
+    pub zero_invoices: Option<ZeroInvoices>,
+    /// A note on every invoice.
+    pub invoice_notes: Option<Option<String>>,
+    /// How it looks.
+    pub branding: Option<Branding>,
+    /// Where it is paid by transfer, in the clear: all of it.
+    pub bank_details: Option<BTreeMap<BankField, String>>,
+}
+
+/// An organization with its bank details in the clear.
+pub struct OpenOrganization {
+    /// The organization.
+    pub organization: Organization,
+    /// Where it is paid by transfer.
+    pub bank_details: Vec<(BankField, String)>,
 }
 
 /// The organization with its settings.
-pub async fn get(platform: &Platform, actor: &Actor) -> Result<Organization, AppError> {
+pub async fn get(platform: &Platform, actor: &Actor) -> Result<OpenOrganization, AppError> {
     actor.require(Scope::BillingRead)?;
-    Ok(platform.store.get_organization(actor.organization).await?)
+    let organization = platform.store.get_organization(actor.organization).await?;
+    let bank_details = open_bank_details(platform, &organization).await?;
+    Ok(OpenOrganization { organization, bank_details })
 }
 
 /// Changes settings.
@@ -29,25 +66,57 @@ pub async fn update(
     platform: &Platform,
     actor: &Actor,
     changes: SettingsChanges,
-) -> Result<Organization, AppError> {
+) -> Result<OpenOrganization, AppError> {
     actor.require(Scope::BillingWrite)?;
     let mut organization = platform.store.get_organization(actor.organization).await?;
-    if let Some(name) = changes.name {
-        organization.name = name;
-    }
+    set(&mut organization.name, changes.name);
     let settings = &mut organization.settings;
-    if let Some(value) = changes.creates_customers_on_track {
-        settings.creates_customers_on_track = value;
+    set(&mut settings.creates_customers_on_track, changes.creates_customers_on_track);
+    set(&mut settings.emails_invoices, changes.emails_invoices);
+    set(&mut settings.payment_terms_days, changes.payment_terms_days);
+    set(&mut settings.email, changes.email);
+    set(&mut settings.address, changes.address);
+    set(&mut settings.tax_id, changes.tax_id);
+    set(&mut settings.tax.rates, changes.tax_rates);
+    set(&mut settings.tax.is_included, changes.prices_include_tax);
+    set(&mut settings.tax.applies_reverse_charge, changes.applies_reverse_charge);
+    set(&mut settings.zero_invoices, changes.zero_invoices);
+    set(&mut settings.invoice_notes, changes.invoice_notes);
+    set(&mut settings.branding, changes.branding);
+    if let Some(details) = changes.bank_details {
+        let key = platform.field_key(actor.organization).await?;
+        let seal = |(field, value): (BankField, String)| (field, key.seal(&bank_field_place(field), &value));
+        settings.bank_details = details.into_iter().map(seal).collect();
     }
-    if let Some(value) = changes.emails_invoices {
-        settings.emails_invoices = value;
+    let change = platform.change(actor.organization, actor.name());
+    platform.store.update_organization(&change, &organization).await?;
+    let bank_details = open_bank_details(platform, &organization).await?;
+    Ok(OpenOrganization { organization, bank_details })
+}
+
+fn set<T>(value: &mut T, change: Option<T>) {
+    if let Some(change) = change {
+        *value = change;
     }
-    if let Some(value) = changes.payment_terms_days {
-        settings.payment_terms_days = value;
+}
+
+/// Where an organization is paid by transfer, in the order it is shown in.
+pub(crate) async fn open_bank_details(
+    platform: &Platform,
+    organization: &Organization,
+) -> Result<Vec<(BankField, String)>, AppError> {
+    let sealed = &organization.settings.bank_details;
+    if sealed.is_empty() {
+        return Ok(Vec::new());
     }
-    platform
-        .store
-        .update_organization(&platform.change(actor.organization, actor.name()), &organization)
-        .await?;
-    Ok(organization)
+    let key = platform.field_key(organization.id).await?;
+    let open = |field: BankField| {
+        let sealed = sealed.get(&field)?;
+        Some(key.open(&bank_field_place(field), sealed).map(|value| (field, value)))
+    };
+    BankField::ALL.into_iter().filter_map(open).collect::<Result<_, _>>().map_err(AppError::internal)
+}
+
+fn bank_field_place(field: BankField) -> String {
+    format!("organization/bank_details/{}", field.name())
 }

@@ -1,19 +1,25 @@
 //! Subscriptions.
 
+use std::collections::BTreeMap;
+
 use auth::Actor;
 use chrono::{DateTime, Days, SubsecRound, Utc};
+use chrono_tz::Tz;
 use domain::{
     id::{CustomerId, PlanId, SubscriptionId},
     outbox::{OutboxEntry, SubscriptionEvent},
-    period::{BillingInterval, BillingSchedule},
-    subscription::{Cancellation, Subscription, SubscriptionStatus},
+    period::{BillingInterval, IntervalUnit, PeriodError},
+    plan::PricedPlan,
+    proration::ProrationPolicy,
+    schedule::{BillingSchedule, BillingTime},
+    subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus, SubscriptionTerms},
     user::Scope,
 };
 use store::{Page, PageRequest, StoreError};
 
 pub use store::Filter;
 
-use crate::{AppError, FieldError, Platform};
+use crate::{AppError, FieldError, Platform, close_period::plans_of};
 
 /// A subscription to be made.
 pub struct NewSubscription {
@@ -21,12 +27,48 @@ pub struct NewSubscription {
     pub customer: CustomerId,
     /// For what.
     pub plan: PlanId,
-    /// How often; the plan's interval if not given.
-    pub billing_interval: Option<BillingInterval>,
+    /// How often, and from when on: what is common to a subscription and a preview of one.
+    pub billing: NewBilling,
+}
+
+/// How a subscription to be made is billed.
+#[derive(Clone, Debug)]
+pub struct NewBilling {
+    /// In which unit intervals are counted; the plan's if not given.
+    pub unit: Option<IntervalUnit>,
+    /// How many units an interval has; 1 if only the unit is given, else as the plan.
+    pub count: Option<u32>,
     /// When it begins; now if not given.
     pub start: Option<DateTime<Utc>>,
     /// When the trial ends; by the plan's trial days if not given.
     pub trial_end: Option<DateTime<Utc>>,
+    /// The first instant that is no longer billed.
+    pub end: Option<DateTime<Utc>>,
+    /// Whether intervals are those of the calendar.
+    pub is_calendar: bool,
+    /// What intervals are counted from, in place of the start or the calendar.
+    pub anchor: Option<DateTime<Utc>>,
+    /// Whose midnights and months count.
+    pub zone: Tz,
+    /// How parts of intervals are billed.
+    pub proration: ProrationPolicy,
+}
+
+impl Default for NewBilling {
+    /// As the plan has it, from now on, in UTC.
+    fn default() -> Self {
+        Self {
+            unit: None,
+            count: None,
+            start: None,
+            trial_end: None,
+            end: None,
+            is_calendar: false,
+            anchor: None,
+            zone: Tz::UTC,
+            proration: ProrationPolicy::DEFAULT,
+        }
+    }
 }
 
 /// Makes a subscription.
@@ -40,66 +82,132 @@ pub async fn create(
     actor.require(Scope::BillingWrite)?;
     let now = platform.now();
     let mut errors = Vec::new();
-    let plan = match platform.store.get_plan(actor.organization, new.plan).await {
-        Ok(plan) => Some(plan.plan),
-        Err(StoreError::NotFound(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
-    if let Err(error) = platform.store.get_customer(actor.organization, new.customer).await {
-        match error {
-            StoreError::NotFound(_) => {
-                errors.push(FieldError::new("customer_id", "invalid", "names no customer"))
-            }
-            error => return Err(error.into()),
-        }
+    let plan = find_plan(platform, actor, new.plan).await?;
+    if !is_customer(platform, actor, new.customer).await? {
+        errors.push(FieldError::new("customer_id", "invalid", "names no customer"));
     }
-    let start = new.start.unwrap_or(now).trunc_subsecs(3);
-    if new.trial_end.is_some_and(|trial_end| trial_end <= start) {
-        errors.push(FieldError::new("trial_end_date", "invalid", "must lie after the start"));
+    check_plan("plan_id", plan.as_ref(), &mut errors);
+    check_dates(&new.billing, now, &mut errors);
+    let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
+    let subscription = begun(platform.new_id(), new.customer, &plan, &new.billing, now)?;
+    let outbox = [OutboxEntry::subscription_event(SubscriptionEvent::Created, &subscription, now)];
+    let change = platform.change(actor.organization, actor.name());
+    platform.store.create_subscription(&change, &subscription, &outbox).await?;
+    Ok(subscription)
+}
+
+/// A plan, if there is such a one.
+pub(crate) async fn find_plan(
+    platform: &Platform,
+    actor: &Actor,
+    id: PlanId,
+) -> Result<Option<PricedPlan>, AppError> {
+    match platform.store.get_plan(actor.organization, id).await {
+        Ok(plan) => Ok(Some(plan)),
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    match &plan {
-        None => errors.push(FieldError::new("plan_id", "invalid", "names no plan")),
-        Some(plan) if !plan.is_active => {
-            errors.push(FieldError::new(
-                "plan_id",
-                "invalid",
-                "names a plan that takes no new subscriptions",
-            ));
+}
+
+/// Whether there is such a customer.
+pub(crate) async fn is_customer(
+    platform: &Platform,
+    actor: &Actor,
+    id: CustomerId,
+) -> Result<bool, AppError> {
+    match platform.store.get_customer(actor.organization, id).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Complains of a plan in `field` that nobody can subscribe to.
+pub(crate) fn check_plan(field: &str, plan: Option<&PricedPlan>, errors: &mut Vec<FieldError>) {
+    match plan {
+        None => errors.push(FieldError::new(field, "invalid", "names no plan")),
+        Some(priced) if !priced.plan.is_active => {
+            errors.push(FieldError::new(field, "invalid", "names a plan that takes no new subscriptions"));
         }
         Some(_) => {}
     }
-    let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
+}
 
+/// Complains of dates that do not fit together.
+pub(crate) fn check_dates(billing: &NewBilling, now: DateTime<Utc>, errors: &mut Vec<FieldError>) {
+    let start = billing.start.unwrap_or(now).trunc_subsecs(3);
+    if billing.trial_end.is_some_and(|trial_end| trial_end <= start) {
+        errors.push(FieldError::new("trial_end_date", "invalid", "must lie after the start"));
+    }
+    let first = billing.trial_end.map_or(start, |trial_end| trial_end.max(start));
+    if billing.end.is_some_and(|end| end.trunc_subsecs(3) <= first) {
+        errors.push(FieldError::new("end_date", "invalid", "must lie after the start, and after the trial"));
+    }
+}
+
+/// The subscription that begins so.
+///
+/// Errors: `Invalid` if its first period lies outside the calendar.
+pub(crate) fn begun(
+    id: SubscriptionId,
+    customer: CustomerId,
+    priced: &PricedPlan,
+    billing: &NewBilling,
+    now: DateTime<Utc>,
+) -> Result<Subscription, AppError> {
+    let plan = &priced.plan;
+    let start = billing.start.unwrap_or(now).trunc_subsecs(3);
     let trial_days = Days::new(plan.trial_days.into());
     let plan_trial_end = start.checked_add_days(trial_days).filter(|_| plan.trial_days > 0);
-    let trial_end = new.trial_end.map(|at| at.trunc_subsecs(3)).or(plan_trial_end);
-    let subscription = Subscription {
-        id: platform.new_id(),
-        customer: new.customer,
+    let trial_end = billing.trial_end.map(|at| at.trunc_subsecs(3)).or(plan_trial_end);
+    let first = trial_end.unwrap_or(start);
+    let time = match (billing.anchor, billing.is_calendar) {
+        (Some(anchor), _) => BillingTime::Anchored(anchor.trunc_subsecs(3)),
+        (None, true) => BillingTime::Calendar,
+        (None, false) => BillingTime::Anchored(first),
+    };
+    let end = billing.end.map(|end| end.trunc_subsecs(3));
+    let unit = billing.unit.unwrap_or(plan.billing_interval.unit());
+    let interval = match (billing.unit, billing.count) {
+        (None, None) => Ok(plan.billing_interval),
+        (_, count) => BillingInterval::new(unit, count.unwrap_or(1)),
+    };
+    let terms = SubscriptionTerms {
+        from: start,
         plan: plan.id,
-        plan_name: plan.name,
+        plan_name: plan.name.clone(),
         price_version: plan.price_version,
+        interval: interval.map_err(|error| AppError::invalid("interval_count", error.to_string()))?,
+        prices: BTreeMap::new(),
+        is_paused: false,
+    };
+    let subscription = Subscription {
+        id,
+        customer,
+        plan: plan.id,
+        plan_name: plan.name.clone(),
+        price_version: plan.price_version,
+        interval: terms.interval,
         currency: plan.currency,
         status: trial_end.map_or(SubscriptionStatus::Active, |until| SubscriptionStatus::Trial { until }),
-        schedule: BillingSchedule {
-            anchor: trial_end.unwrap_or(start),
-            interval: new.billing_interval.unwrap_or(plan.billing_interval),
-        },
-        period_number: 0,
+        schedule: BillingSchedule { start: first, end, time, zone: billing.zone },
+        proration: billing.proration,
+        terms: vec![terms],
+        billed_until: None,
+        next_bill_at: None,
         start,
         trial_end,
-        cancels_at_period_end: false,
+        ends_at: None,
         cancellation: None,
         last_invoiced_at: None,
         created_at: now,
         updated_at: now,
         version: 0,
     };
-    subscription.current_period().map_err(|error| AppError::invalid("start_date", error.to_string()))?;
-    let outbox = [OutboxEntry::subscription_event(SubscriptionEvent::Created, &subscription, now)];
-    let change = platform.change(actor.organization, actor.name());
-    platform.store.create_subscription(&change, &subscription, &outbox).await?;
-    Ok(subscription)
+    let out_of_range = |error: PeriodError| AppError::invalid("start_date", error.to_string());
+    subscription.current_period().map_err(out_of_range)?;
+    let plans = PlansById::from([(plan.id, priced.clone())]);
+    subscription.settled(&plans, start).map_err(out_of_range)
 }
 
 /// A subscription.
@@ -137,9 +245,12 @@ pub async fn cancel_at_period_end(
     if !subscription.is_live() {
         return Err(AppError::conflict("subscription_canceled", "the subscription is canceled already"));
     }
-    subscription.cancels_at_period_end = true;
+    let period = subscription.current_period().map_err(AppError::internal)?;
+    subscription.ends_at = Some(period.end());
     subscription.cancellation = Some(Cancellation { at: now, reason });
     subscription.updated_at = now;
+    let plans = plans_of(platform, actor.organization, &subscription).await?;
+    let subscription = subscription.settled(&plans, now).map_err(AppError::internal)?;
     let change = platform.change(actor.organization, actor.name());
     platform.store.update_subscription(&change, "cancel subscription", &subscription, &[]).await?;
     Ok(subscription)

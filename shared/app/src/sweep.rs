@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use domain::id::Id;
 use store::DueKind;
 
-use crate::{AppError, Platform, finalize_invoice::finalize_due, port::Message};
+use crate::{AppError, Platform, finalize_invoice::finalize_due, overdue, port::Message};
 
 /// How much of each shard one look takes.
 const LIMIT: i32 = 1_000;
@@ -26,6 +26,17 @@ pub async fn close_periods(platform: &Platform) -> Result<usize, AppError> {
         tracing::error!(error = ?refused, "a period to be closed was not queued");
     }
     Ok(messages.len())
+}
+
+/// Marks every invoice of a subscription that is not paid in time.
+async fn mark_overdue(platform: &Platform) -> Result<(), AppError> {
+    for due in platform.store.list_due(DueKind::PaymentDue, platform.now(), LIMIT).await? {
+        let id = Id::from_uuid(due.id);
+        if let Err(error) = overdue::mark(platform, due.organization, due.customer, id).await {
+            tracing::error!(invoice.id = %id, error = ?error, "invoice {id} is not marked past due");
+        }
+    }
+    Ok(())
 }
 
 /// Finalizes every draft whose grace period ended, and relays what is to be told. Returns how many drafts
@@ -50,6 +61,7 @@ pub async fn finalize_invoices(platform: &Platform) -> Result<usize, AppError> {
         finalized
     });
     let finalized = futures::future::join_all(organizations).await.into_iter().sum();
+    mark_overdue(platform).await?;
     crate::outbox::relay(platform).await?;
     Ok(finalized)
 }

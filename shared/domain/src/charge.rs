@@ -1,9 +1,17 @@
-//! Charges: what a plan costs, and by which model a quantity becomes an amount.
+//! Charges: what a plan costs. By which model usage becomes an amount is in [`crate::charge_model`].
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
-use crate::id::{ChargeId, MeterId};
+use crate::{
+    charge_model::ChargeModel,
+    event::Event,
+    id::{ChargeId, MeterId},
+    meter::Aggregation,
+    period::BillingInterval,
+};
 
 /// One price of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,78 +34,82 @@ pub struct Charge {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Price {
     /// So much per period, whatever is used.
-    Fixed {
-        /// Price of one.
-        unit_price: Decimal,
-        /// How many, such as seats.
-        quantity: Decimal,
-    },
+    Fixed(FixedPrice),
     /// By usage.
-    Usage {
-        /// The meter whose usage is priced.
-        meter: MeterId,
-        /// How a quantity becomes an amount.
-        model: ChargeModel,
-    },
+    Usage(UsagePrice),
 }
 
-/// How a quantity of usage becomes an amount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChargeModel {
-    /// Every unit at the same price.
-    Standard {
-        /// Price of one unit.
-        unit_price: Decimal,
-    },
-    /// Each unit at the price of the tier it falls into.
-    Graduated(Tiers),
-    /// All units at the price of the tier that the last one falls into.
-    Volume(Tiers),
-}
-
-/// A step of a tiered price. It begins after the bound of the tier before it, and includes its own.
+/// So much per period, whatever is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tier {
-    /// The last unit of the tier; `None` for the last tier, which never ends.
-    pub up_to: Option<Decimal>,
-    /// Price of each unit in it.
+pub struct FixedPrice {
+    /// Price of one.
     pub unit_price: Decimal,
-    /// Charged once when the tier is reached; the first tier is reached at zero usage.
-    pub flat_price: Decimal,
+    /// How many, such as seats.
+    pub quantity: Decimal,
+    /// How many of them cost nothing.
+    pub included_units: Decimal,
+    /// The least and the most it comes to.
+    pub limits: Limits,
+    /// When it is billed.
+    pub timing: FixedTiming,
 }
 
-/// Tiers that cover every quantity exactly once: bounds rise, and the last tier is open.
+/// When a fixed charge is billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FixedTiming {
+    /// Once, with the first invoice.
+    Once,
+    /// Again and again.
+    Recurring {
+        /// At the start of what it is for, rather than at the end.
+        is_in_advance: bool,
+        /// How often; as the plan if not given.
+        interval: Option<BillingInterval>,
+    },
+}
+
+/// A price by usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tiers(Vec<Tier>);
-
-/// Why tiers do not cover every quantity exactly once. `index` counts from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidTiers {
-    /// There is none.
-    #[error("must have at least one tier")]
-    Empty,
-    /// There are more than [`Tiers::COUNT_MAX`].
-    #[error("must have at most 100 tiers")]
-    TooMany,
-    /// A tier ends where or before it begins.
-    #[error("must end after the tier before it")]
-    NotRising {
-        /// The tier at fault.
-        index: usize,
-    },
-    /// A tier before the last has no end.
-    #[error("must have an end, since a tier follows")]
-    OpenTooEarly {
-        /// The tier at fault.
-        index: usize,
-    },
-    /// The last tier has an end.
-    #[error("must be null in the last tier, so that every quantity has a price")]
-    NotOpen {
-        /// The last tier.
-        index: usize,
-    },
+pub struct UsagePrice {
+    /// The meter whose usage is priced.
+    pub meter: MeterId,
+    /// The price of what no filter takes. Its limits are those of the charge as a whole.
+    pub pricing: Pricing,
+    /// Other prices by property. The first that takes an event prices it.
+    pub filters: Vec<PriceFilter>,
 }
+
+/// How a quantity becomes an amount, with what is included and the bounds of the amount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pricing {
+    /// By which model.
+    pub model: ChargeModel,
+    /// How many units cost nothing; the model prices those after them, counted from 1.
+    pub included_units: Decimal,
+    /// The least and the most it comes to.
+    pub limits: Limits,
+}
+
+/// The least and the most an amount comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// A smaller amount is raised to it.
+    pub minimum: Option<Decimal>,
+    /// A larger amount is lowered to it.
+    pub maximum: Option<Decimal>,
+}
+
+/// Another price for the events whose properties have certain values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceFilter {
+    /// The values that each property may have. An event needs one of every property's.
+    pub values: BTreeMap<String, BTreeSet<String>>,
+    /// The price of the events taken.
+    pub pricing: Pricing,
+}
+
+/// The most filters one charge may have.
+pub const FILTERS_MAX: usize = 50;
 
 impl Charge {
     /// Whether version `version` of the plan's prices has this charge.
@@ -108,65 +120,125 @@ impl Charge {
     /// The meter whose usage is priced, if any.
     pub fn meter(&self) -> Option<MeterId> {
         match &self.price {
-            Price::Fixed { .. } => None,
-            Price::Usage { meter, .. } => Some(*meter),
+            Price::Fixed(_) => None,
+            Price::Usage(usage) => Some(usage.meter),
         }
     }
 }
 
-impl Tiers {
-    /// The most tiers one charge may have.
-    pub const COUNT_MAX: usize = 100;
+impl FixedPrice {
+    /// So much for one, billed at the end of every period of the plan.
+    pub fn of(unit_price: Decimal, quantity: Decimal) -> Self {
+        let timing = FixedTiming::Recurring { is_in_advance: false, interval: None };
+        Self { unit_price, quantity, included_units: Decimal::ZERO, limits: Limits::default(), timing }
+    }
+}
 
-    /// Checks that `tiers` cover every quantity exactly once.
-    pub fn new(tiers: Vec<Tier>) -> Result<Self, InvalidTiers> {
-        if tiers.len() > Self::COUNT_MAX {
-            return Err(InvalidTiers::TooMany);
-        }
-        let last = tiers.len().checked_sub(1).ok_or(InvalidTiers::Empty)?;
-        let mut reached = Decimal::ZERO;
-        for (index, tier) in tiers.iter().enumerate() {
-            match tier.up_to {
-                Some(_) if index == last => return Err(InvalidTiers::NotOpen { index }),
-                Some(up_to) if up_to <= reached => return Err(InvalidTiers::NotRising { index }),
-                Some(up_to) => reached = up_to,
-                None if index < last => return Err(InvalidTiers::OpenTooEarly { index }),
-                None => {}
-            }
-        }
-        Ok(Self(tiers))
+impl UsagePrice {
+    /// Whether rating needs the events one by one: a total does not say what their properties are, or what
+    /// each of them costs.
+    pub fn needs_events(&self) -> bool {
+        !self.filters.is_empty() || self.pricing.needs_events()
     }
 
-    /// The tiers, in rising order, each with the bound it begins after.
-    pub fn iter(&self) -> impl Iterator<Item = (Decimal, &Tier)> {
-        let starts = std::iter::once(Decimal::ZERO).chain(self.0.iter().filter_map(|tier| tier.up_to));
-        starts.zip(&self.0)
+    /// Which filter prices `event`, by its place; `None` for the charge itself.
+    pub fn filter_of(&self, event: &impl Event) -> Option<usize> {
+        self.filters.iter().position(|filter| filter.takes(event))
+    }
+
+    /// Whether usage counted by `aggregation` can be priced: a percentage is taken of every event, and
+    /// only a sum or a count is the sum of its events.
+    pub fn fits(&self, aggregation: Aggregation) -> bool {
+        let mut models = self.filters.iter().map(|filter| &filter.pricing).chain([&self.pricing]);
+        match aggregation {
+            Aggregation::Sum | Aggregation::Count => true,
+            Aggregation::Max | Aggregation::Min | Aggregation::Last | Aggregation::UniqueCount => {
+                !models.any(|pricing| matches!(pricing.model, ChargeModel::Percentage(_)))
+            }
+            // A level is one number: it is not the level of some of its events.
+            Aggregation::WeightedSum => {
+                self.filters.is_empty() && !matches!(self.pricing.model, ChargeModel::Percentage(_))
+            }
+        }
+    }
+}
+
+impl Pricing {
+    /// A model alone.
+    pub fn of(model: ChargeModel) -> Self {
+        Self { model, included_units: Decimal::ZERO, limits: Limits::default() }
+    }
+
+    fn needs_events(&self) -> bool {
+        match &self.model {
+            ChargeModel::Standard { .. }
+            | ChargeModel::Graduated(_)
+            | ChargeModel::Volume(_)
+            | ChargeModel::Stairstep(_)
+            | ChargeModel::Package(_) => false,
+            ChargeModel::Percentage(percentage) => percentage.needs_events(self.included_units),
+        }
+    }
+}
+
+impl PriceFilter {
+    /// Whether `event` has one of the values of every property.
+    pub fn takes(&self, event: &impl Event) -> bool {
+        self.values
+            .iter()
+            .all(|(property, values)| event.property(property).is_some_and(|actual| values.contains(actual)))
+    }
+
+    /// `model: gpt-4o or gpt-4o-mini, type: input`
+    pub fn name(&self) -> String {
+        let values = self.values.iter().map(|(property, values)| {
+            let values = values.iter().map(String::as_str).collect::<Vec<_>>();
+            format!("{property}: {}", values.join(" or "))
+        });
+        values.collect::<Vec<_>>().join(", ")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{event::tests::event, id::Id, property::Property};
+
+    fn filter(values: &[(&str, &[&str])]) -> PriceFilter {
+        let values = values.iter().map(|(property, values)| {
+            ((*property).to_owned(), values.iter().map(ToString::to_string).collect())
+        });
+        let pricing = Pricing::of(ChargeModel::Standard { unit_price: Decimal::ONE });
+        PriceFilter { values: values.collect(), pricing }
+    }
 
     #[test]
-    fn tiers_cover_every_quantity_exactly_once() {
-        let check = |bounds: &[Option<i64>], expected: Result<(), InvalidTiers>| {
-            let tier = |up_to: &Option<i64>| Tier {
-                up_to: up_to.map(Decimal::from),
-                unit_price: Decimal::ONE,
-                flat_price: Decimal::ZERO,
-            };
-            let tiers = Tiers::new(bounds.iter().map(tier).collect());
-            assert_eq!(tiers.map(|_| ()), expected, "{bounds:?}");
+    fn the_first_filter_that_takes_an_event_prices_it() {
+        let price = UsagePrice {
+            meter: Id::from_uuid(uuid::Uuid::from_u128(1)),
+            pricing: Pricing::of(ChargeModel::Standard { unit_price: Decimal::ONE }),
+            filters: vec![
+                filter(&[("model", &["a", "b"]), ("type", &["input"])]),
+                filter(&[("model", &["a"])]),
+                filter(&[("version", &["2"])]),
+            ],
         };
-        check(&[None], Ok(()));
-        check(&[Some(10), Some(20), None], Ok(()));
-        check(&[], Err(InvalidTiers::Empty));
-        check(&[Some(10)], Err(InvalidTiers::NotOpen { index: 0 }));
-        check(&[Some(0), None], Err(InvalidTiers::NotRising { index: 0 }));
-        check(&[Some(10), Some(10), None], Err(InvalidTiers::NotRising { index: 1 }));
-        check(&[Some(10), Some(9), None], Err(InvalidTiers::NotRising { index: 1 }));
-        check(&[Some(10), None, None], Err(InvalidTiers::OpenTooEarly { index: 1 }));
-        check(&[None; 101], Err(InvalidTiers::TooMany));
+        let check = |properties: &[(&str, Property)], expected: Option<usize>| {
+            let mut given = event("a", "2025-01-01T00:00:00Z", "1");
+            given
+                .properties
+                .extend(properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            assert_eq!(price.filter_of(&given), expected, "{properties:?}");
+        };
+        let text = |text: &str| Property::Text(text.into());
+        check(&[("model", text("b")), ("type", text("input"))], Some(0));
+        check(&[("model", text("a")), ("type", text("input"))], Some(0)); // the second would, too
+        check(&[("model", text("a")), ("type", text("output"))], Some(1));
+        check(&[("model", text("a"))], Some(1));
+        check(&[("model", text("b"))], None);
+        check(&[("version", Property::Number("2".into()))], Some(2));
+        check(&[("model", Property::Null)], None);
+        check(&[], None);
+        assert_eq!(price.filters[0].name(), "model: a or b, type: input");
     }
 }

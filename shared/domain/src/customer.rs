@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{id::CustomerId, property::Properties};
+use crate::{
+    id::CustomerId,
+    property::Properties,
+    tax::{TaxExemption, Taxpayer},
+};
 
 /// A customer of an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct Customer {
     pub billing_address: Address,
     /// Its tax id, sealed: only `app` can open it.
     pub tax_id: Option<Sealed>,
+    /// What was decided about its tax by hand.
+    pub tax_exemption: TaxExemption,
     /// Whatever else the organization wants to see again.
     pub metadata: Properties,
     /// When it was made.
@@ -29,6 +35,18 @@ pub struct Customer {
     pub updated_at: DateTime<Utc>,
     /// Counts the changes; writes are conditional on it.
     pub version: u64,
+}
+
+impl Customer {
+    /// What its tax depends on.
+    pub fn taxpayer(&self) -> Taxpayer<'_> {
+        Taxpayer {
+            country: self.billing_address.country.as_deref(),
+            state: self.billing_address.state.as_deref(),
+            has_tax_id: self.tax_id.is_some(),
+            exemption: self.tax_exemption,
+        }
+    }
 }
 
 /// A postal address.

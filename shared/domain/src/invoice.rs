@@ -8,8 +8,12 @@ use rust_decimal::Decimal;
 use crate::{
     currency::Currency,
     id::{ChargeId, CustomerId, InvoiceId, MeterId, SubscriptionId},
+    line_part::LinePart,
     money::{Money, MoneyError},
     period::BillingPeriod,
+    property::Properties,
+    proration::Proration,
+    tax::Tax,
 };
 
 /// An invoice.
@@ -29,15 +33,27 @@ pub struct Invoice {
     pub currency: Currency,
     /// What is billed.
     pub lines: Vec<LineItem>,
+    /// Whether somebody wrote the lines of a subscription's draft anew. They then stay as they are.
+    pub has_edited_lines: bool,
     /// Tax on the lines.
-    pub tax: Money,
+    pub tax: Tax,
+    /// When it is to be paid by.
+    pub payment_due: PaymentDue,
+    /// A note to whoever pays it.
+    pub memo: Option<String>,
+    /// Whatever else is to be seen again, and the note of the last change of status.
+    pub metadata: Properties,
+    /// SHA-256 of the token of its public page, in hexadecimal.
+    pub public_token_hash: Option<String>,
+    /// Since when it counts as not paid in time.
+    pub past_due_at: Option<DateTime<Utc>>,
     /// When it was drafted.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
     /// When it was finalized, which is its date; for a draft, when it was drafted.
     pub issued_at: DateTime<Utc>,
-    /// When it has to be paid.
+    /// When it has to be paid; for a draft, when that would be if it is finalized as planned.
     pub due_at: DateTime<Utc>,
     /// Counts the changes; writes are conditional on it.
     pub version: u64,
@@ -70,6 +86,17 @@ pub enum InvoiceStatus {
     },
 }
 
+/// How it is said when an invoice has to be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentDue {
+    /// By the organization's payment terms when it is finalized.
+    AsSet,
+    /// So many days after it is finalized.
+    Days(u32),
+    /// At an instant, whenever it is finalized.
+    On(DateTime<Utc>),
+}
+
 /// `INV-2025-0042`: the year it was finalized in, and its place in that year, without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InvoiceNumber {
@@ -90,8 +117,10 @@ pub struct LineItem {
     pub quantity: Decimal,
     /// Price of one, where there is one price.
     pub unit_price: Option<Decimal>,
-    /// The tiers the amount was added up from, where there are tiers.
-    pub tiers: Vec<TierUse>,
+    /// What the amount was added up from. Empty for a line that somebody wrote.
+    pub parts: Vec<LinePart>,
+    /// What part of that is billed; all of it, if nothing is said.
+    pub proration: Option<Proration>,
     /// The time it was used in.
     pub period: Option<BillingPeriod>,
     /// What it costs, rounded to the currency.
@@ -119,23 +148,6 @@ pub enum LineSource {
     Manual,
 }
 
-/// The part of a quantity that fell into one tier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TierUse {
-    /// The bound the tier begins after.
-    pub after: Decimal,
-    /// Its own bound; `None` if it never ends.
-    pub up_to: Option<Decimal>,
-    /// How much fell into it.
-    pub quantity: Decimal,
-    /// Price of one.
-    pub unit_price: Decimal,
-    /// Charged once.
-    pub flat_price: Decimal,
-    /// `quantity` × `unit_price` + `flat_price`, not rounded.
-    pub amount: Money,
-}
-
 /// Why an invoice cannot go where it was told to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an invoice that is {from} cannot become {to}")]
@@ -157,28 +169,38 @@ pub enum InvoiceMismatch {
     #[error("the number does not fit the status")]
     Number,
     /// The parts of a line's quantity or amount do not come to the whole.
-    #[error("the tiers of a line do not add up to it")]
-    Tiers,
+    #[error("the parts of a line do not add up to it")]
+    Parts,
 }
 
 /// How long after drafting an invoice is finalized: time for review and for late events.
 pub const GRACE_PERIOD: chrono::Duration = chrono::Duration::hours(1);
 
 impl Invoice {
-    /// The sum of the lines. Errors: as for [`Money::sum`].
+    /// The sum of the lines, without tax. Errors: as for [`Money::sum`].
     pub fn subtotal(&self) -> Result<Money, MoneyError> {
-        Money::sum(self.currency, self.lines.iter().map(|line| line.amount))
+        let sum = self.line_sum()?;
+        if !self.tax.is_included {
+            return Ok(sum);
+        }
+        let tax = self.tax.total(self.currency)?;
+        sum.checked_sub(tax)
     }
 
     /// The subtotal and the tax. Errors: as for [`Money::sum`].
     pub fn total(&self) -> Result<Money, MoneyError> {
-        self.subtotal()?.checked_add(self.tax)
+        self.subtotal()?.checked_add(self.tax.total(self.currency)?)
+    }
+
+    /// The sum of the lines as they are. Errors: as for [`Money::sum`].
+    pub fn line_sum(&self) -> Result<Money, MoneyError> {
+        Ok(Money::sum(self.currency, self.lines.iter().map(|line| line.amount))?.rounded())
     }
 
     /// What was paid. Errors: as for [`Money::sum`].
     pub fn amount_paid(&self) -> Result<Money, MoneyError> {
         match self.status {
-            InvoiceStatus::Paid { .. } => self.total(),
+            InvoiceStatus::Paid { .. } => self.owed(),
             InvoiceStatus::Draft { .. }
             | InvoiceStatus::Open
             | InvoiceStatus::Void { .. }
@@ -190,12 +212,19 @@ impl Invoice {
     pub fn amount_due(&self) -> Result<Money, MoneyError> {
         match self.status {
             InvoiceStatus::Draft { .. } | InvoiceStatus::Open | InvoiceStatus::Uncollectible { .. } => {
-                self.total()
+                self.owed()
             }
             InvoiceStatus::Paid { .. } | InvoiceStatus::Void { .. } => {
                 Ok(Money::zero(self.currency).rounded())
             }
         }
+    }
+
+    /// The total, and nothing where that is less than nothing.
+    fn owed(&self) -> Result<Money, MoneyError> {
+        let total = self.total()?;
+        let is_owed = total.amount() > Decimal::ZERO;
+        Ok(if is_owed { total } else { Money::zero(self.currency).rounded() })
     }
 
     /// When it is finalized by itself; `None` unless it is a draft of a subscription.
@@ -209,7 +238,7 @@ impl Invoice {
         }
     }
 
-    /// This draft as an open invoice with `number`, dated `now`.
+    /// This draft as an open invoice with `number`, dated `now`. One with nothing to pay is paid at once.
     ///
     /// Errors: if it is no draft.
     pub fn finalized(
@@ -219,8 +248,9 @@ impl Invoice {
         payment_terms_days: u32,
     ) -> Result<Self, TransitionError> {
         self.may_become("finalized", matches!(self.status, InvoiceStatus::Draft { .. }))?;
-        let due_at = now.checked_add_days(Days::new(payment_terms_days.into())).unwrap_or(now);
-        let status = InvoiceStatus::Open;
+        let is_settled = self.owed().is_ok_and(Money::is_zero);
+        let status = if is_settled { InvoiceStatus::Paid { at: now } } else { InvoiceStatus::Open };
+        let due_at = self.payment_due.from(now, payment_terms_days);
         Ok(Self { status, number: Some(number), issued_at: now, due_at, ..self.changed(now) })
     }
 
@@ -247,8 +277,9 @@ impl Invoice {
     /// Checks that the figures add up, before every write and after every read.
     pub fn verify(&self) -> Result<(), InvoiceMismatch> {
         let total = self.total()?;
-        let amounts = self.lines.iter().map(|line| line.amount).chain([self.tax, total]);
-        if !amounts.into_iter().all(Money::is_rounded) {
+        let taxes = self.tax.lines.iter().map(|line| line.amount);
+        let mut amounts = self.lines.iter().map(|line| line.amount).chain(taxes).chain([total]);
+        if !amounts.all(Money::is_rounded) {
             return Err(InvoiceMismatch::NotRounded);
         }
         let is_number_right = match self.status {
@@ -264,7 +295,7 @@ impl Invoice {
         self.lines.iter().try_for_each(LineItem::verify)
     }
 
-    fn changed(&self, now: DateTime<Utc>) -> Self {
+    pub(crate) fn changed(&self, now: DateTime<Utc>) -> Self {
         Self { updated_at: now, ..self.clone() }
     }
 
@@ -275,15 +306,16 @@ impl Invoice {
 
 impl LineItem {
     fn verify(&self) -> Result<(), InvoiceMismatch> {
-        if self.tiers.is_empty() {
+        if self.parts.is_empty() {
             return Ok(());
         }
-        let amount = Money::sum(self.amount.currency(), self.tiers.iter().map(|tier| tier.amount))?;
-        let quantity = self.tiers.iter().map(|tier| tier.quantity).sum::<Decimal>();
+        let whole = Money::sum(self.amount.currency(), self.parts.iter().map(|part| part.amount))?;
+        let amount = self.proration.map_or(Ok(whole), |proration| proration.of(whole))?;
+        let quantity = self.parts.iter().map(LinePart::covers).sum::<Decimal>();
         if amount.rounded() == self.amount && quantity == self.quantity {
             Ok(())
         } else {
-            Err(InvoiceMismatch::Tiers)
+            Err(InvoiceMismatch::Parts)
         }
     }
 }
@@ -297,6 +329,18 @@ impl InvoiceStatus {
             Self::Paid { .. } => "paid",
             Self::Void { .. } => "void",
             Self::Uncollectible { .. } => "uncollectible",
+        }
+    }
+}
+
+impl PaymentDue {
+    /// The due date of an invoice that is finalized at `at`.
+    pub fn from(self, at: DateTime<Utc>, payment_terms_days: u32) -> DateTime<Utc> {
+        let after = |days: u32| at.checked_add_days(Days::new(days.into())).unwrap_or(at);
+        match self {
+            Self::AsSet => after(payment_terms_days),
+            Self::Days(days) => after(days),
+            Self::On(due_at) => due_at,
         }
     }
 }
@@ -317,6 +361,8 @@ impl fmt::Display for InvoiceNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line_part::PartKind;
+    use crate::tax::{TaxTerms, TaxTreatment};
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -324,38 +370,62 @@ mod tests {
 
     fn draft() -> Invoice {
         let now = at("2025-02-01T00:00:00Z");
-        let line = |description: &str, quantity: i64, price: i64| LineItem {
-            description: description.into(),
-            source: LineSource::Manual,
-            quantity: quantity.into(),
-            unit_price: Some(price.into()),
-            tiers: Vec::new(),
-            period: None,
-            amount: Money::new((quantity * price).into(), Currency::USD).rounded(),
+        let line = |description: &str, quantity: i64, price: i64| {
+            LineItem::manual(description.into(), quantity.into(), price.into(), Currency::USD).unwrap()
         };
-        Invoice {
-            id: InvoiceId::from_parts(now, [1; 10]),
-            customer: CustomerId::from_parts(now, [2; 10]),
-            billed: None,
-            number: None,
-            status: InvoiceStatus::Draft { finalize_at: None },
-            currency: Currency::USD,
-            lines: vec![line("Setup", 1, 500), line("Hours", 8, 150)],
-            tax: Money::new(Decimal::from(306), Currency::USD).rounded(),
-            created_at: now,
-            updated_at: now,
-            issued_at: now,
-            due_at: now,
-            version: 1,
+        let (id, customer) = (InvoiceId::from_parts(now, [1; 10]), CustomerId::from_parts(now, [2; 10]));
+        let mut draft = Invoice::draft(id, customer, Currency::USD, now);
+        draft.lines = vec![line("Setup", 1, 500), line("Hours", 8, 150)];
+        draft.tax = TaxTerms {
+            treatment: TaxTreatment::Taxed,
+            is_included: false,
+            rates: vec![("GST".into(), Decimal::from(18))],
         }
+        .tax_on(draft.line_sum().unwrap())
+        .unwrap();
+        draft
     }
 
     #[test]
     fn the_documented_invoice_adds_up() {
         let invoice = draft();
         assert_eq!(invoice.subtotal().unwrap().to_string(), "USD 1700.00");
+        assert_eq!(invoice.tax.total(Currency::USD).unwrap().to_string(), "USD 306.00");
         assert_eq!(invoice.total().unwrap().to_string(), "USD 2006.00");
         assert_eq!(invoice.verify(), Ok(()));
+        let mut included = invoice;
+        included.tax.is_included = true; // 306 of the 1,700 are tax
+        assert_eq!(included.subtotal().unwrap().to_string(), "USD 1394.00");
+        assert_eq!(included.total().unwrap().to_string(), "USD 1700.00");
+    }
+
+    #[test]
+    fn an_invoice_with_nothing_to_pay_is_paid_when_it_is_finalized() {
+        let now = at("2025-02-01T01:00:00Z");
+        let mut nothing = draft();
+        nothing.lines.clear();
+        nothing.tax = Tax::none();
+        let finalized = nothing.finalized(InvoiceNumber::next(0, now), now, 30).unwrap();
+        assert_eq!(finalized.status, InvoiceStatus::Paid { at: now });
+        assert_eq!(finalized.verify(), Ok(()));
+        let mut credit = Invoice { tax: Tax::none(), ..draft() };
+        credit.lines.iter_mut().for_each(|line| line.amount = Money::new((-1).into(), Currency::USD));
+        assert_eq!(credit.amount_due().unwrap().to_string(), "USD 0.00");
+    }
+
+    #[test]
+    fn the_due_date_is_the_one_that_was_chosen() {
+        let now = at("2025-02-01T01:00:00Z");
+        for (payment_due, expected) in [
+            (PaymentDue::AsSet, "2025-03-03T01:00:00Z"),
+            (PaymentDue::Days(0), "2025-02-01T01:00:00Z"),
+            (PaymentDue::Days(14), "2025-02-15T01:00:00Z"),
+            (PaymentDue::On(at("2025-06-30T00:00:00Z")), "2025-06-30T00:00:00Z"),
+        ] {
+            let draft = Invoice { payment_due, ..draft() };
+            let open = draft.finalized(InvoiceNumber::next(0, now), now, 30).unwrap();
+            assert_eq!(open.due_at, at(expected));
+        }
     }
 
     #[test]
@@ -394,7 +464,7 @@ mod tests {
     #[test]
     fn figures_that_do_not_add_up_are_found() {
         let mut invoice = draft();
-        invoice.tax = Money::new("306.001".parse().unwrap(), Currency::USD);
+        invoice.tax.lines.first_mut().unwrap().amount = Money::new("306.001".parse().unwrap(), Currency::USD);
         assert_eq!(invoice.verify(), Err(InvoiceMismatch::NotRounded));
 
         let mut invoice = draft();
@@ -403,15 +473,15 @@ mod tests {
 
         let mut invoice = draft();
         let line = invoice.lines.first_mut().unwrap();
-        line.tiers = vec![TierUse {
-            after: Decimal::ZERO,
-            up_to: None,
+        line.parts = vec![LinePart {
+            filter: None,
+            kind: PartKind::Units,
             quantity: Decimal::ONE,
-            unit_price: Decimal::from(499),
+            unit_price: Some(Decimal::from(499)),
             flat_price: Decimal::ZERO,
             amount: Money::new(Decimal::from(499), Currency::USD),
         }];
-        assert_eq!(invoice.verify(), Err(InvoiceMismatch::Tiers));
+        assert_eq!(invoice.verify(), Err(InvoiceMismatch::Parts));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum MoneyError {
         /// Currency of the second amount.
         right: Currency,
     },
-    /// The amount passes 28 digits.
+    /// The amount reaches 10^24.
     #[error("the amount is too large to be computed exactly")]
     Overflow,
 }
@@ -55,20 +55,31 @@ impl Money {
         self.amount.is_zero()
     }
 
-    /// Errors: `CurrencyMismatch` if the currencies differ, `Overflow` past 28 digits.
+    /// Errors: `CurrencyMismatch` if the currencies differ, `Overflow` from 10^24.
     pub fn checked_add(self, other: Self) -> Result<Self, MoneyError> {
         if self.currency != other.currency {
             return Err(MoneyError::CurrencyMismatch { left: self.currency, right: other.currency });
         }
-        let amount = self.amount.checked_add(other.amount).ok_or(MoneyError::Overflow)?;
-        Ok(Self { amount, ..self })
+        self.with(self.amount.checked_add(other.amount))
+    }
+
+    /// Errors: as for [`Money::checked_add`].
+    pub fn checked_sub(self, other: Self) -> Result<Self, MoneyError> {
+        self.checked_add(Self { amount: -other.amount, ..other })
     }
 
     /// The price of `quantity` units at this price each, not rounded.
     ///
-    /// Errors: `Overflow` past 28 digits before the decimal point.
+    /// Errors: `Overflow` from 10^24.
     pub fn checked_mul(self, quantity: Decimal) -> Result<Self, MoneyError> {
-        let amount = self.amount.checked_mul(quantity).ok_or(MoneyError::Overflow)?;
+        self.with(self.amount.checked_mul(quantity))
+    }
+
+    /// A `Decimal` keeps 28 digits and drops what comes after them without a word. Below 10^24 the four
+    /// decimals that a currency may have are never among those.
+    fn with(self, amount: Option<Decimal>) -> Result<Self, MoneyError> {
+        let limit = Decimal::from_i128_with_scale(10_i128.pow(24), 0);
+        let amount = amount.filter(|amount| amount.abs() < limit).ok_or(MoneyError::Overflow)?;
         Ok(Self { amount, ..self })
     }
 

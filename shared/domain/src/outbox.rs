@@ -139,8 +139,32 @@ fn derived(subject: uuid::Uuid, at: DateTime<Utc>, kind: u8) -> OutboxId {
     for (to, from) in entropy.iter_mut().zip(subject.as_bytes().iter().skip(6)) {
         *to = *from;
     }
+    // The invoices of one subscription differ in their time alone.
+    for (to, time) in entropy.iter_mut().zip(subject.as_bytes().iter().take(6)) {
+        *to ^= *time;
+    }
     if let Some(last) = entropy.last_mut() {
         *last ^= kind;
     }
     OutboxId::from_parts(at, entropy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{currency::Currency, id::Id};
+
+    #[test]
+    fn what_happens_to_two_invoices_at_once_is_told_twice() {
+        let at: DateTime<Utc> = "2025-03-01T00:00:00Z".parse().unwrap();
+        let customer = Id::from_parts(at, [1; 10]);
+        // Of one subscription: their ids differ in the period's end alone.
+        let entry = |end: &str| {
+            let id = Id::from_parts(end.parse().unwrap(), [2; 10]);
+            let invoice = Invoice::draft(id, customer, Currency::USD, at);
+            OutboxEntry::invoice_event(InvoiceEvent::Paid, &invoice, "PAID", at).unwrap().id
+        };
+        assert_ne!(entry("2025-02-01T00:00:00Z"), entry("2025-03-01T00:00:00Z"));
+        assert_eq!(entry("2025-02-01T00:00:00Z"), entry("2025-02-01T00:00:00Z"));
+    }
 }

@@ -1,14 +1,13 @@
-//! Billing intervals and periods. Periods are half-open and counted from an anchor, so that one that
-//! begins on the 31st comes back to the 31st after a short month.
+//! Billing intervals and periods. Where periods lie is in [`crate::schedule`].
 
-use chrono::{DateTime, Days, Months, Utc};
+use chrono::{DateTime, Utc};
 
 /// A unit of calendar time between two invoices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IntervalUnit {
-    /// 24 hours.
+    /// A calendar day.
     Day,
-    /// Seven days.
+    /// Seven of them.
     Week,
     /// A calendar month.
     Month,
@@ -17,7 +16,7 @@ pub enum IntervalUnit {
 }
 
 /// How often something is billed: every month, every 3 months, every year.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BillingInterval {
     unit: IntervalUnit,
     count: u32,
@@ -28,15 +27,6 @@ pub struct BillingInterval {
 pub struct BillingPeriod {
     start: DateTime<Utc>,
     end: DateTime<Utc>,
-}
-
-/// All periods of a subscription: the `n`th begins `n` intervals after the anchor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BillingSchedule {
-    /// The start of period 0.
-    pub anchor: DateTime<Utc>,
-    /// The length of each period.
-    pub interval: BillingInterval,
 }
 
 /// Why there is no such period or interval.
@@ -80,25 +70,6 @@ impl BillingInterval {
     pub fn count(self) -> u32 {
         self.count
     }
-
-    /// The instant `n` intervals after `anchor`. A day of the month that the target month does not have
-    /// becomes its last day.
-    ///
-    /// Errors: `OutOfRange` past the calendar.
-    pub fn after(self, anchor: DateTime<Utc>, n: u32) -> Result<DateTime<Utc>, PeriodError> {
-        let units = self.count.checked_mul(n).ok_or(PeriodError::OutOfRange)?;
-        let months = |factor: u32| {
-            units.checked_mul(factor).and_then(|months| anchor.checked_add_months(Months::new(months)))
-        };
-        let days = |factor: u64| anchor.checked_add_days(Days::new(u64::from(units) * factor));
-        match self.unit {
-            IntervalUnit::Day => days(1),
-            IntervalUnit::Week => days(7),
-            IntervalUnit::Month => months(1),
-            IntervalUnit::Year => months(12),
-        }
-        .ok_or(PeriodError::OutOfRange)
-    }
 }
 
 impl BillingPeriod {
@@ -123,39 +94,9 @@ impl BillingPeriod {
     }
 }
 
-impl BillingSchedule {
-    /// Period number `n`, from 0. Errors: `OutOfRange` past the calendar.
-    pub fn period(&self, n: u32) -> Result<BillingPeriod, PeriodError> {
-        let next = n.checked_add(1).ok_or(PeriodError::OutOfRange)?;
-        BillingPeriod::new(self.interval.after(self.anchor, n)?, self.interval.after(self.anchor, next)?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn starts(anchor: &str, unit: IntervalUnit, count: u32) -> Vec<String> {
-        let interval = BillingInterval::new(unit, count).unwrap();
-        let schedule = BillingSchedule { anchor: anchor.parse().unwrap(), interval };
-        (0..4).map(|n| schedule.period(n).unwrap().start().format("%F").to_string()).collect()
-    }
-
-    #[test]
-    fn months_are_counted_from_the_anchor() {
-        use IntervalUnit::{Day, Month, Week, Year};
-        let check = |anchor: &str, unit, count, expected: [&str; 4]| {
-            assert_eq!(starts(&format!("{anchor}T00:00:00Z"), unit, count), expected);
-        };
-        check("2025-01-31", Month, 1, ["2025-01-31", "2025-02-28", "2025-03-31", "2025-04-30"]);
-        check("2024-01-30", Month, 1, ["2024-01-30", "2024-02-29", "2024-03-30", "2024-04-30"]);
-        check("2024-02-29", Year, 1, ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28"]);
-        check("2025-11-30", Month, 3, ["2025-11-30", "2026-02-28", "2026-05-30", "2026-08-30"]);
-        check("2025-12-30", Day, 1, ["2025-12-30", "2025-12-31", "2026-01-01", "2026-01-02"]);
-        check("2025-12-29", Week, 2, ["2025-12-29", "2026-01-12", "2026-01-26", "2026-02-09"]);
-    }
 
     #[test]
     fn a_period_is_half_open_and_never_empty() {
@@ -166,17 +107,5 @@ mod tests {
         assert!(!period.contains(period.end()));
         assert_eq!(BillingPeriod::new(period.end(), period.end()), Err(PeriodError::Empty));
         assert_eq!(BillingInterval::new(IntervalUnit::Day, 0), Err(PeriodError::InvalidCount));
-    }
-
-    proptest! {
-        #[test]
-        fn periods_tile_time(seconds in 0_i64..4_000_000_000, unit in 0..4, count in 1_u32..40, n in 0_u32..60) {
-            let unit = [IntervalUnit::Day, IntervalUnit::Week, IntervalUnit::Month, IntervalUnit::Year][unit as usize];
-            let schedule = BillingSchedule {
-                anchor: DateTime::from_timestamp(seconds, 0).unwrap(),
-                interval: BillingInterval::new(unit, count).unwrap(),
-            };
-            prop_assert_eq!(schedule.period(n).unwrap().end(), schedule.period(n + 1).unwrap().start());
-        }
     }
 }

@@ -1,25 +1,27 @@
-//! What happens when a period ends: the whole decision, for one write.
+//! What happens when a bill falls due, or a trial ends: the whole decision, for one write.
 
 use chrono::{DateTime, Utc};
 
 use crate::{
+    charge_usage::ChargeUsage,
     id::InvoiceId,
     invoice::{GRACE_PERIOD, Invoice, InvoiceStatus},
-    money::{Money, MoneyError},
+    money::MoneyError,
     outbox::{InvoiceEvent, OutboxEntry, SubscriptionEvent},
-    period::{BillingPeriod, PeriodError},
-    plan::PricedPlan,
-    rating::{RatingError, UsageByMeter, line_items},
-    subscription::{Subscription, SubscriptionStatus},
+    period::PeriodError,
+    rating::{RatingError, lines},
+    subscription::{PlansById, Subscription, SubscriptionStatus},
+    timeline::Bill,
 };
 
-/// A period that ended: the draft, if the period is billed, the subscription as it goes on, and what is
-/// to be told. One transaction commits it all, so a period is never closed halfway, or twice.
+/// A bill that fell due, or a trial that ended: the draft, if there is anything on it, the subscription as
+/// it goes on, and what is to be told. One transaction commits it all, so nothing is closed halfway, or
+/// twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeriodClose {
-    /// The draft invoice. A trial ends without one.
+    /// The draft invoice. A trial ends without one, and so does a time that was paused.
     pub invoice: Option<Invoice>,
-    /// The subscription in its next period.
+    /// The subscription as it goes on.
     pub subscription: Subscription,
     /// What is to be told.
     pub outbox: Vec<OutboxEntry>,
@@ -43,82 +45,119 @@ pub enum CloseError {
 }
 
 impl PeriodClose {
-    /// Decides what the end of the current period means at `now`. `usage` is that of the current period.
-    pub fn decide(
+    /// The bill that is due at `now`; `None` if it is the trial that ends.
+    ///
+    /// Errors: `NotDue` if nothing is.
+    pub fn due(
         subscription: &Subscription,
-        plan: &PricedPlan,
-        usage: &UsageByMeter,
+        plans: &PlansById,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Bill>, CloseError> {
+        let due_at = subscription.due_at().filter(|due_at| *due_at <= now).ok_or(CloseError::NotDue)?;
+        match subscription.status {
+            SubscriptionStatus::Trial { .. } => Ok(None),
+            SubscriptionStatus::Active | SubscriptionStatus::PastDue | SubscriptionStatus::Paused => {
+                Ok(Some(subscription.timeline(plans).bill(subscription.billed_until, due_at)?))
+            }
+            SubscriptionStatus::Canceled { .. } => Err(CloseError::NotDue),
+        }
+    }
+
+    /// The end of a trial: the subscription is billed from now on, unless it was canceled.
+    ///
+    /// Errors: `NotDue` if there is no trial.
+    pub fn trial(
+        subscription: &Subscription,
+        plans: &PlansById,
         now: DateTime<Utc>,
     ) -> Result<Self, CloseError> {
-        if subscription.due_at().is_none_or(|due_at| now < due_at) {
-            return Err(CloseError::NotDue);
-        }
-        let mut next = Subscription { updated_at: now, ..subscription.clone() };
+        let SubscriptionStatus::Trial { until } = subscription.status else { return Err(CloseError::NotDue) };
+        let is_over = subscription.ends_at.is_some_and(|ends_at| ends_at <= until);
+        let (status, event) = if is_over {
+            (SubscriptionStatus::Canceled { at: until }, SubscriptionEvent::Canceled)
+        } else {
+            (SubscriptionStatus::Active, SubscriptionEvent::Activated)
+        };
+        let next = Subscription { status, updated_at: now, ..subscription.clone() }.settled(plans, until)?;
+        let outbox = vec![OutboxEntry::subscription_event(event, &next, now)];
+        Ok(Self { invoice: None, subscription: next, outbox })
+    }
+
+    /// What a bill that is due means at `now`. `usage` is that of its usage charges, in its order.
+    pub fn decide(
+        subscription: &Subscription,
+        plans: &PlansById,
+        bill: &Bill,
+        usage: &[ChargeUsage],
+        now: DateTime<Utc>,
+    ) -> Result<Self, CloseError> {
         let mut outbox = Vec::new();
-        let mut invoice = None;
-        match subscription.status {
-            SubscriptionStatus::Trial { until } => {
-                next.status = SubscriptionStatus::Active;
-                next.schedule.anchor = until;
-                next.period_number = 0;
-                outbox.push(OutboxEntry::subscription_event(SubscriptionEvent::Activated, &next, now));
-            }
-            SubscriptionStatus::Active | SubscriptionStatus::PastDue => {
-                let period = subscription.current_period()?;
-                let draft = draft(subscription, plan, usage, period, now)?;
-                outbox.push(OutboxEntry::invoice_event(InvoiceEvent::Created, &draft, "DRAFT", now)?);
-                invoice = Some(draft);
-                next.last_invoiced_at = Some(now);
-                if subscription.cancels_at_period_end {
-                    next.status = SubscriptionStatus::Canceled { at: period.end() };
-                    outbox.push(OutboxEntry::subscription_event(SubscriptionEvent::Canceled, &next, now));
-                } else {
-                    next.period_number = next.period_number.checked_add(1).ok_or(PeriodError::OutOfRange)?;
-                    next.current_period()?;
-                }
-            }
-            SubscriptionStatus::Paused | SubscriptionStatus::Canceled { .. } => {
-                return Err(CloseError::NotDue);
-            }
+        let mut next = Subscription { updated_at: now, billed_until: Some(bill.at), ..subscription.clone() };
+        let invoice = if bill.dues.is_empty() {
+            None
+        } else {
+            let draft = draft(subscription, bill, usage, now)?;
+            outbox.push(OutboxEntry::invoice_event(InvoiceEvent::Created, &draft, "DRAFT", now)?);
+            next.last_invoiced_at = Some(now);
+            Some(draft)
+        };
+        if subscription.timeline(plans).end() == Some(bill.at) {
+            next.status = SubscriptionStatus::Canceled { at: bill.at };
+            outbox.push(OutboxEntry::subscription_event(SubscriptionEvent::Canceled, &next, now));
         }
-        Ok(Self { invoice, subscription: next, outbox })
+        Ok(Self { invoice, subscription: next.settled(plans, bill.at)?, outbox })
     }
 }
 
-/// The draft for one period, rated from `usage`. The same period always gives the same id.
-fn draft(
+/// The draft of a bill, rated from `usage`. The same bill always gives the same id.
+pub fn draft(
     subscription: &Subscription,
-    plan: &PricedPlan,
-    usage: &UsageByMeter,
-    period: BillingPeriod,
+    bill: &Bill,
+    usage: &[ChargeUsage],
     now: DateTime<Utc>,
 ) -> Result<Invoice, CloseError> {
     let finalize_at = now + GRACE_PERIOD;
-    let lines =
-        line_items(plan.charges_in(subscription.price_version), subscription.currency, usage, period)?;
     Ok(Invoice {
-        id: invoice_id(subscription, period),
-        customer: subscription.customer,
-        billed: Some((subscription.id, period)),
-        number: None,
+        billed: Some((subscription.id, bill.period)),
         status: InvoiceStatus::Draft { finalize_at: Some(finalize_at) },
-        currency: subscription.currency,
-        lines,
-        tax: Money::zero(subscription.currency).rounded(),
-        created_at: now,
-        updated_at: now,
-        issued_at: now,
-        due_at: finalize_at,
-        version: 0,
+        lines: lines(bill, subscription.currency, usage)?,
+        ..Invoice::draft(invoice_id(subscription, bill.at), subscription.customer, subscription.currency, now)
     })
 }
 
-/// The id of a subscription's invoice for `period`. Its time is the period's end; its bytes are those that
-/// tell subscriptions apart.
-fn invoice_id(subscription: &Subscription, period: BillingPeriod) -> InvoiceId {
+/// The id of a subscription's invoice for the bill at `at`. Its time is that; its bytes are those that tell
+/// subscriptions apart.
+fn invoice_id(subscription: &Subscription, at: DateTime<Utc>) -> InvoiceId {
     let mut entropy = [0; 10];
     for (to, from) in entropy.iter_mut().zip(subscription.id.uuid().as_bytes().iter().skip(6)) {
         *to = *from;
     }
-    InvoiceId::from_parts(period.end(), entropy)
+    InvoiceId::from_parts(at, entropy)
+}
+
+/// The bill that a subscription's invoice was drafted from, from the terms as they are now.
+///
+/// Errors: `NotDue` if there never was one.
+pub fn bill_of(
+    subscription: &Subscription,
+    plans: &PlansById,
+    invoice: &Invoice,
+) -> Result<Bill, CloseError> {
+    let (_, period) = invoice.billed.ok_or(CloseError::NotDue)?;
+    let timeline = subscription.timeline(plans);
+    // What is paid in advance is first billed when its period begins; all other bills close one.
+    let at =
+        [period.start(), period.end()].into_iter().find(|at| invoice_id(subscription, *at) == invoice.id);
+    let at = at.ok_or(CloseError::NotDue)?;
+    let mut last = None;
+    // From the start on, since only from there it is known when something was due.
+    while let Some(next) = timeline.next(last)?
+        && next <= at
+    {
+        if next == at {
+            return Ok(timeline.bill(last, at)?);
+        }
+        last = Some(next);
+    }
+    Err(CloseError::NotDue)
 }

@@ -5,15 +5,22 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use crate::{
-    charge::{Charge, ChargeModel, Price, Tiers},
+    charge::{FixedPrice, Limits, Price, UsagePrice},
+    charge_usage::ChargeUsage,
     currency::Currency,
     id::MeterId,
-    invoice::{LineItem, LineSource, TierUse},
+    invoice::{LineItem, LineSource},
+    line_part::{LinePart, PartKind},
     money::{Money, MoneyError},
     period::BillingPeriod,
     quantity::QuantityOverflow,
+    timeline::{Bill, Due, DueKind, Reason},
     totals::Usage,
 };
+
+mod model;
+#[cfg(test)]
+mod tests;
 
 /// What a customer used in a period, by meter. A meter that is missing was not used.
 pub type UsageByMeter = BTreeMap<MeterId, Usage>;
@@ -29,228 +36,139 @@ pub enum RatingError {
     Money(#[from] MoneyError),
 }
 
-/// An amount, not rounded, and the tiers it was added up from.
-struct Rated {
-    amount: Money,
-    unit_price: Option<Decimal>,
-    tiers: Vec<TierUse>,
+/// What a charge comes to: a quantity, and the parts of the amount, none of them rounded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rated {
+    /// How much, over all parts.
+    pub quantity: Decimal,
+    /// Price of one, where there is one price.
+    pub unit_price: Option<Decimal>,
+    /// What the amount is added up from.
+    pub parts: Vec<LinePart>,
+    /// The sum of the parts, not rounded.
+    pub amount: Money,
 }
 
-/// One line per charge, in the order of `charges`. Each line is rounded once.
+/// The lines of a bill, in its order. `usage` is that of its usage charges, in the same order; what is
+/// missing was not used. Each line is rounded once.
 ///
 /// Errors: if a quantity or an amount cannot be computed exactly.
-pub fn line_items<'a>(
-    charges: impl IntoIterator<Item = &'a Charge>,
-    currency: Currency,
-    usage: &UsageByMeter,
-    period: BillingPeriod,
-) -> Result<Vec<LineItem>, RatingError> {
-    charges.into_iter().map(|charge| line_item(charge, currency, usage, period)).collect()
+pub fn lines(bill: &Bill, currency: Currency, usage: &[ChargeUsage]) -> Result<Vec<LineItem>, RatingError> {
+    let mut usage = usage.iter();
+    bill.dues.iter().map(|due| line(due, currency, &mut usage)).collect()
 }
 
-fn line_item(
-    charge: &Charge,
+fn line<'a>(
+    due: &Due,
     currency: Currency,
-    usage: &UsageByMeter,
-    period: BillingPeriod,
+    usage: &mut impl Iterator<Item = &'a ChargeUsage>,
 ) -> Result<LineItem, RatingError> {
-    let (quantity, source, rated) = match &charge.price {
-        Price::Fixed { unit_price, quantity } => {
-            let source = LineSource::Fixed { charge: charge.id };
-            (*quantity, source, rate_standard(*unit_price, currency, *quantity)?)
+    let charge = &due.charge;
+    let (source, rated) = match &charge.price {
+        Price::Fixed(price) => {
+            (LineSource::Fixed { charge: charge.id }, fixed(price, price.quantity, currency)?)
         }
-        Price::Usage { meter, model } => {
-            let usage = usage.get(meter).copied().unwrap_or_default();
-            let quantity = usage.quantity.to_decimal()?;
-            let source = LineSource::Usage { charge: charge.id, meter: *meter, events: usage.events };
-            (quantity, source, rate(model, currency, quantity)?)
+        Price::Usage(price) => {
+            let usage = usage.next().cloned().unwrap_or_default();
+            let (meter, events) = (price.meter, usage.events());
+            (LineSource::Usage { charge: charge.id, meter, events }, by_usage(price, &usage, currency)?)
         }
     };
+    let name = &charge.display_name;
+    let (description, period, proration) = match &due.kind {
+        DueKind::Usage(ranges) => (name.clone(), whole_range(ranges), None),
+        DueKind::Once => (name.clone(), None, None),
+        DueKind::Fixed(period, proration, reason) => {
+            let description = match reason {
+                Reason::Interval => name.clone(),
+                Reason::Remaining => format!("Remaining time on {name}"),
+                Reason::Unused => format!("Unused time on {name}"),
+            };
+            let is_plain = proration.is_whole() && !proration.is_credit;
+            (description, Some(*period), Some(*proration).filter(|_| !is_plain))
+        }
+    };
+    let amount = proration.map_or(Ok(rated.amount), |proration| proration.of(rated.amount))?;
     Ok(LineItem {
-        description: charge.display_name.clone(),
+        description,
         source,
-        quantity,
+        quantity: rated.quantity,
         unit_price: rated.unit_price,
-        tiers: rated.tiers,
-        period: Some(period),
-        amount: rated.amount.rounded(),
+        parts: rated.parts,
+        proration,
+        period,
+        amount: amount.rounded(),
     })
 }
 
-fn rate(model: &ChargeModel, currency: Currency, quantity: Decimal) -> Result<Rated, RatingError> {
-    match model {
-        ChargeModel::Standard { unit_price } => rate_standard(*unit_price, currency, quantity),
-        ChargeModel::Graduated(tiers) => rate_graduated(tiers, currency, quantity),
-        ChargeModel::Volume(tiers) => rate_volume(tiers, currency, quantity),
-    }
+/// From the first of some ranges to the last.
+fn whole_range(ranges: &[BillingPeriod]) -> Option<BillingPeriod> {
+    let (first, last) = ranges.first().zip(ranges.last())?;
+    BillingPeriod::new(first.start(), last.end()).ok()
 }
 
-fn rate_standard(unit_price: Decimal, currency: Currency, quantity: Decimal) -> Result<Rated, RatingError> {
-    let amount = Money::new(unit_price, currency).checked_mul(quantity)?;
-    Ok(Rated { amount, unit_price: Some(unit_price), tiers: Vec::new() })
+/// What `quantity` of a fixed charge comes to for a whole interval.
+///
+/// Errors: as for [`lines`].
+pub fn fixed(price: &FixedPrice, quantity: Decimal, currency: Currency) -> Result<Rated, RatingError> {
+    let included = price.included_units.min(quantity);
+    let mut parts = Vec::new();
+    if !included.is_zero() {
+        parts.push(model::included(included, currency));
+    }
+    parts.push(model::units(quantity - included, price.unit_price, currency)?);
+    bound(&mut parts, price.limits, currency)?;
+    rated(quantity, Some(price.unit_price), parts, currency)
 }
 
-fn rate_graduated(tiers: &Tiers, currency: Currency, quantity: Decimal) -> Result<Rated, RatingError> {
-    let used = tiers.iter().take_while(|(after, _)| after.is_zero() || *after < quantity);
-    let tiers = used
-        .map(|(after, tier)| {
-            let last = tier.up_to.map_or(quantity, |up_to| up_to.min(quantity));
-            tier_use(after, tier, currency, last - after)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Rated { amount: Money::sum(currency, tiers.iter().map(|tier| tier.amount))?, unit_price: None, tiers })
-}
-
-fn rate_volume(tiers: &Tiers, currency: Currency, quantity: Decimal) -> Result<Rated, RatingError> {
-    let reached = tiers.iter().take_while(|(after, _)| after.is_zero() || *after < quantity).last();
-    let tiers = reached.map(|(after, tier)| tier_use(after, tier, currency, quantity)).transpose()?;
-    let amount = tiers.as_ref().map_or(Money::zero(currency), |tier| tier.amount);
-    Ok(Rated { amount, unit_price: None, tiers: Vec::from_iter(tiers) })
-}
-
-fn tier_use(
-    after: Decimal,
-    tier: &crate::charge::Tier,
-    currency: Currency,
-    quantity: Decimal,
-) -> Result<TierUse, RatingError> {
-    let flat = Money::new(tier.flat_price, currency);
-    let amount = Money::new(tier.unit_price, currency).checked_mul(quantity)?.checked_add(flat)?;
-    let (up_to, unit_price, flat_price) = (tier.up_to, tier.unit_price, tier.flat_price);
-    Ok(TierUse { after, up_to, quantity, unit_price, flat_price, amount })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{
-        charge::Tier,
-        id::{ChargeId, Id},
-    };
-
-    fn decimal(text: &str) -> Decimal {
-        text.parse().unwrap()
-    }
-
-    /// Tiers from `up_to at unit_price + flat_price`, comma separated.
-    fn tiers(text: &str) -> Tiers {
-        let tier = |text: &str| {
-            let (bound, prices) = text.trim().split_once(" at ").unwrap();
-            let (unit_price, flat_price) = prices.split_once(" + ").unwrap_or((prices, "0"));
-            Tier {
-                up_to: (bound != "more").then(|| decimal(bound)),
-                unit_price: decimal(unit_price),
-                flat_price: decimal(flat_price),
-            }
-        };
-        Tiers::new(text.split(',').map(tier).collect()).unwrap()
-    }
-
-    fn amount(model: &ChargeModel, quantity: &str) -> String {
-        let rated = rate(model, Currency::USD, decimal(quantity)).unwrap();
-        rated.amount.amount().normalize().to_string()
-    }
-
-    #[test]
-    fn each_unit_pays_the_price_of_its_tier() {
-        let model = ChargeModel::Graduated(tiers("1000 at 0.002, 10000 at 0.001, more at 0.0005"));
-        let check = |quantity, expected| assert_eq!(amount(&model, quantity), expected, "{quantity}");
-        check("0", "0");
-        check("0.5", "0.001");
-        check("1000", "2"); // last unit of the first tier
-        check("1001", "2.001"); // first unit of the second
-        check("1000.5", "2.0005"); // between two units
-        check("10000", "11");
-        check("15000", "13.5");
-        check("1e9", "500006");
-    }
-
-    #[test]
-    fn all_units_pay_the_price_of_the_last_tier_reached() {
-        let model = ChargeModel::Volume(tiers("1000 at 0.002, 10000 at 0.001, more at 0.0005"));
-        let check = |quantity, expected| assert_eq!(amount(&model, quantity), expected, "{quantity}");
-        check("0", "0");
-        check("1000", "2");
-        check("1001", "1.001");
-        check("10000", "10");
-        check("15000", "7.5");
-    }
-
-    #[test]
-    fn flat_prices_are_charged_once_per_tier_reached() {
-        let steps = tiers("10 at 1 + 5, 20 at 2 + 7, more at 3 + 9");
-        let graduated = ChargeModel::Graduated(steps.clone());
-        let volume = ChargeModel::Volume(steps);
-        let check = |quantity, expected: [&str; 2]| {
-            assert_eq!([amount(&graduated, quantity), amount(&volume, quantity)], expected, "{quantity}");
-        };
-        check("0", ["5", "5"]);
-        check("10", ["15", "15"]);
-        check("11", ["24", "29"]); // 10 × 1 + 5 + 1 × 2 + 7; 11 × 2 + 7
-        check("21", ["54", "72"]); // 15 + 20 + 7 + 3 + 9; 21 × 3 + 9
-    }
-
-    #[test]
-    fn the_first_thousand_may_be_free() {
-        let model = ChargeModel::Graduated(tiers("1000 at 0, more at 0.001"));
-        assert_eq!(amount(&model, "1500"), "0.5");
-    }
-
-    #[test]
-    fn a_line_rounds_once_and_says_how_it_came_about() {
-        let meter = Id::from_uuid(uuid::Uuid::from_u128(1));
-        let charge = Charge {
-            id: ChargeId::from_uuid(uuid::Uuid::from_u128(2)),
-            display_name: "Calls".into(),
-            price: Price::Usage { meter, model: ChargeModel::Graduated(tiers("1 at 0.004, more at 0.004")) },
-            added_in: 1,
-            retired_in: None,
-            created_at: chrono::DateTime::UNIX_EPOCH,
-        };
-        let at = |text: &str| text.parse().unwrap();
-        let period = BillingPeriod::new(at("2025-01-01T00:00:00Z"), at("2025-02-01T00:00:00Z")).unwrap();
-        let used = Usage { quantity: "2".parse().unwrap(), events: 2 };
-        let lines =
-            line_items([&charge], Currency::USD, &UsageByMeter::from([(meter, used)]), period).unwrap();
-        let [line] = lines.as_slice() else { panic!("one charge gives one line") };
-        assert_eq!(line.amount.to_string(), "USD 0.01", "0.004 + 0.004, not 0.00 + 0.00");
-        assert_eq!(line.source, LineSource::Usage { charge: charge.id, meter, events: 2 });
-        assert_eq!(line.tiers.iter().map(|tier| tier.quantity).sum::<Decimal>(), line.quantity);
-    }
-
-    #[test]
-    fn an_amount_too_large_is_an_error() {
-        let model = ChargeModel::Standard { unit_price: decimal("1e15") };
-        assert!(rate(&model, Currency::USD, decimal("1e20")).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn graduated_never_falls_and_its_parts_add_up(
-            bounds in prop::collection::btree_set(1_i64..5000, 0..6),
-            prices in prop::collection::vec((0_i64..1000, 0_i64..100), 7),
-            quantity in 0_i64..6000,
-        ) {
-            let open = std::iter::once(None);
-            let tiers = bounds.into_iter().map(Some).chain(open).zip(prices).map(|(up_to, (unit, flat))| Tier {
-                up_to: up_to.map(Decimal::from),
-                unit_price: Decimal::new(unit, 4),
-                flat_price: Decimal::new(flat, 2),
-            });
-            let tiers = Tiers::new(tiers.collect()).unwrap();
-            let at = |quantity: i64| rate_graduated(&tiers, Currency::USD, Decimal::from(quantity)).unwrap();
-            let rated = at(quantity);
-            prop_assert!(at(quantity + 1).amount.amount() >= rated.amount.amount());
-            prop_assert_eq!(rated.tiers.iter().map(|tier| tier.quantity).sum::<Decimal>(), Decimal::from(quantity));
-            // Unit by unit, the slow way.
-            let naive = (1..=quantity).map(|unit| {
-                let (_, tier) = tiers.iter().find(|(_, tier)| tier.up_to.is_none_or(|up_to| Decimal::from(unit) <= up_to)).unwrap();
-                tier.unit_price
-            }).sum::<Decimal>();
-            let reached = tiers.iter().filter(|(after, _)| after.is_zero() || *after < Decimal::from(quantity));
-            prop_assert_eq!(rated.amount.amount(), naive + reached.map(|(_, tier)| tier.flat_price).sum::<Decimal>());
+/// What usage comes to.
+///
+/// Errors: as for [`lines`].
+pub fn by_usage(price: &UsagePrice, usage: &ChargeUsage, currency: Currency) -> Result<Rated, RatingError> {
+    let mut parts = Vec::new();
+    let mut quantity = Decimal::ZERO;
+    for (filter, used) in price.filters.iter().zip(&usage.filtered) {
+        if used.usage.events > 0 {
+            let mut of_filter = model::parts(&filter.pricing, used, currency)?;
+            bound(&mut of_filter, filter.pricing.limits, currency)?;
+            let name = filter.name();
+            of_filter.iter_mut().for_each(|part| part.filter = Some(name.clone()));
+            quantity = add(quantity, used.usage.quantity.to_decimal()?)?;
+            parts.extend(of_filter);
         }
     }
+    let is_filtered = !parts.is_empty();
+    parts.extend(model::parts(&price.pricing, &usage.rest, currency)?);
+    quantity = add(quantity, usage.rest.usage.quantity.to_decimal()?)?;
+    bound(&mut parts, price.pricing.limits, currency)?;
+    let unit_price = model::unit_price(&price.pricing.model).filter(|_| !is_filtered);
+    rated(quantity, unit_price, parts, currency)
+}
+
+fn rated(
+    quantity: Decimal,
+    unit_price: Option<Decimal>,
+    parts: Vec<LinePart>,
+    currency: Currency,
+) -> Result<Rated, RatingError> {
+    let amount = Money::sum(currency, parts.iter().map(|part| part.amount))?;
+    Ok(Rated { quantity, unit_price, parts, amount })
+}
+
+/// Adds the part that brings the sum of `parts` within `limits`, if one is needed.
+fn bound(parts: &mut Vec<LinePart>, limits: Limits, currency: Currency) -> Result<(), RatingError> {
+    let sum = Money::sum(currency, parts.iter().map(|part| part.amount))?;
+    let (kind, bound) = match (limits.minimum, limits.maximum) {
+        (Some(minimum), _) if sum.amount() < minimum => (PartKind::Minimum { minimum }, minimum),
+        (_, Some(maximum)) if sum.amount() > maximum => (PartKind::Maximum { maximum }, maximum),
+        _ => return Ok(()),
+    };
+    let amount = Money::new(bound, currency).checked_sub(sum)?;
+    let (quantity, flat_price) = (Decimal::ONE, Decimal::ZERO);
+    parts.push(LinePart { filter: None, kind, quantity, unit_price: None, flat_price, amount });
+    Ok(())
+}
+
+fn add(left: Decimal, right: Decimal) -> Result<Decimal, QuantityOverflow> {
+    left.checked_add(right).ok_or(QuantityOverflow)
 }

@@ -1,11 +1,18 @@
 //! Subscriptions: which customer has which plan, since when, and what is billed next.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration, Utc};
 
 use crate::{
+    charge::{Charge, Price},
     currency::Currency,
-    id::{CustomerId, PlanId, SubscriptionId},
-    period::{BillingPeriod, BillingSchedule, PeriodError},
+    id::{ChargeId, CustomerId, PlanId, SubscriptionId},
+    period::{BillingInterval, BillingPeriod, PeriodError},
+    plan::PricedPlan,
+    proration::ProrationPolicy,
+    schedule::BillingSchedule,
+    timeline::{Phase, Timeline},
 };
 
 /// What state a subscription is in.
@@ -36,26 +43,34 @@ pub struct Subscription {
     pub id: SubscriptionId,
     /// Who is billed.
     pub customer: CustomerId,
-    /// For what.
+    /// For what, now.
     pub plan: PlanId,
     /// The plan's name when it was subscribed to.
     pub plan_name: String,
     /// The version of the plan's prices that it is billed by.
     pub price_version: u32,
+    /// How often.
+    pub interval: BillingInterval,
     /// What it is billed in.
     pub currency: Currency,
     /// Its state.
     pub status: SubscriptionStatus,
-    /// All its billing periods. After a trial they count from the trial's end.
+    /// Where its intervals lie. After a trial they begin at the trial's end.
     pub schedule: BillingSchedule,
-    /// Which of them is the current one.
-    pub period_number: u32,
+    /// How parts of intervals are billed.
+    pub proration: ProrationPolicy,
+    /// What is billed since when, in order of time: the past, the present, and what was decided for later.
+    pub terms: Vec<SubscriptionTerms>,
+    /// When the last bill fell due. Everything before it is billed.
+    pub billed_until: Option<DateTime<Utc>>,
+    /// When the next bill falls due; never, after the end.
+    pub next_bill_at: Option<DateTime<Utc>>,
     /// When it began.
     pub start: DateTime<Utc>,
     /// When the trial ends or ended, if there was one.
     pub trial_end: Option<DateTime<Utc>>,
-    /// Whether it ends with the current period.
-    pub cancels_at_period_end: bool,
+    /// When it ends, or ended, because it was canceled.
+    pub ends_at: Option<DateTime<Utc>>,
     /// When cancellation was asked for, and why.
     pub cancellation: Option<Cancellation>,
     /// When the last period was invoiced.
@@ -68,6 +83,26 @@ pub struct Subscription {
     pub version: u64,
 }
 
+/// What a subscription is billed since some instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionTerms {
+    /// Since when.
+    pub from: DateTime<Utc>,
+    /// By which plan.
+    pub plan: PlanId,
+    /// The plan's name.
+    pub plan_name: String,
+    /// By which version of its prices.
+    pub price_version: u32,
+    /// How often.
+    pub interval: BillingInterval,
+    /// Prices of this subscription alone, in place of the plan's. Of usage charges, and of fixed ones with
+    /// their quantity, as of seats.
+    pub prices: BTreeMap<ChargeId, Price>,
+    /// Whether nothing is billed.
+    pub is_paused: bool,
+}
+
 /// That a subscription was canceled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancellation {
@@ -77,6 +112,12 @@ pub struct Cancellation {
     pub reason: Option<String>,
 }
 
+/// Plans by id, with their charges.
+pub type PlansById = BTreeMap<PlanId, PricedPlan>;
+
+/// The most terms one subscription may have in its life: its item has to stay readable in one piece.
+pub const TERMS_MAX: usize = 200;
+
 impl Subscription {
     /// The period that usage and charges belong to now; during a trial, the trial.
     ///
@@ -84,21 +125,28 @@ impl Subscription {
     pub fn current_period(&self) -> Result<BillingPeriod, PeriodError> {
         match self.status {
             SubscriptionStatus::Trial { until } => BillingPeriod::new(self.start, until),
-            SubscriptionStatus::Active
-            | SubscriptionStatus::PastDue
-            | SubscriptionStatus::Paused
-            | SubscriptionStatus::Canceled { .. } => self.schedule.period(self.period_number),
+            SubscriptionStatus::Active | SubscriptionStatus::PastDue | SubscriptionStatus::Paused => {
+                self.period_at(self.billed_until.unwrap_or(self.schedule.start))
+            }
+            SubscriptionStatus::Canceled { at } => self.period_at(at - Duration::milliseconds(1)),
         }
     }
 
-    /// When something has to be done next: the trial or the current period ends. `None` if nothing ever.
+    /// The period that `at` lies in: the last one, if that is after the agreed end.
+    fn period_at(&self, at: DateTime<Utc>) -> Result<BillingPeriod, PeriodError> {
+        let last = self.schedule.end.map(|end| end - Duration::milliseconds(1));
+        let at = last.map_or(at, |last| at.min(last)).max(self.schedule.start);
+        self.schedule.period(self.interval, at)
+    }
+
+    /// When something has to be done next: the trial ends, or a bill falls due. `None` if nothing ever.
     pub fn due_at(&self) -> Option<DateTime<Utc>> {
         match self.status {
             SubscriptionStatus::Trial { until } => Some(until),
-            SubscriptionStatus::Active | SubscriptionStatus::PastDue => {
-                self.schedule.period(self.period_number).ok().map(|period| period.end())
+            SubscriptionStatus::Active | SubscriptionStatus::PastDue | SubscriptionStatus::Paused => {
+                self.next_bill_at
             }
-            SubscriptionStatus::Paused | SubscriptionStatus::Canceled { .. } => None,
+            SubscriptionStatus::Canceled { .. } => None,
         }
     }
 
@@ -111,5 +159,64 @@ impl Subscription {
             | SubscriptionStatus::Paused => true,
             SubscriptionStatus::Canceled { .. } => false,
         }
+    }
+
+    /// Whether it is going to end with its current period.
+    pub fn cancels_at_period_end(&self) -> bool {
+        self.is_live() && self.cancellation.is_some() && self.ends_at.is_some()
+    }
+
+    /// What is billed at `at`.
+    pub fn terms_at(&self, at: DateTime<Utc>) -> Option<&SubscriptionTerms> {
+        self.terms.iter().rfind(|terms| terms.from <= at).or(self.terms.first())
+    }
+
+    /// The plans it is, was or will be billed by.
+    pub fn plans(&self) -> impl Iterator<Item = PlanId> {
+        self.terms.iter().map(|terms| terms.plan)
+    }
+
+    /// All that decides its bills. A plan that is missing charges nothing.
+    pub fn timeline(&self, plans: &PlansById) -> Timeline {
+        let phase = |terms: &SubscriptionTerms| Phase {
+            from: terms.from,
+            interval: terms.interval,
+            charges: plans.get(&terms.plan).map(|plan| terms.charges(plan)).unwrap_or_default(),
+        };
+        Timeline {
+            schedule: self.schedule,
+            policy: self.proration,
+            phases: self.terms.iter().map(phase).collect(),
+            ends_at: self.ends_at,
+        }
+    }
+
+    /// This subscription with what follows from its terms: the plan of `now`, and the next bill.
+    ///
+    /// Errors: `OutOfRange` past the calendar.
+    pub fn settled(self, plans: &PlansById, now: DateTime<Utc>) -> Result<Self, PeriodError> {
+        let next_bill_at = self.timeline(plans).next(self.billed_until)?;
+        let current = self.terms_at(now).cloned();
+        let this = Self { next_bill_at, ..self };
+        Ok(match current {
+            Some(SubscriptionTerms { plan, plan_name, price_version, interval, .. }) => {
+                Self { plan, plan_name, price_version, interval, ..this }
+            }
+            None => this,
+        })
+    }
+}
+
+impl SubscriptionTerms {
+    /// What is charged under these terms.
+    pub fn charges(&self, plan: &PricedPlan) -> Vec<Charge> {
+        if self.is_paused {
+            return Vec::new();
+        }
+        let own = |charge: &Charge| {
+            let price = self.prices.get(&charge.id).unwrap_or(&charge.price).clone();
+            Charge { price, ..charge.clone() }
+        };
+        plan.charges_in(self.price_version).map(own).collect()
     }
 }

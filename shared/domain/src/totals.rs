@@ -268,6 +268,15 @@ impl<'a> Fold<'a> {
         Ok(Usage { quantity, events: self.totals.events })
     }
 
+    /// What it all comes to, of any aggregation whose events say it alone; a level, WEIGHTED_SUM, needs a range.
+    ///
+    /// Errors: if it cannot be computed exactly.
+    pub fn usage_of_events(&self) -> Result<Usage, QuantityOverflow> {
+        let nobody = BTreeMap::new();
+        let nothing = DateTime::UNIX_EPOCH;
+        self.usage(HeldOver { from: nothing, until: nothing, carried: &nobody })
+    }
+
     /// The average levels of all customers, added up.
     fn average(&self, over: HeldOver<'_>) -> Result<Quantity, QuantityOverflow> {
         let customers = self.held.keys().chain(over.carried.keys()).collect::<BTreeSet<_>>();

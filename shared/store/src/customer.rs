@@ -3,6 +3,7 @@
 use domain::{
     customer::{Address, Customer, Sealed},
     id::{CustomerId, OrganizationId},
+    tax::TaxExemption,
 };
 
 use crate::{
@@ -97,15 +98,7 @@ impl Store {
 }
 
 fn customer_item(organization: OrganizationId, customer: &Customer) -> Item {
-    let address = &customer.billing_address;
     let shard = keys::shard(customer.id, LIST.shards);
-    let address = Item::default()
-        .optional("line1", address.line1.as_deref())
-        .optional("line2", address.line2.as_deref())
-        .optional("city", address.city.as_deref())
-        .optional("state", address.state.as_deref())
-        .optional("country", address.country.as_deref())
-        .optional("postal_code", address.postal_code.as_deref());
     Item::new(keys::customer(organization, customer.id), "customer")
         .listed(keys::list(organization, LIST.what, shard), customer.id)
         .number("version", customer.version + 1)
@@ -114,8 +107,9 @@ fn customer_item(organization: OrganizationId, customer: &Customer) -> Item {
         .optional("email", customer.email.as_deref())
         .optional("external_id", customer.external_id.as_deref())
         .optional("phone", customer.phone.as_deref())
-        .map("billing_address", address)
+        .map("billing_address", address_item(&customer.billing_address))
         .optional("tax_id", customer.tax_id.as_ref().map(|sealed| &sealed.0))
+        .text("tax_exemption", exemption_text(customer.tax_exemption))
         .properties("metadata", &customer.metadata)
         .time("created_at", customer.created_at)
         .time("updated_at", customer.updated_at)
@@ -123,25 +117,52 @@ fn customer_item(organization: OrganizationId, customer: &Customer) -> Item {
 
 fn from_item(item: &Attributes) -> Result<Customer, StoreError> {
     let item = Reader::new("customer", item)?;
-    let address = item.map("billing_address")?;
     Ok(Customer {
         id: item.parse("id")?,
         name: item.text("name")?.to_owned(),
         email: item.owned("email")?,
         external_id: item.owned("external_id")?,
         phone: item.owned("phone")?,
-        billing_address: Address {
-            line1: address.owned("line1")?,
-            line2: address.owned("line2")?,
-            city: address.owned("city")?,
-            state: address.owned("state")?,
-            country: address.owned("country")?,
-            postal_code: address.owned("postal_code")?,
-        },
+        billing_address: address_from(item.map("billing_address")?)?,
         tax_id: item.owned("tax_id")?.map(Sealed),
+        tax_exemption: match item.text("tax_exemption")? {
+            "none" => TaxExemption::None,
+            "exempt" => TaxExemption::Exempt,
+            "reverse" => TaxExemption::ReverseCharge,
+            _ => return Err(item.corrupt("tax_exemption")),
+        },
         metadata: item.properties("metadata")?,
         created_at: item.time("created_at")?,
         updated_at: item.time("updated_at")?,
         version: item.number("version")?,
+    })
+}
+
+fn exemption_text(exemption: TaxExemption) -> &'static str {
+    match exemption {
+        TaxExemption::None => "none",
+        TaxExemption::Exempt => "exempt",
+        TaxExemption::ReverseCharge => "reverse",
+    }
+}
+
+pub(crate) fn address_item(address: &Address) -> Item {
+    Item::default()
+        .optional("line1", address.line1.as_deref())
+        .optional("line2", address.line2.as_deref())
+        .optional("city", address.city.as_deref())
+        .optional("state", address.state.as_deref())
+        .optional("country", address.country.as_deref())
+        .optional("postal_code", address.postal_code.as_deref())
+}
+
+pub(crate) fn address_from(address: Reader<'_>) -> Result<Address, StoreError> {
+    Ok(Address {
+        line1: address.owned("line1")?,
+        line2: address.owned("line2")?,
+        city: address.owned("city")?,
+        state: address.owned("state")?,
+        country: address.owned("country")?,
+        postal_code: address.owned("postal_code")?,
     })
 }

@@ -25,6 +25,8 @@ pub enum DueKind {
     PeriodEnd,
     /// A draft's grace period ends.
     GraceEnd,
+    /// An invoice of a subscription is not paid in time.
+    PaymentDue,
     /// Something is to be told.
     Outbox,
 }

@@ -54,6 +54,17 @@ impl Store {
         from_item(&item)
     }
 
+    /// The feature that code calls `lookup_key`.
+    pub async fn find_feature_by_lookup_key(
+        &self,
+        organization: OrganizationId,
+        lookup_key: &str,
+    ) -> Result<Option<Feature>, StoreError> {
+        let claim = self.get(keys::claim(organization, "FEATURE", lookup_key)).await?;
+        let Some(claim) = claim else { return Ok(None) };
+        self.get_feature(organization, Reader::new("claim", &claim)?.parse("owner")?).await.map(Some)
+    }
+
     /// The features of an organization.
     pub async fn list_features(
         &self,

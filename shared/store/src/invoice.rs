@@ -1,10 +1,12 @@
 //! Invoices, under their customer, and due when their grace period ends.
 
 use domain::{
-    id::{CustomerId, InvoiceId, OrganizationId},
+    id::{CustomerId, InvoiceId, OrganizationId, SubscriptionId},
     invoice::Invoice,
     outbox::OutboxEntry,
     period_close::PeriodClose,
+    series::Range,
+    subscription::Subscription,
 };
 
 use crate::{
@@ -12,11 +14,24 @@ use crate::{
     client::Store,
     error::StoreError,
     invoice_item::{SHARDS, from_item, invoice_item, status_text},
-    item::{Item, Reader},
+    item::{Attributes, Item, Reader, time_text},
     keys,
-    page::{Filter, List, Page, PageRequest},
+    page::{Between, List, Page, PageRequest},
     transaction::{Otherwise, Transaction},
 };
+
+/// Which invoices of an organization are listed: all that fit what is given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InvoiceFilter {
+    /// Only those of one customer.
+    pub customer: Option<CustomerId>,
+    /// Only those in one state, given as on the wire.
+    pub status: Option<&'static str>,
+    /// Only those of one subscription, and its customer.
+    pub subscription: Option<SubscriptionId>,
+    /// Only those dated in a range.
+    pub issued: Option<Range>,
+}
 
 impl Store {
     /// Commits the end of a period: the draft, if there is one, the subscription in its next period, and
@@ -30,13 +45,30 @@ impl Store {
             .outbox(organization, &close.outbox)
             .audited(change, "close period", close.subscription.id);
         if let Some(invoice) = &close.invoice {
-            let reference = Item::new(keys::reference(organization, invoice.id), "reference")
-                .display("customer", invoice.customer);
             transaction = transaction
                 .create(invoice_item(organization, invoice)?, Otherwise::Conflict)
-                .create(reference, Otherwise::Conflict);
+                .create(reference(organization, invoice), Otherwise::Conflict);
         }
         transaction.commit(self).await
+    }
+
+    /// Makes an invoice of a customer that exists. Errors: `NotFound` otherwise.
+    pub async fn create_invoice(
+        &self,
+        change: &Change,
+        invoice: &Invoice,
+        outbox: &[OutboxEntry],
+    ) -> Result<(), StoreError> {
+        let organization = change.organization;
+        let customer = keys::customer(organization, invoice.customer);
+        Transaction::new(&self.core_table)
+            .check(customer, "attribute_exists(pk)", Otherwise::NotFound("customer"))
+            .create(invoice_item(organization, invoice)?, Otherwise::Conflict)
+            .create(reference(organization, invoice), Otherwise::Conflict)
+            .outbox(organization, outbox)
+            .audited(change, "create invoice", invoice.id)
+            .commit(self)
+            .await
     }
 
     /// An invoice.
@@ -65,20 +97,42 @@ impl Store {
     pub async fn list_invoices(
         &self,
         organization: OrganizationId,
-        filter: &Filter,
+        filter: &InvoiceFilter,
         request: &PageRequest,
     ) -> Result<Page<Invoice>, StoreError> {
         let Some(customer) = filter.customer else {
-            let filter = filter.status.map(|status| ("status", status.to_owned()));
-            let list = List { what: "INVOICES", shards: SHARDS, filter };
-            return self.list(organization, &list, request).await?.try_map(|item| from_item(&item));
+            let range = filter.issued.map(|range| Between {
+                attribute: "issued_at",
+                from: time_text(range.from),
+                until: time_text(range.until),
+            });
+            let status = filter.status.map(|status| ("status", status.to_owned()));
+            let list = List { what: "INVOICES", shards: SHARDS, filter: status };
+            let rows = self.list_between(organization, &list, range.as_ref(), request).await?;
+            return rows.try_map(|item| from_item(&item));
         };
-        let items = self.query(keys::customer_partition(organization, customer), "INV#").await?;
-        let invoices = items.iter().rev().map(from_item).collect::<Result<Vec<_>, _>>()?;
-        let is_wanted =
-            |invoice: &Invoice| filter.status.is_none_or(|status| status_text(invoice.status).0 == status);
-        let rows = invoices.into_iter().filter(is_wanted).map(|invoice| (invoice.id.to_string(), invoice));
+        let is_wanted = |invoice: &Invoice| {
+            filter.status.is_none_or(|status| status_text(invoice.status).0 == status)
+                && filter.subscription.is_none_or(|wanted| {
+                    invoice.billed.is_some_and(|(subscription, _)| subscription == wanted)
+                })
+                && filter
+                    .issued
+                    .is_none_or(|range| range.from <= invoice.issued_at && invoice.issued_at < range.until)
+        };
+        let invoices = self.list_invoices_of(organization, customer).await?.into_iter().rev();
+        let rows = invoices.filter(is_wanted).map(|invoice| (invoice.id.to_string(), invoice));
         Ok(Page::of(rows.collect(), request))
+    }
+
+    /// All invoices of one customer, oldest first.
+    pub async fn list_invoices_of(
+        &self,
+        organization: OrganizationId,
+        customer: CustomerId,
+    ) -> Result<Vec<Invoice>, StoreError> {
+        let items = self.query(keys::customer_partition(organization, customer), "INV#").await?;
+        items.iter().map(from_item).collect()
     }
 
     /// The last invoice number given in a year; 0 if none was.
@@ -122,6 +176,109 @@ impl Store {
         transaction.commit(self).await
     }
 
+    /// Puts an edited draft over `before`, which was read. One that goes to another customer moves there.
+    ///
+    /// Errors: `Conflict` if it changed meanwhile; `NotFound` if the new customer does not exist.
+    pub async fn update_draft(
+        &self,
+        change: &Change,
+        before: &Invoice,
+        draft: &Invoice,
+    ) -> Result<(), StoreError> {
+        let organization = change.organization;
+        let item = invoice_item(organization, draft)?;
+        let transaction = Transaction::new(&self.core_table).audited(change, "edit invoice", draft.id);
+        let transaction = if before.customer == draft.customer {
+            transaction.replace(item, before.version)
+        } else {
+            let customer = keys::customer(organization, draft.customer);
+            transaction
+                .check(customer, "attribute_exists(pk)", Otherwise::NotFound("customer"))
+                .delete(keys::invoice(organization, before.customer, before.id), before.version)
+                .create(item, Otherwise::Conflict)
+                .overwrite(reference(organization, draft))
+        };
+        transaction.commit(self).await
+    }
+
+    /// Deletes a draft of the version that was read.
+    pub async fn delete_draft(
+        &self,
+        change: &Change,
+        action: &'static str,
+        draft: &Invoice,
+    ) -> Result<(), StoreError> {
+        let organization = change.organization;
+        let mut transaction = Transaction::new(&self.core_table)
+            .delete(keys::invoice(organization, draft.customer, draft.id), draft.version)
+            .release(keys::reference(organization, draft.id))
+            .audited(change, action, draft.id);
+        if let Some(hash) = &draft.public_token_hash {
+            transaction = transaction.release(keys::public_token(hash));
+        }
+        transaction.commit(self).await
+    }
+
+    /// Gives an invoice the public token with this hash, in place of the one it has.
+    pub async fn put_public_token(
+        &self,
+        change: &Change,
+        invoice: &Invoice,
+        hash: &str,
+    ) -> Result<(), StoreError> {
+        let organization = change.organization;
+        let public = Item::new(keys::public_token(hash), "public_token")
+            .display("organization", organization)
+            .display("invoice", invoice.id);
+        let with_token = Invoice { public_token_hash: Some(hash.to_owned()), ..invoice.clone() };
+        let mut transaction = Transaction::new(&self.core_table)
+            .replace(invoice_item(organization, &with_token)?, invoice.version)
+            .create(public, Otherwise::Conflict)
+            .audited(change, "make public token", invoice.id);
+        if let Some(before) = &invoice.public_token_hash {
+            transaction = transaction.release(keys::public_token(before));
+        }
+        transaction.commit(self).await
+    }
+
+    /// The invoice whose public token has this hash, in whatever organization.
+    pub async fn find_public_invoice(
+        &self,
+        hash: &str,
+    ) -> Result<Option<(OrganizationId, Invoice)>, StoreError> {
+        let Some(item) = self.get(keys::public_token(hash)).await? else { return Ok(None) };
+        let item: &Attributes = &item;
+        let found = Reader::new("public_token", item)?;
+        let organization = found.parse("organization")?;
+        match self.get_invoice(organization, found.parse("invoice")?).await {
+            Ok(invoice) if invoice.public_token_hash.as_deref() == Some(hash) => {
+                Ok(Some((organization, invoice)))
+            }
+            Ok(_) | Err(StoreError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts an invoice over the version that was read, and its subscription over its own, with what is to be
+    /// told.
+    ///
+    /// Errors: `Conflict` if either changed meanwhile.
+    pub async fn update_invoice_and_subscription(
+        &self,
+        change: &Change,
+        action: &'static str,
+        (invoice, subscription): (&Invoice, &Subscription),
+        outbox: &[OutboxEntry],
+    ) -> Result<(), StoreError> {
+        Transaction::new(&self.core_table)
+            .replace(invoice_item(change.organization, invoice)?, invoice.version)
+            .subscription(change.organization, subscription)
+            .outbox(change.organization, outbox)
+            .audited(change, action, invoice.id)
+            .commit(self)
+            .await
+    }
+
     /// Puts an invoice over the version that was read, with what is to be told of it.
     pub async fn update_invoice(
         &self,
@@ -137,4 +294,9 @@ impl Store {
             .commit(self)
             .await
     }
+}
+
+/// Leads from an invoice's id to its customer.
+fn reference(organization: OrganizationId, invoice: &Invoice) -> Item {
+    Item::new(keys::reference(organization, invoice.id), "reference").display("customer", invoice.customer)
 }

@@ -4,10 +4,14 @@ use chrono::{DateTime, Utc};
 use domain::{
     currency::Currency,
     id::OrganizationId,
-    invoice::{Invoice, InvoiceMismatch, InvoiceNumber, InvoiceStatus, LineItem, LineSource, TierUse},
+    invoice::{Invoice, InvoiceMismatch, InvoiceNumber, InvoiceStatus, LineItem, LineSource, PaymentDue},
+    line_part::{LinePart, PartKind},
     money::Money,
     period::BillingPeriod,
+    proration::{Proration, ProrationUnit},
+    tax::{Tax, TaxLine, TaxTreatment},
 };
+use rust_decimal::Decimal;
 
 use crate::{
     due::DueKind,
@@ -31,7 +35,13 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
         .optional_time("status_at", at)
         .text("currency", invoice.currency.code())
         .list("lines", invoice.lines.iter().map(line_item))
-        .display("tax", invoice.tax.amount())
+        .flag("has_edited_lines", invoice.has_edited_lines)
+        .map("tax", tax_item(&invoice.tax))
+        .map("payment_due", payment_due_item(invoice.payment_due))
+        .optional("memo", invoice.memo.as_deref())
+        .properties("metadata", &invoice.metadata)
+        .optional("public_token_hash", invoice.public_token_hash.as_deref())
+        .optional_time("past_due_at", invoice.past_due_at)
         .time("created_at", invoice.created_at)
         .time("updated_at", invoice.updated_at)
         .time("issued_at", invoice.issued_at)
@@ -44,6 +54,9 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
     }
     if let Some(finalize_at) = invoice.finalize_at() {
         item = item.due(keys::due(DueKind::GraceEnd, finalize_at, invoice.id));
+    }
+    if let Some(overdue_at) = invoice.overdue_at() {
+        item = item.due(keys::due(DueKind::PaymentDue, overdue_at, invoice.id));
     }
     Ok(item)
 }
@@ -70,7 +83,13 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         status: status_from(item)?,
         currency,
         lines: lines.collect::<Result<_, _>>()?,
-        tax: Money::new(item.parse("tax")?, currency),
+        has_edited_lines: item.flag("has_edited_lines")?,
+        tax: tax_from(item.map("tax")?, currency)?,
+        payment_due: payment_due_from(item.map("payment_due")?)?,
+        memo: item.owned("memo")?,
+        metadata: item.properties("metadata")?,
+        public_token_hash: item.owned("public_token_hash")?,
+        past_due_at: item.optional_time("past_due_at")?,
         created_at: item.time("created_at")?,
         updated_at: item.time("updated_at")?,
         issued_at: item.time("issued_at")?,
@@ -107,6 +126,61 @@ fn status_from(item: Reader<'_>) -> Result<InvoiceStatus, StoreError> {
     })
 }
 
+const TREATMENTS: [(TaxTreatment, &str); 4] = [
+    (TaxTreatment::Taxed, "taxed"),
+    (TaxTreatment::NoRate, "no_rate"),
+    (TaxTreatment::Exempt, "exempt"),
+    (TaxTreatment::ReverseCharge, "reverse_charge"),
+];
+
+fn tax_item(tax: &Tax) -> Item {
+    let treatment = TREATMENTS.into_iter().find(|(treatment, _)| *treatment == tax.treatment);
+    let line = |line: &TaxLine| {
+        Item::default()
+            .text("name", &line.name)
+            .display("percent", line.percent)
+            .display("amount", line.amount.amount())
+    };
+    Item::default()
+        .optional("treatment", treatment.map(|(_, text)| text))
+        .flag("is_included", tax.is_included)
+        .list("lines", tax.lines.iter().map(line))
+}
+
+fn tax_from(tax: Reader<'_>, currency: Currency) -> Result<Tax, StoreError> {
+    let text = tax.text("treatment")?;
+    let treatment = TREATMENTS.into_iter().find(|(_, name)| *name == text);
+    let line = |line: Reader<'_>| {
+        Ok(TaxLine {
+            name: line.text("name")?.to_owned(),
+            percent: line.parse("percent")?,
+            amount: Money::new(line.parse("amount")?, currency),
+        })
+    };
+    Ok(Tax {
+        treatment: treatment.ok_or_else(|| tax.corrupt("treatment"))?.0,
+        is_included: tax.flag("is_included")?,
+        lines: tax.list("lines")?.into_iter().map(line).collect::<Result<_, StoreError>>()?,
+    })
+}
+
+fn payment_due_item(due: PaymentDue) -> Item {
+    match due {
+        PaymentDue::AsSet => Item::default().text("kind", "as_set"),
+        PaymentDue::Days(days) => Item::default().text("kind", "days").number("days", days.into()),
+        PaymentDue::On(at) => Item::default().text("kind", "on").time("at", at),
+    }
+}
+
+fn payment_due_from(due: Reader<'_>) -> Result<PaymentDue, StoreError> {
+    match due.text("kind")? {
+        "as_set" => Ok(PaymentDue::AsSet),
+        "days" => Ok(PaymentDue::Days(due.small("days")?)),
+        "on" => Ok(PaymentDue::On(due.time("at")?)),
+        _ => Err(due.corrupt("kind")),
+    }
+}
+
 fn line_item(line: &LineItem) -> Item {
     let source = match line.source {
         LineSource::Fixed { charge } => Item::default().text("kind", "fixed").display("charge", charge),
@@ -117,39 +191,28 @@ fn line_item(line: &LineItem) -> Item {
             .number("events", events),
         LineSource::Manual => Item::default().text("kind", "manual"),
     };
-    let tiers = line.tiers.iter().map(|tier| {
-        Item::default()
-            .display("after", tier.after)
-            .optional("up_to", tier.up_to)
-            .display("quantity", tier.quantity)
-            .display("unit_price", tier.unit_price)
-            .display("flat_price", tier.flat_price)
-            .display("amount", tier.amount.amount())
-    });
     let item = Item::default()
         .text("description", &line.description)
         .map("source", source)
         .display("quantity", line.quantity)
         .optional("unit_price", line.unit_price)
-        .list("tiers", tiers)
+        .list("parts", line.parts.iter().map(part_item))
         .display("amount", line.amount.amount());
-    match line.period {
+    let item = match line.period {
         Some(period) => item.map("period", period_item(period)),
+        None => item,
+    };
+    match line.proration {
+        Some(proration) => item.map("proration", share_item(proration)),
         None => item,
     }
 }
 
 fn line_from(line: Reader<'_>, currency: Currency) -> Result<LineItem, StoreError> {
     let source = line.map("source")?;
-    let tier = |tier: Reader<'_>| {
-        Ok(TierUse {
-            after: tier.parse("after")?,
-            up_to: tier.optional("up_to")?,
-            quantity: tier.parse("quantity")?,
-            unit_price: tier.parse("unit_price")?,
-            flat_price: tier.parse("flat_price")?,
-            amount: Money::new(tier.parse("amount")?, currency),
-        })
+    let parts: Result<_, StoreError> = match line.has("parts") {
+        true => line.list("parts")?.into_iter().map(|part| part_from(part, currency)).collect(),
+        false => line.list("tiers")?.into_iter().map(|tier| tier_from(tier, currency)).collect(),
     };
     Ok(LineItem {
         description: line.text("description")?.to_owned(),
@@ -165,9 +228,94 @@ fn line_from(line: Reader<'_>, currency: Currency) -> Result<LineItem, StoreErro
         },
         quantity: line.parse("quantity")?,
         unit_price: line.optional("unit_price")?,
-        tiers: line.list("tiers")?.into_iter().map(tier).collect::<Result<_, StoreError>>()?,
+        parts: parts?,
+        proration: line.optional_map("proration")?.map(share_from).transpose()?,
         period: line.optional_map("period")?.map(period_from).transpose()?,
         amount: Money::new(line.parse("amount")?, currency),
+    })
+}
+
+fn part_item(part: &LinePart) -> Item {
+    let (kind, bounds): (&str, &[(&str, Option<Decimal>)]) = match part.kind {
+        PartKind::Units => ("units", &[]),
+        PartKind::Included => ("included", &[]),
+        PartKind::Tier { after, up_to } => ("tier", &[("after", Some(after)), ("up_to", up_to)]),
+        PartKind::Packages { size, units } => ("packages", &[("size", Some(size)), ("units", Some(units))]),
+        PartKind::Percentage => ("percentage", &[]),
+        PartKind::EventFees => ("event_fees", &[]),
+        PartKind::EventMinimum { minimum } => ("event_minimum", &[("bound", Some(minimum))]),
+        PartKind::EventMaximum { maximum } => ("event_maximum", &[("bound", Some(maximum))]),
+        PartKind::Minimum { minimum } => ("minimum", &[("bound", Some(minimum))]),
+        PartKind::Maximum { maximum } => ("maximum", &[("bound", Some(maximum))]),
+    };
+    let item = Item::default()
+        .text("kind", kind)
+        .optional("filter", part.filter.as_deref())
+        .display("quantity", part.quantity)
+        .optional("unit_price", part.unit_price)
+        .display("flat_price", part.flat_price)
+        .display("amount", part.amount.amount());
+    bounds.iter().fold(item, |item, (name, bound)| item.optional(name, *bound))
+}
+
+fn part_from(part: Reader<'_>, currency: Currency) -> Result<LinePart, StoreError> {
+    let kind = match part.text("kind")? {
+        "units" => PartKind::Units,
+        "included" => PartKind::Included,
+        "tier" => PartKind::Tier { after: part.parse("after")?, up_to: part.optional("up_to")? },
+        "packages" => PartKind::Packages { size: part.parse("size")?, units: part.parse("units")? },
+        "percentage" => PartKind::Percentage,
+        "event_fees" => PartKind::EventFees,
+        "event_minimum" => PartKind::EventMinimum { minimum: part.parse("bound")? },
+        "event_maximum" => PartKind::EventMaximum { maximum: part.parse("bound")? },
+        "minimum" => PartKind::Minimum { minimum: part.parse("bound")? },
+        "maximum" => PartKind::Maximum { maximum: part.parse("bound")? },
+        _ => return Err(part.corrupt("kind")),
+    };
+    Ok(LinePart {
+        filter: part.owned("filter")?,
+        kind,
+        quantity: part.parse("quantity")?,
+        unit_price: part.optional("unit_price")?,
+        flat_price: part.parse("flat_price")?,
+        amount: Money::new(part.parse("amount")?, currency),
+    })
+}
+
+/// A part of a line as it was written when lines had tiers alone.
+fn tier_from(tier: Reader<'_>, currency: Currency) -> Result<LinePart, StoreError> {
+    Ok(LinePart {
+        filter: None,
+        kind: PartKind::Tier { after: tier.parse("after")?, up_to: tier.optional("up_to")? },
+        quantity: tier.parse("quantity")?,
+        unit_price: Some(tier.parse("unit_price")?),
+        flat_price: tier.parse("flat_price")?,
+        amount: Money::new(tier.parse("amount")?, currency),
+    })
+}
+
+fn share_item(proration: Proration) -> Item {
+    let unit = match proration.unit {
+        ProrationUnit::Second => "second",
+        ProrationUnit::Day => "day",
+    };
+    Item::default()
+        .number("part", proration.part)
+        .number("whole", proration.whole)
+        .text("unit", unit)
+        .flag("is_credit", proration.is_credit)
+}
+
+fn share_from(proration: Reader<'_>) -> Result<Proration, StoreError> {
+    Ok(Proration {
+        part: proration.number("part")?,
+        whole: proration.number("whole")?,
+        unit: match proration.text("unit")? {
+            "second" => ProrationUnit::Second,
+            "day" => ProrationUnit::Day,
+            _ => return Err(proration.corrupt("unit")),
+        },
+        is_credit: proration.flag("is_credit")?,
     })
 }
 

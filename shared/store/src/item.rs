@@ -152,6 +152,16 @@ impl<'a> Reader<'a> {
         StoreError::Corrupt { kind: self.kind, reason: format!("attribute `{attribute}`") }
     }
 
+    /// Whether there is such an attribute at all.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.attributes.contains_key(name)
+    }
+
+    /// The names of all attributes.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.attributes.keys().map(String::as_str)
+    }
+
     pub(crate) fn text(&self, name: &str) -> Result<&'a str, StoreError> {
         self.optional_text(name)?.ok_or_else(|| self.corrupt(name))
     }

@@ -106,6 +106,21 @@ pub(crate) fn charge(organization: OrganizationId, plan: PlanId, id: impl Displa
     Key::new(plan_partition(organization, plan), format!("PLAN#CHARGE#{id}"))
 }
 
+/// What a plan grants of a feature.
+pub(crate) fn plan_feature(organization: OrganizationId, plan: PlanId, feature: FeatureId) -> Key {
+    Key::new(plan_partition(organization, plan), format!("FEATURE#{feature}"))
+}
+
+/// What a subscription has of a feature otherwise than its plan.
+pub(crate) fn grant_override(
+    organization: OrganizationId,
+    customer: CustomerId,
+    subscription: SubscriptionId,
+    feature: FeatureId,
+) -> Key {
+    Key::new(customer_partition(organization, customer), format!("GRANT#{subscription}#{feature}"))
+}
+
 /// Says that a live subscription uses a plan.
 pub(crate) fn plan_use(organization: OrganizationId, plan: PlanId, subscription: SubscriptionId) -> Key {
     Key::new(plan_partition(organization, plan), format!("USE#{subscription}"))
@@ -130,6 +145,11 @@ pub(crate) fn invoice(organization: OrganizationId, customer: CustomerId, id: In
 
 pub(crate) fn outbox(organization: OrganizationId, customer: CustomerId, id: OutboxId) -> Key {
     Key::new(customer_partition(organization, customer), format!("OUT#{id}"))
+}
+
+/// Finds an invoice by the hash of the token of its public page, in whatever organization.
+pub(crate) fn public_token(hash: &str) -> Key {
+    Key::new(format!("PUBLIC#{hash}"), "PUBLIC")
 }
 
 /// Finds the customer that something of an id alone belongs to.
@@ -171,6 +191,7 @@ pub(crate) fn due_partition(kind: DueKind, shard: u32) -> String {
     let kind = match kind {
         DueKind::PeriodEnd => "CLOSE",
         DueKind::GraceEnd => "FINALIZE",
+        DueKind::PaymentDue => "OVERDUE",
         DueKind::Outbox => "OUTBOX",
     };
     format!("DUE#{kind}#{shard}")

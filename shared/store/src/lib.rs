@@ -6,10 +6,12 @@
 
 mod api_key;
 mod audit;
+mod charge;
 mod client;
 mod customer;
 mod data_key;
 mod due;
+mod entitlement;
 mod error;
 mod feature;
 mod idempotency;
@@ -37,6 +39,7 @@ pub use data_key::StoredDataKey;
 pub use due::{Due, DueKind};
 pub use error::StoreError;
 pub use idempotency::{Claimed, IdempotentAnswer};
+pub use invoice::InvoiceFilter;
 pub use page::{Filter, Page, PageRequest, Position};
 pub use segment::Row;
 pub use uncounted::{Uncounted, UncountedEvent};

@@ -1,14 +1,17 @@
 //! Organizations and the people who sign in to them.
 
 use domain::{
+    customer::Sealed,
     id::{OrganizationId, UserId},
-    organization::{Organization, Settings},
+    organization::{BankField, Branding, Organization, Settings, ZeroInvoices},
+    tax::{TaxPolicy, TaxRate},
     user::{Role, User},
 };
 
 use crate::{
     audit::Change,
     client::Store,
+    customer::{address_from, address_item},
     error::StoreError,
     item::{Attributes, Item, Reader},
     keys,
@@ -78,11 +81,72 @@ fn organization_item(organization: &Organization) -> Item {
         .flag("emails_invoices", settings.emails_invoices)
         .number("payment_terms_days", settings.payment_terms_days.into())
         .optional("email", settings.email.as_deref())
+        .map("address", address_item(&settings.address))
+        .optional("tax_id", settings.tax_id.as_deref())
+        .map("tax", tax_policy_item(&settings.tax))
+        .flag("skips_zero_invoices", settings.zero_invoices == ZeroInvoices::Skip)
+        .optional("invoice_notes", settings.invoice_notes.as_deref())
+        .map("branding", branding_item(&settings.branding))
+        .map("bank_details", bank_details_item(settings))
         .time("created_at", organization.created_at)
+}
+
+fn tax_policy_item(policy: &TaxPolicy) -> Item {
+    let rate = |rate: &TaxRate| {
+        Item::default()
+            .text("name", &rate.name)
+            .text("country", &rate.country)
+            .optional("state", rate.state.as_deref())
+            .display("percent", rate.percent)
+            .flag("replaces_country", rate.replaces_country)
+    };
+    Item::default()
+        .list("rates", policy.rates.iter().map(rate))
+        .flag("is_included", policy.is_included)
+        .flag("applies_reverse_charge", policy.applies_reverse_charge)
+}
+
+fn tax_policy_from(policy: Reader<'_>) -> Result<TaxPolicy, StoreError> {
+    let rate = |rate: Reader<'_>| {
+        Ok(TaxRate {
+            name: rate.text("name")?.to_owned(),
+            country: rate.text("country")?.to_owned(),
+            state: rate.owned("state")?,
+            percent: rate.parse("percent")?,
+            replaces_country: rate.flag("replaces_country")?,
+        })
+    };
+    Ok(TaxPolicy {
+        rates: policy.list("rates")?.into_iter().map(rate).collect::<Result<_, StoreError>>()?,
+        is_included: policy.flag("is_included")?,
+        applies_reverse_charge: policy.flag("applies_reverse_charge")?,
+    })
+}
+
+fn branding_item(branding: &Branding) -> Item {
+    Item::default()
+        .optional("logo_url", branding.logo_url.as_deref())
+        .optional("color", branding.color.as_deref())
+        .optional("website", branding.website.as_deref())
+}
+
+fn bank_details_item(settings: &Settings) -> Item {
+    let fields = settings.bank_details.iter();
+    fields.fold(Item::default(), |item, (field, sealed)| item.text(field.name(), &sealed.0))
+}
+
+fn bank_details_from(
+    details: Reader<'_>,
+) -> Result<std::collections::BTreeMap<BankField, Sealed>, StoreError> {
+    let field = |field: BankField| Ok(details.owned(field.name())?.map(|sealed| (field, Sealed(sealed))));
+    let fields = BankField::ALL.into_iter().map(field).collect::<Result<Vec<_>, StoreError>>()?;
+    Ok(fields.into_iter().flatten().collect())
 }
 
 fn organization_from(item: &Attributes) -> Result<Organization, StoreError> {
     let item = Reader::new("organization", item)?;
+    let branding = item.map("branding")?;
+    let skips_zero_invoices = item.flag("skips_zero_invoices")?;
     Ok(Organization {
         id: item.parse("id")?,
         name: item.text("name")?.to_owned(),
@@ -91,6 +155,17 @@ fn organization_from(item: &Attributes) -> Result<Organization, StoreError> {
             emails_invoices: item.flag("emails_invoices")?,
             payment_terms_days: item.small("payment_terms_days")?,
             email: item.owned("email")?,
+            address: address_from(item.map("address")?)?,
+            tax_id: item.owned("tax_id")?,
+            tax: tax_policy_from(item.map("tax")?)?,
+            zero_invoices: if skips_zero_invoices { ZeroInvoices::Skip } else { ZeroInvoices::Create },
+            invoice_notes: item.owned("invoice_notes")?,
+            branding: Branding {
+                logo_url: branding.owned("logo_url")?,
+                color: branding.owned("color")?,
+                website: branding.owned("website")?,
+            },
+            bank_details: bank_details_from(item.map("bank_details")?)?,
         },
         created_at: item.time("created_at")?,
         version: item.number("version")?,

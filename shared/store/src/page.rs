@@ -62,6 +62,15 @@ pub struct Filter {
     pub status: Option<&'static str>,
 }
 
+/// A condition on the rows of a list, beside its filter: a text attribute from one value up to, and without,
+/// another.
+#[derive(Clone, Debug)]
+pub(crate) struct Between {
+    pub(crate) attribute: &'static str,
+    pub(crate) from: String,
+    pub(crate) until: String,
+}
+
 impl<T> Page<T> {
     /// The same page with each row mapped.
     pub fn try_map<U, E>(self, map: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
@@ -95,6 +104,35 @@ impl<T> Page<T> {
     }
 }
 
+/// What rows have to fit, as expressions.
+struct RowFilter {
+    expressions: Vec<&'static str>,
+    names: Vec<(&'static str, &'static str)>,
+    values: Vec<(&'static str, String)>,
+}
+
+impl RowFilter {
+    fn new(list: &List, range: Option<&Between>) -> Self {
+        let mut filter = Self { expressions: Vec::new(), names: Vec::new(), values: Vec::new() };
+        if let Some((name, value)) = &list.filter {
+            filter.expressions.push("#filter = :filter");
+            filter.names.push(("#filter", name));
+            filter.values.push((":filter", value.clone()));
+        }
+        if let Some(range) = range {
+            filter.expressions.push("#range >= :from AND #range < :until");
+            filter.names.push(("#range", range.attribute));
+            filter.values.push((":from", range.from.clone()));
+            filter.values.push((":until", range.until.clone()));
+        }
+        filter
+    }
+
+    fn expression(&self) -> Option<String> {
+        (!self.expressions.is_empty()).then(|| self.expressions.join(" AND "))
+    }
+}
+
 impl Position {
     /// The position that a cursor stands for; `None` if it is none of ours.
     pub fn from_cursor(cursor: &str) -> Option<Self> {
@@ -111,6 +149,18 @@ impl Store {
         list: &List,
         request: &PageRequest,
     ) -> Result<Page<Attributes>, StoreError> {
+        self.list_between(organization, list, None, request).await
+    }
+
+    /// As [`Store::list`], of the rows in a range.
+    pub(crate) async fn list_between(
+        &self,
+        organization: OrganizationId,
+        list: &List,
+        range: Option<&Between>,
+        request: &PageRequest,
+    ) -> Result<Page<Attributes>, StoreError> {
+        let filter = RowFilter::new(list, range);
         let (skip, after) = match &request.position {
             Position::Number(number) => (number.saturating_sub(1).saturating_mul(request.size), None),
             Position::After(place) => (0, Some(place.as_str())),
@@ -118,8 +168,8 @@ impl Store {
         let reach = skip.saturating_add(request.size).saturating_add(1);
         let partitions = (0..list.shards).map(|shard| keys::list(organization, list.what, shard));
         let partitions = partitions.collect::<Vec<_>>();
-        let read = partitions.iter().map(|partition| self.list_shard(partition, list, after, reach));
-        let count = partitions.iter().map(|partition| self.count_shard(partition, list));
+        let read = partitions.iter().map(|partition| self.list_shard(partition, &filter, after, reach));
+        let count = partitions.iter().map(|partition| self.count_shard(partition, &filter));
         let (rows, counts) = futures::future::try_join(try_join_all(read), try_join_all(count)).await?;
 
         let mut rows = rows.into_iter().flatten().collect::<Vec<_>>();
@@ -132,7 +182,7 @@ impl Store {
     async fn list_shard(
         &self,
         partition: &str,
-        list: &List,
+        filter: &RowFilter,
         after: Option<&str>,
         reach: usize,
     ) -> Result<Vec<(String, Attributes)>, StoreError> {
@@ -153,11 +203,18 @@ impl Store {
                     .expression_attribute_values(":place", AttributeValue::S(place.to_owned())),
                 None => request.key_condition_expression("gsi1pk = :pk"),
             };
-            request = match &list.filter {
-                Some((name, value)) => request
-                    .filter_expression("#filter = :filter")
-                    .expression_attribute_names("#filter", *name)
-                    .expression_attribute_values(":filter", AttributeValue::S(value.clone())),
+            request = match filter.expression() {
+                Some(expression) => {
+                    request = request.filter_expression(expression);
+                    for (name, attribute) in &filter.names {
+                        request = request.expression_attribute_names(*name, *attribute);
+                    }
+                    for (name, value) in &filter.values {
+                        request =
+                            request.expression_attribute_values(*name, AttributeValue::S(value.clone()));
+                    }
+                    request
+                }
                 None => request.limit(i32::try_from(reach - rows.len()).unwrap_or(i32::MAX)),
             };
             let page = request.send().await.map_err(unavailable)?;
@@ -174,7 +231,7 @@ impl Store {
         }
     }
 
-    async fn count_shard(&self, partition: &str, list: &List) -> Result<usize, StoreError> {
+    async fn count_shard(&self, partition: &str, filter: &RowFilter) -> Result<usize, StoreError> {
         let mut total = 0;
         let mut start: Option<HashMap<String, AttributeValue>> = None;
         loop {
@@ -187,11 +244,14 @@ impl Store {
                 .key_condition_expression("gsi1pk = :pk")
                 .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
                 .set_exclusive_start_key(start);
-            if let Some((name, value)) = &list.filter {
-                request = request
-                    .filter_expression("#filter = :filter")
-                    .expression_attribute_names("#filter", *name)
-                    .expression_attribute_values(":filter", AttributeValue::S(value.clone()));
+            if let Some(expression) = filter.expression() {
+                request = request.filter_expression(expression);
+                for (name, attribute) in &filter.names {
+                    request = request.expression_attribute_names(*name, *attribute);
+                }
+                for (name, value) in &filter.values {
+                    request = request.expression_attribute_values(*name, AttributeValue::S(value.clone()));
+                }
             }
             let page = request.send().await.map_err(unavailable)?;
             total += usize::try_from(page.count).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Plans with their charges, in one partition: one query reads a plan with all it ever cost.
 
 use domain::{
-    charge::{Charge, ChargeModel, Price, Tier, Tiers},
+    charge::Charge,
     id::{OrganizationId, PlanId},
     period::{BillingInterval, IntervalUnit},
     plan::{Plan, PlanType, PricedPlan},
@@ -9,6 +9,7 @@ use domain::{
 
 use crate::{
     audit::Change,
+    charge::{charge_from, charge_item},
     client::Store,
     error::StoreError,
     item::{Attributes, Item, Reader},
@@ -92,6 +93,14 @@ impl Store {
             }
             transaction.commit(self).await?;
         }
+        let features = self.list_plan_features(organization, id).await?;
+        for features in features.chunks(100) {
+            let mut transaction = Transaction::new(&self.core_table);
+            for feature in features {
+                transaction = transaction.release(keys::plan_feature(organization, id, feature.feature));
+            }
+            transaction.commit(self).await?;
+        }
         Ok(())
     }
 }
@@ -144,88 +153,6 @@ fn plan_type_text(plan_type: PlanType) -> &'static str {
         PlanType::Usage => "usage",
         PlanType::Hybrid => "hybrid",
     }
-}
-
-fn charge_item(organization: OrganizationId, plan: PlanId, charge: &Charge) -> Item {
-    let version = if charge.retired_in.is_some() { 2 } else { 1 };
-    let price = match &charge.price {
-        Price::Fixed { unit_price, quantity } => Item::default()
-            .text("kind", "fixed")
-            .display("unit_price", unit_price)
-            .display("quantity", quantity),
-        Price::Usage { meter, model } => {
-            Item::default().text("kind", "usage").display("meter", meter).map("model", model_item(model))
-        }
-    };
-    Item::new(keys::charge(organization, plan, charge.id), "charge")
-        .number("version", version)
-        .display("id", charge.id)
-        .text("display_name", &charge.display_name)
-        .map("price", price)
-        .number("added_in", charge.added_in.into())
-        .optional("retired_in", charge.retired_in)
-        .time("created_at", charge.created_at)
-}
-
-fn charge_from(item: &Attributes) -> Result<Charge, StoreError> {
-    let item = Reader::new("charge", item)?;
-    let price = item.map("price")?;
-    Ok(Charge {
-        id: item.parse("id")?,
-        display_name: item.text("display_name")?.to_owned(),
-        price: match price.text("kind")? {
-            "fixed" => {
-                Price::Fixed { unit_price: price.parse("unit_price")?, quantity: price.parse("quantity")? }
-            }
-            "usage" => Price::Usage { meter: price.parse("meter")?, model: model_from(price.map("model")?)? },
-            _ => return Err(price.corrupt("kind")),
-        },
-        added_in: item.small("added_in")?,
-        retired_in: item.optional("retired_in")?,
-        created_at: item.time("created_at")?,
-    })
-}
-
-fn model_item(model: &ChargeModel) -> Item {
-    match model {
-        ChargeModel::Standard { unit_price } => {
-            Item::default().text("kind", "standard").display("unit_price", unit_price)
-        }
-        ChargeModel::Graduated(tiers) => {
-            Item::default().text("kind", "graduated").list("tiers", tier_items(tiers))
-        }
-        ChargeModel::Volume(tiers) => Item::default().text("kind", "volume").list("tiers", tier_items(tiers)),
-    }
-}
-
-fn model_from(model: Reader<'_>) -> Result<ChargeModel, StoreError> {
-    match model.text("kind")? {
-        "standard" => Ok(ChargeModel::Standard { unit_price: model.parse("unit_price")? }),
-        "graduated" => Ok(ChargeModel::Graduated(tiers_from(model)?)),
-        "volume" => Ok(ChargeModel::Volume(tiers_from(model)?)),
-        _ => Err(model.corrupt("kind")),
-    }
-}
-
-fn tier_items(tiers: &Tiers) -> impl Iterator<Item = Item> {
-    tiers.iter().map(|(_, tier)| {
-        Item::default()
-            .optional("up_to", tier.up_to)
-            .display("unit_price", tier.unit_price)
-            .display("flat_price", tier.flat_price)
-    })
-}
-
-fn tiers_from(model: Reader<'_>) -> Result<Tiers, StoreError> {
-    let tier = |tier: Reader<'_>| {
-        Ok(Tier {
-            up_to: tier.optional("up_to")?,
-            unit_price: tier.parse("unit_price")?,
-            flat_price: tier.parse("flat_price")?,
-        })
-    };
-    let tiers = model.list("tiers")?.into_iter().map(tier).collect::<Result<_, StoreError>>()?;
-    Tiers::new(tiers).map_err(|_| model.corrupt("tiers"))
 }
 
 pub(crate) fn interval_item(interval: BillingInterval) -> Item {

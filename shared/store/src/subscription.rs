@@ -1,14 +1,18 @@
 //! Subscriptions, under their customer, and due when their period ends.
 
+use std::collections::BTreeSet;
+
 use domain::{
     id::{CustomerId, OrganizationId, SubscriptionId},
     outbox::OutboxEntry,
-    period::BillingSchedule,
-    subscription::{Cancellation, Subscription, SubscriptionStatus},
+    proration::{ProrationMode, ProrationPolicy, ProrationUnit},
+    schedule::{BillingSchedule, BillingTime},
+    subscription::{Cancellation, Subscription, SubscriptionStatus, SubscriptionTerms},
 };
 
 use crate::{
     audit::Change,
+    charge::{price_from, price_item},
     client::Store,
     due::DueKind,
     error::StoreError,
@@ -139,11 +143,12 @@ impl Transaction {
     /// Puts a subscription over the version that was read. One that is over no longer uses its plan.
     pub(crate) fn subscription(self, organization: OrganizationId, subscription: &Subscription) -> Self {
         let transaction = self.replace(subscription_item(organization, subscription), subscription.version);
+        let plan_use = |plan| keys::plan_use(organization, plan, subscription.id);
+        let plans = subscription.plans().collect::<BTreeSet<_>>().into_iter();
         if subscription.is_live() {
-            transaction
-        } else {
-            transaction.release(keys::plan_use(organization, subscription.plan, subscription.id))
+            return transaction;
         }
+        plans.fold(transaction, |transaction, plan| transaction.release(plan_use(plan)))
     }
 
     /// Puts what is to be told. An entry that is there already would be a second telling of the same.
@@ -156,9 +161,6 @@ impl Transaction {
 
 fn subscription_item(organization: OrganizationId, subscription: &Subscription) -> Item {
     let (status, since) = status_text(subscription.status);
-    let schedule = Item::default()
-        .time("anchor", subscription.schedule.anchor)
-        .map("interval", interval_item(subscription.schedule.interval));
     let shard = keys::shard(subscription.id, SHARDS);
     let mut item =
         Item::new(keys::subscription(organization, subscription.customer, subscription.id), "subscription")
@@ -169,14 +171,18 @@ fn subscription_item(organization: OrganizationId, subscription: &Subscription) 
             .display("plan", subscription.plan)
             .text("plan_name", &subscription.plan_name)
             .number("price_version", subscription.price_version.into())
+            .map("interval", interval_item(subscription.interval))
             .text("currency", subscription.currency.code())
             .text("status", status)
             .optional_time("status_at", since)
-            .map("schedule", schedule)
-            .number("period_number", subscription.period_number.into())
+            .map("schedule", schedule_item(&subscription.schedule))
+            .map("proration", proration_item(subscription.proration))
+            .list("terms", subscription.terms.iter().map(terms_item))
+            .optional_time("billed_until", subscription.billed_until)
+            .optional_time("next_bill_at", subscription.next_bill_at)
             .time("start", subscription.start)
             .optional_time("trial_end", subscription.trial_end)
-            .flag("cancels_at_period_end", subscription.cancels_at_period_end)
+            .optional_time("ends_at", subscription.ends_at)
             .optional_time("last_invoiced_at", subscription.last_invoiced_at)
             .time("created_at", subscription.created_at)
             .time("updated_at", subscription.updated_at);
@@ -204,7 +210,6 @@ fn status_text(status: SubscriptionStatus) -> (&'static str, Option<chrono::Date
 
 fn from_item(item: &Attributes) -> Result<Subscription, StoreError> {
     let item = Reader::new("subscription", item)?;
-    let schedule = item.map("schedule")?;
     let cancellation = item.optional_map("cancellation")?.map(|cancellation| {
         Ok::<_, StoreError>(Cancellation {
             at: cancellation.time("at")?,
@@ -217,6 +222,7 @@ fn from_item(item: &Attributes) -> Result<Subscription, StoreError> {
         plan: item.parse("plan")?,
         plan_name: item.text("plan_name")?.to_owned(),
         price_version: item.small("price_version")?,
+        interval: interval_from(item.map("interval")?)?,
         currency: item.parse("currency")?,
         status: match item.text("status")? {
             "TRIAL" => SubscriptionStatus::Trial { until: item.time("status_at")? },
@@ -226,18 +232,100 @@ fn from_item(item: &Attributes) -> Result<Subscription, StoreError> {
             "CANCELED" => SubscriptionStatus::Canceled { at: item.time("status_at")? },
             _ => return Err(item.corrupt("status")),
         },
-        schedule: BillingSchedule {
-            anchor: schedule.time("anchor")?,
-            interval: interval_from(schedule.map("interval")?)?,
-        },
-        period_number: item.small("period_number")?,
+        schedule: schedule_from(item.map("schedule")?)?,
+        proration: proration_from(item.map("proration")?)?,
+        terms: item.list("terms")?.into_iter().map(terms_from).collect::<Result<_, _>>()?,
+        billed_until: item.optional_time("billed_until")?,
+        next_bill_at: item.optional_time("next_bill_at")?,
         start: item.time("start")?,
         trial_end: item.optional_time("trial_end")?,
-        cancels_at_period_end: item.flag("cancels_at_period_end")?,
+        ends_at: item.optional_time("ends_at")?,
         cancellation: cancellation.transpose()?,
         last_invoiced_at: item.optional_time("last_invoiced_at")?,
         created_at: item.time("created_at")?,
         updated_at: item.time("updated_at")?,
         version: item.number("version")?,
+    })
+}
+
+fn schedule_item(schedule: &BillingSchedule) -> Item {
+    let anchor = match schedule.time {
+        BillingTime::Anchored(anchor) => Some(anchor),
+        BillingTime::Calendar => None,
+    };
+    Item::default()
+        .time("start", schedule.start)
+        .optional_time("end", schedule.end)
+        .optional_time("anchor", anchor)
+        .text("zone", schedule.zone.name())
+}
+
+fn schedule_from(schedule: Reader<'_>) -> Result<BillingSchedule, StoreError> {
+    Ok(BillingSchedule {
+        start: schedule.time("start")?,
+        end: schedule.optional_time("end")?,
+        time: schedule.optional_time("anchor")?.map_or(BillingTime::Calendar, BillingTime::Anchored),
+        zone: schedule.parse("zone")?,
+    })
+}
+
+fn proration_item(policy: ProrationPolicy) -> Item {
+    let unit = match policy.unit {
+        ProrationUnit::Second => "second",
+        ProrationUnit::Day => "day",
+    };
+    let mode = match policy.mode {
+        ProrationMode::Prorate => "prorate",
+        ProrationMode::None => "none",
+        ProrationMode::Full => "full",
+    };
+    Item::default().text("unit", unit).text("mode", mode)
+}
+
+fn proration_from(policy: Reader<'_>) -> Result<ProrationPolicy, StoreError> {
+    Ok(ProrationPolicy {
+        unit: match policy.text("unit")? {
+            "second" => ProrationUnit::Second,
+            "day" => ProrationUnit::Day,
+            _ => return Err(policy.corrupt("unit")),
+        },
+        mode: match policy.text("mode")? {
+            "prorate" => ProrationMode::Prorate,
+            "none" => ProrationMode::None,
+            "full" => ProrationMode::Full,
+            _ => return Err(policy.corrupt("mode")),
+        },
+    })
+}
+
+fn terms_item(terms: &SubscriptionTerms) -> Item {
+    let prices = terms
+        .prices
+        .iter()
+        .fold(Item::default(), |prices, (charge, price)| prices.map(&charge.to_string(), price_item(price)));
+    Item::default()
+        .time("from", terms.from)
+        .display("plan", terms.plan)
+        .text("plan_name", &terms.plan_name)
+        .number("price_version", terms.price_version.into())
+        .map("interval", interval_item(terms.interval))
+        .map("prices", prices)
+        .flag("is_paused", terms.is_paused)
+}
+
+fn terms_from(terms: Reader<'_>) -> Result<SubscriptionTerms, StoreError> {
+    let prices = terms.map("prices")?;
+    let price = |name: &str| {
+        let charge = name.parse().map_err(|_| prices.corrupt("prices"))?;
+        Ok::<_, StoreError>((charge, price_from(prices.map(name)?)?))
+    };
+    Ok(SubscriptionTerms {
+        from: terms.time("from")?,
+        plan: terms.parse("plan")?,
+        plan_name: terms.text("plan_name")?.to_owned(),
+        price_version: terms.small("price_version")?,
+        interval: interval_from(terms.map("interval")?)?,
+        prices: prices.names().map(price).collect::<Result<_, _>>()?,
+        is_paused: terms.flag("is_paused")?,
     })
 }

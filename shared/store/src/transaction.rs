@@ -47,6 +47,15 @@ impl Transaction {
         self.put(item, expected, Otherwise::Conflict)
     }
 
+    /// Puts an item over whatever is there. Only for what another write of the transaction protects.
+    pub(crate) fn overwrite(mut self, item: Item) -> Self {
+        let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes())).build();
+        if let Ok(put) = put {
+            self.writes.push((TransactWriteItem::builder().put(put).build(), Otherwise::Conflict));
+        }
+        self
+    }
+
     /// Claims a key for a value that must be unique. The item says whose claim it is.
     pub(crate) fn claim(self, key: Key, owner: impl std::fmt::Display, field: &'static str) -> Self {
         self.create(Item::new(key, "claim").display("owner", owner), Otherwise::Taken(field))
@@ -64,15 +73,6 @@ impl Transaction {
         // The builder only asks for the item and the table, which are always given.
         if let Ok(put) = put {
             self.writes.push((TransactWriteItem::builder().put(put).build(), otherwise));
-        }
-        self
-    }
-
-    /// Puts an item over whatever is there.
-    pub(crate) fn overwrite(mut self, item: Item) -> Self {
-        let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes())).build();
-        if let Ok(put) = put {
-            self.writes.push((TransactWriteItem::builder().put(put).build(), Otherwise::Conflict));
         }
         self
     }

@@ -34,6 +34,29 @@ impl Check {
         Some(self.text(field, text, max))
     }
 
+    /// Two letters of ISO 3166, in capitals; empty text counts as none.
+    pub(crate) fn optional_country(&mut self, field: &str, text: Option<String>) -> Option<String> {
+        let country = self.optional_text(field, text, 2)?.to_ascii_uppercase();
+        let is_country = country.len() == 2 && country.chars().all(|letter| letter.is_ascii_uppercase());
+        if !is_country && !self.errors.iter().any(|error| error.field == field) {
+            self.refuse(field, "must be two letters of ISO 3166");
+        }
+        Some(country)
+    }
+
+    /// An address on the web, by https; empty text counts as none.
+    pub(crate) fn optional_link(&mut self, field: &str, text: Option<String>) -> Option<String> {
+        let link = self.optional_text(field, text, 500)?;
+        let host = link.strip_prefix("https://").unwrap_or_default();
+        let is_plain = link.chars().all(|character| {
+            character.is_ascii_graphic() && !matches!(character, '<' | '>' | '"' | '\'' | '\\' | '`')
+        });
+        if host.is_empty() || host.starts_with('/') || !is_plain {
+            self.refuse(field, "must be an address that begins with https://");
+        }
+        Some(link)
+    }
+
     /// A slug: small letters, digits, `_`, `-` and `.`.
     pub(crate) fn slug(&mut self, field: &str, text: String) -> String {
         let is_slug =
@@ -73,6 +96,16 @@ impl Check {
             self.refuse(field, "must be one e-mail address");
         }
         text
+    }
+
+    /// What `inner` reads of an object in the field `parent`: its complaints name that first.
+    pub(crate) fn within<T>(&mut self, parent: &str, inner: impl FnOnce(&mut Self) -> T) -> T {
+        let mut check = Self::default();
+        let value = inner(&mut check);
+        let errors = check.errors.into_iter();
+        self.errors
+            .extend(errors.map(|error| FieldError { field: format!("{parent}.{}", error.field), ..error }));
+        value
     }
 
     /// The value of a result, or its complaint.

@@ -5,13 +5,15 @@ use app::{
     customers::{CustomerDetails, OpenCustomer},
 };
 use domain::{customer::Address, id::OrganizationId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
     check::Check,
+    json::given,
     properties::{self, PropertiesIn},
+    tax::TaxExemptName,
     time::TimeOut,
 };
 
@@ -41,6 +43,8 @@ pub struct NewCustomerBody {
     billing_address_postal_code: Option<String>,
     /// Its tax id. Kept encrypted.
     tax_id: Option<String>,
+    /// What you decide about its tax; `none`, where the rules apply, if not given.
+    tax_exempt: Option<TaxExemptName>,
     /// Whatever else you want to see again.
     metadata: Option<PropertiesIn>,
 }
@@ -89,13 +93,10 @@ pub struct CustomerChangesBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     tax_id: Option<Option<String>>,
+    /// What you decide about its tax.
+    tax_exempt: Option<TaxExemptName>,
     /// Whatever else you want to see again. Replaces what was there.
     metadata: Option<PropertiesIn>,
-}
-
-/// Tells a field that is null from one that is not there.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// A customer.
@@ -128,6 +129,8 @@ pub struct CustomerBody {
     pub billing_address_postal_code: Option<String>,
     /// Its tax id.
     pub tax_id: Option<String>,
+    /// What was decided about its tax.
+    pub tax_exempt: TaxExemptName,
     /// Whatever else you wanted to see again.
     #[schema(value_type = PropertiesIn)]
     pub metadata: Map<String, Value>,
@@ -154,6 +157,7 @@ impl NewCustomerBody {
                 postal_code: self.billing_address_postal_code,
             },
             tax_id: self.tax_id,
+            tax_exemption: self.tax_exempt.map(TaxExemptName::into_domain).unwrap_or_default(),
             metadata: self.metadata.unwrap_or_default().0,
         };
         checked(details)
@@ -172,6 +176,7 @@ impl CustomerChangesBody {
             phone: None,
             billing_address: Address::default(),
             tax_id: None,
+            tax_exemption: Default::default(),
             metadata: Default::default(),
         };
         let details = checked(self.over(blank))?;
@@ -189,6 +194,7 @@ impl CustomerChangesBody {
             billing_address_country: normalized(self.billing_address_country, address.country),
             billing_address_postal_code: normalized(self.billing_address_postal_code, address.postal_code),
             tax_id: normalized(self.tax_id, details.tax_id),
+            tax_exempt: self.tax_exempt,
             metadata: self.metadata,
         })
     }
@@ -203,6 +209,7 @@ impl CustomerChangesBody {
             phone: customer.phone,
             billing_address: customer.billing_address,
             tax_id: before.tax_id,
+            tax_exemption: customer.tax_exemption,
             metadata: customer.metadata,
         })
     }
@@ -224,6 +231,7 @@ impl CustomerChangesBody {
                 postal_code: or(&self.billing_address_postal_code, address.postal_code),
             },
             tax_id: or(&self.tax_id, before.tax_id),
+            tax_exemption: self.tax_exempt.map_or(before.tax_exemption, TaxExemptName::into_domain),
             metadata: self.metadata.clone().map_or(before.metadata, |metadata| metadata.0),
         }
     }
@@ -236,25 +244,16 @@ fn checked(details: CustomerDetails) -> Result<CustomerDetails, AppError> {
     let external_id = check.optional_text("external_id", details.external_id, 255);
     let phone = check.optional_text("phone", details.phone, 50);
     let address = details.billing_address;
-    let country = check.optional_text("billing_address_country", address.country, 2);
-    if country.as_ref().is_some_and(|country| !is_country(country)) {
-        check.refuse("billing_address_country", "must be two letters of ISO 3166");
-    }
     let billing_address = Address {
         line1: check.optional_text("billing_address_line1", address.line1, 200),
         line2: check.optional_text("billing_address_line2", address.line2, 200),
         city: check.optional_text("billing_address_city", address.city, 100),
         state: check.optional_text("billing_address_state", address.state, 100),
-        country: country.map(|country| country.to_ascii_uppercase()),
+        country: check.optional_country("billing_address_country", address.country),
         postal_code: check.optional_text("billing_address_postal_code", address.postal_code, 20),
     };
     let tax_id = check.optional_text("tax_id", details.tax_id, 50);
-    let metadata = details.metadata;
-    check.finish(CustomerDetails { name, email, external_id, phone, billing_address, tax_id, metadata })
-}
-
-fn is_country(text: &str) -> bool {
-    text.len() == 2 && text.chars().all(|character| character.is_ascii_alphabetic())
+    check.finish(CustomerDetails { name, email, external_id, phone, billing_address, tax_id, ..details })
 }
 
 impl CustomerBody {
@@ -276,6 +275,7 @@ impl CustomerBody {
             billing_address_country: address.country,
             billing_address_postal_code: address.postal_code,
             tax_id: open.tax_id,
+            tax_exempt: TaxExemptName::from_domain(customer.tax_exemption),
             metadata: properties::to_json(&customer.metadata),
             created_at: TimeOut(customer.created_at),
             updated_at: TimeOut(customer.updated_at),

@@ -165,6 +165,16 @@ impl FeatureChangesBody {
     }
 }
 
+impl FeatureTypeName {
+    pub(crate) fn from_domain(feature_type: FeatureType) -> Self {
+        match feature_type {
+            FeatureType::Meter { .. } => Self::Meter,
+            FeatureType::Switch => Self::Switch,
+            FeatureType::Custom => Self::Custom,
+        }
+    }
+}
+
 impl FeatureBody {
     /// The body of a feature and its meter.
     pub fn from_domain(feature: Feature, meter: Option<Meter>) -> Self {
@@ -172,11 +182,7 @@ impl FeatureBody {
             id: feature.id.to_string(),
             name: feature.name,
             lookup_key: feature.lookup_key,
-            feature_type: match feature.feature_type {
-                FeatureType::Meter { .. } => FeatureTypeName::Meter,
-                FeatureType::Switch => FeatureTypeName::Switch,
-                FeatureType::Custom => FeatureTypeName::Custom,
-            },
+            feature_type: FeatureTypeName::from_domain(feature.feature_type),
             description: feature.description,
             meter_id: meter.as_ref().map(|meter| meter.id.to_string()),
             meter_token: meter.as_ref().map(|meter| meter.token.to_string()),

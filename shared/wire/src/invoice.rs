@@ -2,14 +2,22 @@
 
 use app::AppError;
 use domain::{
-    invoice::{Invoice, InvoiceStatus, LineItem, LineSource, TierUse},
+    invoice::{Invoice, InvoiceStatus, LineItem, LineSource},
+    line_part::{LinePart, PartKind},
     money::Money,
     period::BillingPeriod,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{number::NumberOut, time::TimeOut};
+use crate::{
+    line::{LinePartBody, ShareBody},
+    number::NumberOut,
+    properties::{self, PropertiesIn},
+    tax::{TaxLineBody, TaxTreatmentName},
+    time::TimeOut,
+};
 
 /// Where an invoice is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -43,10 +51,16 @@ pub struct InvoiceBody {
     pub status: InvoiceStatusName,
     /// What it is in.
     pub currency: String,
-    /// The sum of the lines.
+    /// The sum of the lines, without tax.
     pub subtotal: NumberOut,
     /// Tax on it.
     pub tax: NumberOut,
+    /// Each rate of tax and what it comes to.
+    pub taxes: Vec<TaxLineBody>,
+    /// How it is taxed, and why.
+    pub tax_treatment: TaxTreatmentName,
+    /// Whether the amounts of the lines contain the tax.
+    pub prices_include_tax: bool,
     /// Both.
     pub total: NumberOut,
     /// What is still to be paid.
@@ -61,12 +75,21 @@ pub struct InvoiceBody {
     pub scheduled_finalize_at: Option<TimeOut>,
     /// When it was paid.
     pub paid_at: Option<TimeOut>,
+    /// When it was found not to be paid in time. Only a subscription's invoices are watched.
+    pub past_due_at: Option<TimeOut>,
     /// The start of the period it bills.
     pub period_start: Option<TimeOut>,
     /// The first instant after that period.
     pub period_end: Option<TimeOut>,
     /// What is billed.
     pub line_items: Vec<LineItemBody>,
+    /// Whether somebody wrote the lines of a subscription's draft anew: usage no longer changes them.
+    pub has_edited_lines: bool,
+    /// A note to whoever pays it.
+    pub memo: Option<String>,
+    /// Whatever else is to be seen again, and the note of the last change of status.
+    #[schema(value_type = PropertiesIn)]
+    pub meta_data: Map<String, Value>,
     /// When it was drafted.
     pub created_at: TimeOut,
     /// When it was last changed.
@@ -96,6 +119,10 @@ pub struct LineItemBody {
     pub line_total: NumberOut,
     /// The tiers it was added up from, where there are tiers.
     pub tiers: Vec<TierUseBody>,
+    /// All it was added up from; empty for a line that somebody wrote.
+    pub parts: Vec<LinePartBody>,
+    /// What part of that is billed; null for all of it.
+    pub proration: Option<ShareBody>,
     /// The start of the time it was used in.
     pub period_start: Option<TimeOut>,
     /// The first instant after that.
@@ -130,14 +157,6 @@ pub struct TierUseBody {
     pub flat_price: NumberOut,
     /// What it comes to, exactly.
     pub amount: NumberOut,
-}
-
-/// A new state for an invoice.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InvoiceStatusBody {
-    /// `PAID`, `VOID`, `UNCOLLECTIBLE`, or `OPEN` for a draft.
-    pub status: InvoiceStatusName,
 }
 
 /// What became of mailing an invoice.
@@ -188,7 +207,10 @@ impl InvoiceBody {
             status: InvoiceStatusName::from_domain(invoice.status),
             currency: invoice.currency.code().to_owned(),
             subtotal: amount(invoice.subtotal())?,
-            tax: amount(Ok(invoice.tax))?,
+            tax: amount(invoice.tax.total(invoice.currency))?,
+            taxes: invoice.tax.lines.iter().map(TaxLineBody::from_domain).collect(),
+            tax_treatment: TaxTreatmentName::from_domain(invoice.tax.treatment),
+            prices_include_tax: invoice.tax.is_included,
             total: amount(invoice.total())?,
             amount_due: amount(invoice.amount_due())?,
             amount_paid: amount(invoice.amount_paid())?,
@@ -202,8 +224,12 @@ impl InvoiceBody {
                 | InvoiceStatus::Void { .. }
                 | InvoiceStatus::Uncollectible { .. } => None,
             },
+            past_due_at: invoice.past_due_at.map(TimeOut),
             period_start,
             period_end,
+            has_edited_lines: invoice.has_edited_lines,
+            memo: invoice.memo,
+            meta_data: properties::to_json(&invoice.metadata),
             line_items: invoice.lines.into_iter().map(LineItemBody::from_domain).collect(),
             created_at: TimeOut(invoice.created_at),
             updated_at: TimeOut(invoice.updated_at),
@@ -230,7 +256,9 @@ impl LineItemBody {
             quantity: NumberOut(line.quantity),
             unit_amount: line.unit_price.map(NumberOut),
             line_total: NumberOut(line.amount.amount()),
-            tiers: line.tiers.into_iter().map(TierUseBody::from_domain).collect(),
+            tiers: TierUseBody::from_parts(&line.parts),
+            parts: line.parts.into_iter().map(LinePartBody::from_domain).collect(),
+            proration: line.proration.map(ShareBody::from_domain),
             period_start,
             period_end,
         }
@@ -238,15 +266,28 @@ impl LineItemBody {
 }
 
 impl TierUseBody {
-    fn from_domain(tier: TierUse) -> Self {
-        Self {
-            after: NumberOut(tier.after),
-            up_to: tier.up_to.map(NumberOut),
-            quantity: NumberOut(tier.quantity),
-            unit_price: NumberOut(tier.unit_price),
-            flat_price: NumberOut(tier.flat_price),
-            amount: NumberOut(tier.amount.amount()),
-        }
+    /// The tiers among the parts of a line.
+    fn from_parts(parts: &[LinePart]) -> Vec<Self> {
+        let tier = |part: &LinePart| match part.kind {
+            PartKind::Tier { after, up_to } => Some(Self {
+                after: NumberOut(after),
+                up_to: up_to.map(NumberOut),
+                quantity: NumberOut(part.quantity),
+                unit_price: NumberOut(part.unit_price.unwrap_or_default()),
+                flat_price: NumberOut(part.flat_price),
+                amount: NumberOut(part.amount.amount()),
+            }),
+            PartKind::Units
+            | PartKind::Included
+            | PartKind::Packages { .. }
+            | PartKind::Percentage
+            | PartKind::EventFees
+            | PartKind::EventMinimum { .. }
+            | PartKind::EventMaximum { .. }
+            | PartKind::Minimum { .. }
+            | PartKind::Maximum { .. } => None,
+        };
+        parts.iter().filter_map(tier).collect()
     }
 }
 

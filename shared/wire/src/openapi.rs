@@ -19,14 +19,21 @@ use utoipa::{
 
 use crate::{
     api_key::{ApiKeyBody, NewApiKeyBody},
+    charge::{ChargeBody, ChargeChangesBody, NewChargeBody},
     customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
+    entitlement::{EntitlementBody, GrantChangesBody, NewPlanFeatureBody, PlanFeatureBody},
+    estimate::{EstimateBody, NewEstimateBody},
+    explanation::ExplanationBody,
     feature::{FeatureBody, FeatureChangesBody, NewFeatureBody},
-    invoice::{InvoiceBody, InvoiceStatusBody, SentBody},
+    invoice::{InvoiceBody, SentBody},
+    invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, NewInvoiceBody, PublicTokenBody},
     list::List,
     meter::{MeterBody, MeterStatsBody},
     organization::{OrganizationBody, OrganizationChangesBody},
-    plan::{ChargeBody, ChargeChangesBody, NewChargeBody, NewPlanBody, PlanBody, PlanChangesBody},
+    plan::{NewPlanBody, PlanBody, PlanChangesBody},
+    preview::{NewPreviewBody, PreviewBody},
     problem::Problem,
+    public_invoice::PublicInvoiceBody,
     session::{LogInBody, MeBody, SignUpBody},
     subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody},
     usage::{AcceptedBody, TrackBody, UsageBody},
@@ -201,6 +208,16 @@ pub fn endpoints() -> Vec<Endpoint> {
         patch("/api/v1/plans/{id}/charges/{charge_id}", "Plans", "Retire a charge, for good")
             .takes::<ChargeChangesBody>()
             .gives::<ChargeBody>(200),
+        post("/api/v1/plans/{id}/features", "Plans", "Add a feature")
+            .takes::<NewPlanFeatureBody>()
+            .gives::<PlanFeatureBody>(201),
+        put("/api/v1/plans/{id}/features/{feature_id}", "Plans", "Change what is granted of a feature")
+            .takes::<GrantChangesBody>()
+            .gives::<PlanFeatureBody>(200),
+        delete("/api/v1/plans/{id}/features/{feature_id}", "Plans", "Take a feature from a plan"),
+        post("/api/v1/charges/estimate", "Plans", "What a charge would cost; nothing is stored")
+            .takes::<NewEstimateBody>()
+            .gives::<EstimateBody>(200),
         post("/api/v1/customers", "Customers", "Make a customer")
             .takes::<NewCustomerBody>()
             .gives::<CustomerBody>(201),
@@ -219,12 +236,46 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/customers/{id}/usage", "Customers", "A customer's usage of every meter")
             .asks(RANGE)
             .gives::<UsageByMeterBody>(200),
+        get("/api/v1/customers/{id}/entitlements", "Entitlements", "What a customer may use")
+            .asks(PAGE)
+            .gives::<List<EntitlementBody>>(200),
+        get(
+            "/api/v1/customers/{id}/entitlements/{lookup_key}",
+            "Entitlements",
+            "Whether a customer may use a feature, or so much of it",
+        )
+        .asks(&["quantity"])
+        .gives::<EntitlementBody>(200),
+        get("/api/v1/entitlements/check", "Entitlements", "The same, by your own id of the customer")
+            .asks(&["customer_external_id", "customer_id", "feature", "quantity"])
+            .gives::<EntitlementBody>(200),
+        get("/api/v1/subscriptions/{id}/invoices", "Subscriptions", "A subscription's invoices")
+            .asks(PAGE)
+            .gives::<List<InvoiceBody>>(200),
+        get("/api/v1/subscriptions/{id}/entitlements", "Entitlements", "What one subscription alone grants")
+            .asks(PAGE)
+            .gives::<List<EntitlementBody>>(200),
+        put(
+            "/api/v1/subscriptions/{id}/entitlements/{feature_id}",
+            "Entitlements",
+            "Give a subscription a feature otherwise than its plan",
+        )
+        .takes::<GrantChangesBody>()
+        .gives::<PlanFeatureBody>(200),
+        delete(
+            "/api/v1/subscriptions/{id}/entitlements/{feature_id}",
+            "Entitlements",
+            "Let a subscription have a feature as its plan grants it",
+        ),
         post("/api/v1/subscriptions", "Subscriptions", "Subscribe a customer to a plan")
             .takes::<NewSubscriptionBody>()
             .gives::<SubscriptionBody>(201),
         get("/api/v1/subscriptions", "Subscriptions", "List subscriptions")
             .asks(&["page", "page_size", "cursor", "customer_id", "status"])
             .gives::<List<SubscriptionBody>>(200),
+        post("/api/v1/subscriptions/preview", "Subscriptions", "What a subscription would be billed")
+            .takes::<NewPreviewBody>()
+            .gives::<PreviewBody>(200),
         get("/api/v1/subscriptions/{id}", "Subscriptions", "A subscription").gives::<SubscriptionBody>(200),
         delete(
             "/api/v1/subscriptions/{id}",
@@ -236,10 +287,43 @@ pub fn endpoints() -> Vec<Endpoint> {
             .gives::<SubscriptionBody>(200),
         get("/api/v1/subscriptions/{id}/usage", "Subscriptions", "Usage in the current period")
             .gives::<UsageByMeterBody>(200),
-        get("/api/v1/invoices", "Invoices", "List invoices")
-            .asks(&["page", "page_size", "cursor", "customer_id", "status"])
+        post("/api/v1/invoices", "Invoices", "Write an invoice by hand, as a draft")
+            .takes::<NewInvoiceBody>()
+            .gives::<InvoiceBody>(201),
+        get("/api/v1/invoices", "Invoices", "List invoices, by the date they have")
+            .asks(&[
+                "page",
+                "page_size",
+                "cursor",
+                "customer_id",
+                "subscription_id",
+                "status",
+                "start_date",
+                "end_date",
+            ])
             .gives::<List<InvoiceBody>>(200),
         get("/api/v1/invoices/{id}", "Invoices", "An invoice").gives::<InvoiceBody>(200),
+        put("/api/v1/invoices/{id}", "Invoices", "Edit a draft")
+            .takes::<InvoiceChangesBody>()
+            .gives::<InvoiceBody>(200),
+        delete("/api/v1/invoices/{id}", "Invoices", "Delete a draft"),
+        post(
+            "/api/v1/invoices/{id}/recompute",
+            "Invoices",
+            "Rate a draft anew; lines written on a subscription's draft are given up",
+        )
+        .gives::<InvoiceBody>(200),
+        post(
+            "/api/v1/invoices/{id}/generate-token",
+            "Invoices",
+            "Make a token for the invoice's public page; the one before leads nowhere from then on",
+        )
+        .gives::<PublicTokenBody>(200),
+        get("/api/v1/invoices/public/{token}", "Invoices", "An invoice as its customer sees it")
+            .gives::<PublicInvoiceBody>(200)
+            .public(),
+        get("/api/v1/invoices/{id}/explain", "Invoices", "How an invoice came about, step by step")
+            .gives::<ExplanationBody>(200),
         Endpoint { answer: Answer::Pdf, ..get("/api/v1/invoices/{id}/pdf", "Invoices", "An invoice as PDF") },
         post("/api/v1/invoices/{id}/finalize", "Invoices", "Open a draft without mailing it")
             .gives::<InvoiceBody>(200),

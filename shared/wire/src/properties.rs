@@ -89,15 +89,19 @@ fn text_length(property: &Property) -> usize {
 
 /// Properties as they go out.
 pub(crate) fn to_json(properties: &Properties) -> Map<String, Value> {
-    let value = |property: &Property| match property {
+    properties.iter().map(|(name, property)| (name.clone(), value(property))).collect()
+}
+
+/// A property as it goes out.
+pub(crate) fn value(property: &Property) -> Value {
+    match property {
         Property::Null => Value::Null,
         Property::Bool(value) => Value::Bool(*value),
         Property::Number(text) | Property::Nested(text) => {
             serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()))
         }
         Property::Text(text) => Value::String(text.clone()),
-    };
-    properties.iter().map(|(name, property)| (name.clone(), value(property))).collect()
+    }
 }
 
 impl PartialSchema for PropertiesIn {

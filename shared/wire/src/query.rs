@@ -28,6 +28,12 @@ const PAGE_SIZE_MAX: usize = 100;
 /// The deepest row that page numbers lead to. Cursors go on from there.
 const DEPTH_MAX: usize = 10_000;
 
+/// The end of a list that is left open: the last instant of the year 9999, so that text order stays time order.
+const FAR_AWAY: DateTime<Utc> = match DateTime::from_timestamp_millis(253_402_300_799_999) {
+    Some(at) => at,
+    None => DateTime::<Utc>::MAX_UTC,
+};
+
 impl Query {
     /// Reads pairs of names and values. A name that is there twice is refused.
     pub fn new(pairs: Vec<(String, String)>) -> Self {
@@ -78,6 +84,19 @@ impl Query {
         at
     }
 
+    /// Text that has to be there.
+    pub fn required(&mut self, name: &str) -> String {
+        self.text(name).unwrap_or_else(|| {
+            self.refuse(name, "required", "is required");
+            String::new()
+        })
+    }
+
+    /// That `field` is not acceptable since it `detail`.
+    pub fn invalid(&mut self, field: &str, detail: &str) {
+        self.refuse(field, "invalid", detail);
+    }
+
     /// A parameter that is one of a few words.
     pub fn choice<T: Copy>(&mut self, name: &str, choices: &[(&'static str, T)]) -> Option<T> {
         let text = self.text(name)?;
@@ -121,18 +140,6 @@ impl Query {
             self.refuse(name, "invalid", format!("must be between 1 and {max}"));
         }
         number
-    }
-
-    /// `start_date` and `end_date`, if either is given.
-    pub fn optional_range(&mut self, now: DateTime<Utc>) -> Option<domain::series::Range> {
-        match (self.has("start_date"), self.has("end_date")) {
-            (false, false) => None,
-            (true, _) => Some(self.range(now).0),
-            (false, true) => {
-                self.parameters.insert("start_date".to_owned(), "1970-01-01".to_owned());
-                Some(self.range(now).0)
-            }
-        }
     }
 
     /// `start_date` and `end_date`; by default the last 30 days. A date alone is its first instant as a
@@ -209,6 +216,36 @@ impl Query {
         filters
     }
 
+    /// `start_date` and `end_date` as bounds of a list, either of which may be left open. A date alone is its
+    /// first instant as a start, and covers the whole day as an end. `None` if neither is given.
+    pub fn bounds(&mut self) -> Option<domain::series::Range> {
+        let (start, end) = (self.text("start_date"), self.text("end_date"));
+        if start.is_none() && end.is_none() {
+            return None;
+        }
+        let day = |text: &str| time::parse_date(text).and_then(|date| date.succ_opt());
+        let until = end.map(|text| match day(&text) {
+            Some(next) => Some(next.and_time(NaiveTime::MIN).and_utc()),
+            None => time::parse(&text),
+        });
+        let from = start.map(|text| time::parse(&text));
+        for (field, value) in [("start_date", &from), ("end_date", &until)] {
+            if value.is_some_and(|value| value.is_none()) {
+                self.refuse(field, "invalid", time::INVALID);
+            }
+        }
+        let (from, until) = (from.flatten(), until.flatten());
+        if let (Some(from), Some(until)) = (from, until)
+            && from >= until
+        {
+            self.refuse("end_date", "invalid", "must lie after start_date");
+        }
+        Some(domain::series::Range {
+            from: from.unwrap_or(DateTime::UNIX_EPOCH),
+            until: until.unwrap_or(FAR_AWAY),
+        })
+    }
+
     /// Checks that nothing was wrong and nothing is left over.
     pub fn finish(mut self) -> Result<(), Problem> {
         for name in std::mem::take(&mut self.parameters).into_keys() {
@@ -282,9 +319,9 @@ mod tests {
     #[test]
     fn a_date_alone_covers_its_day() {
         let now = "2025-03-01T12:00:00Z".parse().unwrap();
+        let text = |at| crate::TimeOut(at).text();
         let check = |pairs: &[(&str, &str)], expected: [&str; 3]| {
             let (range, shown) = query(pairs).range(now);
-            let text = |at| crate::TimeOut(at).text();
             assert_eq!([text(range.from), text(range.until), text(shown)], expected, "{pairs:?}");
         };
         check(
@@ -298,6 +335,14 @@ mod tests {
         check(&[], ["2025-01-30T12:00:00Z", "2025-03-01T12:00:00.001Z", "2025-03-01T12:00:00Z"]);
         let backwards = query(&[("start_date", "2025-02-02"), ("end_date", "2025-02-01")]);
         assert_eq!(refused(backwards, |query| _ = query.range(now)), ["end_date"]);
+        let bounds =
+            |pairs: &[(&str, &str)]| query(pairs).bounds().map(|range| [text(range.from), text(range.until)]);
+        assert_eq!(bounds(&[]), None);
+        let day = bounds(&[("start_date", "2025-01-31"), ("end_date", "2025-01-31")]);
+        assert_eq!(day.unwrap(), ["2025-01-31T00:00:00Z", "2025-02-01T00:00:00Z"]);
+        assert_eq!(bounds(&[("end_date", "2025-01-31T10:00:00Z")]).unwrap()[1], "2025-01-31T10:00:00Z");
+        let wrong = query(&[("start_date", "2025-02-01"), ("end_date", "soon")]);
+        assert_eq!(refused(wrong, |query| _ = query.bounds()), ["end_date"]);
         let unreadable = query(&[("start_date", "yesterday")]);
         assert_eq!(refused(unreadable, |query| _ = query.range(now)), ["start_date"]);
     }

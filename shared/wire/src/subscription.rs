@@ -1,8 +1,14 @@
 //! Bodies of subscriptions.
 
-use app::{AppError, subscriptions::NewSubscription};
+use app::{
+    AppError,
+    subscriptions::{NewBilling, NewSubscription},
+};
+use chrono_tz::Tz;
 use domain::{
     period::PeriodError,
+    proration::{ProrationMode, ProrationPolicy},
+    schedule::BillingTime,
     subscription::{Subscription, SubscriptionStatus},
 };
 use serde::{Deserialize, Serialize};
@@ -10,8 +16,9 @@ use utoipa::ToSchema;
 
 use crate::{
     check::Check,
+    line::ProrationUnitName,
     plan::IntervalName,
-    time::{TimeIn, TimeOut},
+    time::{LocalTimeIn, TimeOut},
 };
 
 /// A subscription to be made.
@@ -24,10 +31,77 @@ pub struct NewSubscriptionBody {
     plan_id: String,
     /// How often; the plan's interval if not given.
     billing_interval: Option<IntervalName>,
+    /// Every how many of those; 1 if only `billing_interval` is given, else as the plan.
+    interval_count: Option<u32>,
     /// When it begins; now if not given.
-    start_date: Option<TimeIn>,
+    start_date: Option<LocalTimeIn>,
     /// When the trial ends; by the plan's trial days if not given.
-    trial_end_date: Option<TimeIn>,
+    trial_end_date: Option<LocalTimeIn>,
+    /// When it ends. A date is its last day.
+    end_date: Option<LocalTimeIn>,
+    /// What its periods are counted from; `anniversary` if not given.
+    billing_time: Option<BillingTimeName>,
+    /// An instant to count periods from, in place of the start or the calendar.
+    billing_anchor: Option<LocalTimeIn>,
+    /// Whose midnights and months count, as `Europe/Berlin`; UTC if not given.
+    time_zone: Option<String>,
+    /// How parts of periods are billed; by their share in seconds if not given.
+    proration: Option<ProrationBody>,
+}
+
+/// What periods are counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BillingTimeName {
+    /// From the start, or the end of the trial.
+    Anniversary,
+    /// From the calendar: midnights, Mondays, firsts of the month, 1 January.
+    Calendar,
+}
+
+/// How parts of periods are billed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProrationBody {
+    /// What parts are measured in; seconds if not given.
+    #[serde(default = "by_second")]
+    unit: ProrationUnitName,
+    /// What a part costs; its share if not given.
+    #[serde(default = "by_share")]
+    mode: ProrationModeName,
+}
+
+/// What a part of a period costs.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProrationModeName {
+    /// Its share.
+    Prorate,
+    /// Nothing, and nothing is given back: changes count from the next period on.
+    None,
+    /// As much as all of it: changes count for the whole period.
+    Full,
+}
+
+fn by_second() -> ProrationUnitName {
+    ProrationUnitName::Second
+}
+
+fn by_share() -> ProrationModeName {
+    ProrationModeName::Prorate
+}
+
+/// The fields that say how a subscription to be made is billed.
+pub(crate) struct BillingFields {
+    pub(crate) billing_interval: Option<IntervalName>,
+    pub(crate) interval_count: Option<u32>,
+    pub(crate) start_date: Option<LocalTimeIn>,
+    pub(crate) trial_end_date: Option<LocalTimeIn>,
+    pub(crate) end_date: Option<LocalTimeIn>,
+    pub(crate) billing_time: Option<BillingTimeName>,
+    pub(crate) billing_anchor: Option<LocalTimeIn>,
+    pub(crate) time_zone: Option<String>,
+    pub(crate) proration: Option<ProrationBody>,
 }
 
 /// A cancellation.
@@ -72,6 +146,16 @@ pub struct SubscriptionBody {
     pub status: SubscriptionStatusName,
     /// How often it is billed.
     pub billing_interval: IntervalName,
+    /// Every how many of those.
+    pub interval_count: u32,
+    /// What its periods are counted from.
+    pub billing_time: BillingTimeName,
+    /// The instant they are counted from; null for the calendar.
+    pub billing_anchor: Option<TimeOut>,
+    /// Whose midnights and months count.
+    pub time_zone: &'static str,
+    /// How parts of periods are billed.
+    pub proration: ProrationBody,
     /// What it is billed in.
     pub currency: String,
     /// When it began.
@@ -82,7 +166,11 @@ pub struct SubscriptionBody {
     pub current_period_end: TimeOut,
     /// When the trial ends or ended, if there was one.
     pub trial_end_date: Option<TimeOut>,
-    /// Whether it ends with the current period.
+    /// When it ends, or ended, by agreement or since it was canceled.
+    pub end_date: Option<TimeOut>,
+    /// When the next bill falls due.
+    pub next_invoice_date: Option<TimeOut>,
+    /// Whether it was canceled, and ends later.
     pub cancel_at_period_end: bool,
     /// When cancellation was asked for.
     pub canceled_at: Option<TimeOut>,
@@ -91,7 +179,7 @@ pub struct SubscriptionBody {
     /// When the last period was invoiced.
     pub last_invoiced_date: Option<TimeOut>,
     /// What it unlocks.
-    pub entitlements: Vec<crate::plan::PlanFeatureBody>,
+    pub entitlements: Vec<crate::entitlement::PlanFeatureBody>,
     /// When it was made.
     pub created_at: TimeOut,
     /// When it was last changed.
@@ -116,14 +204,68 @@ impl NewSubscriptionBody {
         let mut check = Check::default();
         let customer = check.value("customer_id", self.customer_id.parse());
         let plan = check.value("plan_id", self.plan_id.parse());
-        let both = customer.zip(plan);
-        check.finish_some(both.map(|(customer, plan)| NewSubscription {
-            customer,
-            plan,
-            billing_interval: self.billing_interval.map(IntervalName::interval),
-            start: self.start_date.map(|at| at.0),
-            trial_end: self.trial_end_date.map(|at| at.0),
-        }))
+        let fields = BillingFields {
+            billing_interval: self.billing_interval,
+            interval_count: self.interval_count,
+            start_date: self.start_date,
+            trial_end_date: self.trial_end_date,
+            end_date: self.end_date,
+            billing_time: self.billing_time,
+            billing_anchor: self.billing_anchor,
+            time_zone: self.time_zone,
+            proration: self.proration,
+        };
+        let billing = fields.billing(&mut check);
+        let all = customer.zip(plan).zip(billing);
+        check.finish_some(all.map(|((customer, plan), billing)| NewSubscription { customer, plan, billing }))
+    }
+}
+
+impl BillingFields {
+    pub(crate) fn billing(self, check: &mut Check) -> Option<NewBilling> {
+        let zone = zone(check, self.time_zone.as_deref());
+        if let Some(count) = self.interval_count {
+            check.value("interval_count", IntervalName::Day.every(count));
+        }
+        let zone = zone?;
+        let start = |time: LocalTimeIn| time.start(zone);
+        Some(NewBilling {
+            unit: self.billing_interval.map(IntervalName::unit),
+            count: self.interval_count,
+            start: self.start_date.map(start),
+            trial_end: self.trial_end_date.map(start),
+            end: self.end_date.map(|end| end.end(zone)),
+            is_calendar: self.billing_time == Some(BillingTimeName::Calendar),
+            anchor: self.billing_anchor.map(start),
+            zone,
+            proration: self.proration.map_or(ProrationPolicy::DEFAULT, ProrationBody::into_domain),
+        })
+    }
+}
+
+/// The time zone of that name; UTC for none.
+pub(crate) fn zone(check: &mut Check, name: Option<&str>) -> Option<Tz> {
+    let invalid = || "must be a time zone of the IANA database, such as Europe/Berlin";
+    check.value("time_zone", name.unwrap_or("UTC").parse::<Tz>().map_err(|_| invalid()))
+}
+
+impl ProrationBody {
+    fn into_domain(self) -> ProrationPolicy {
+        let mode = match self.mode {
+            ProrationModeName::Prorate => ProrationMode::Prorate,
+            ProrationModeName::None => ProrationMode::None,
+            ProrationModeName::Full => ProrationMode::Full,
+        };
+        ProrationPolicy { unit: self.unit.into_domain(), mode }
+    }
+
+    pub(crate) fn from_domain(policy: ProrationPolicy) -> Self {
+        let mode = match policy.mode {
+            ProrationMode::Prorate => ProrationModeName::Prorate,
+            ProrationMode::None => ProrationModeName::None,
+            ProrationMode::Full => ProrationModeName::Full,
+        };
+        Self { unit: ProrationUnitName::from_domain(policy.unit), mode }
     }
 }
 
@@ -153,19 +295,33 @@ impl SubscriptionBody {
     /// does.
     pub fn from_domain(subscription: Subscription) -> Result<Self, PeriodError> {
         let period = subscription.current_period()?;
+        let (billing_time, billing_anchor) = match subscription.schedule.time {
+            BillingTime::Anchored(anchor) => (BillingTimeName::Anniversary, Some(TimeOut(anchor))),
+            BillingTime::Calendar => (BillingTimeName::Calendar, None),
+        };
+        let ends = [subscription.ends_at, subscription.schedule.end];
+        let next_invoice_date = subscription.due_at().map(TimeOut);
+        let cancel_at_period_end = subscription.cancels_at_period_end();
         Ok(Self {
             id: subscription.id.to_string(),
             customer_id: subscription.customer.to_string(),
             plan_id: subscription.plan.to_string(),
             plan_name: subscription.plan_name,
             status: SubscriptionStatusName::from_domain(subscription.status),
-            billing_interval: IntervalName::from_domain(subscription.schedule.interval),
+            billing_interval: IntervalName::from_domain(subscription.interval),
+            interval_count: subscription.interval.count(),
+            billing_time,
+            billing_anchor,
+            time_zone: subscription.schedule.zone.name(),
+            proration: ProrationBody::from_domain(subscription.proration),
+            end_date: ends.into_iter().flatten().min().map(TimeOut),
+            next_invoice_date,
             currency: subscription.currency.code().to_owned(),
             start_date: TimeOut(subscription.start),
             current_period_start: TimeOut(period.start()),
             current_period_end: TimeOut(period.end()),
             trial_end_date: subscription.trial_end.map(TimeOut),
-            cancel_at_period_end: subscription.cancels_at_period_end,
+            cancel_at_period_end,
             canceled_at: subscription.cancellation.as_ref().map(|cancellation| TimeOut(cancellation.at)),
             cancellation_reason: subscription.cancellation.and_then(|cancellation| cancellation.reason),
             last_invoiced_date: subscription.last_invoiced_at.map(TimeOut),

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Duration, NaiveDate, NaiveTime, SecondsFormat, TimeZone, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -20,6 +21,15 @@ pub struct TimeIn(pub DateTime<Utc>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeOut(pub DateTime<Utc>);
 
+/// An instant as it comes in, or a date, whose first instant is that of some time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalTimeIn {
+    /// An instant.
+    At(DateTime<Utc>),
+    /// A date alone.
+    On(NaiveDate),
+}
+
 /// What is said of text that is no instant.
 pub(crate) const INVALID: &str = "must be an RFC 3339 time with an offset, such as 2025-01-15T10:30:00Z";
 
@@ -36,6 +46,32 @@ pub(crate) fn parse_date(text: &str) -> Option<NaiveDate> {
     if text.len() == 10 { NaiveDate::parse_from_str(text, "%Y-%m-%d").ok() } else { None }
 }
 
+impl LocalTimeIn {
+    /// The instant; of a date, the first in `zone`.
+    pub fn start(self, zone: Tz) -> DateTime<Utc> {
+        match self {
+            Self::At(at) => at,
+            Self::On(date) => midnight(date, zone),
+        }
+    }
+
+    /// The instant; of a date, the first after it in `zone`: a date that something ends on is covered.
+    pub fn end(self, zone: Tz) -> DateTime<Utc> {
+        match self {
+            Self::At(at) => at,
+            Self::On(date) => midnight(date.succ_opt().unwrap_or(date), zone),
+        }
+    }
+}
+
+/// The first instant of a date, which is not midnight where clocks skip that.
+fn midnight(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let midnight = date.and_time(NaiveTime::MIN);
+    let hours = (0..=24).map(|hour| midnight + Duration::hours(hour));
+    let first = hours.filter_map(|local| zone.from_local_datetime(&local).earliest()).next();
+    first.map_or(midnight.and_utc(), |at| at.to_utc())
+}
+
 impl TimeOut {
     /// The text of it.
     pub fn text(self) -> String {
@@ -47,6 +83,16 @@ impl<'de> Deserialize<'de> for TimeIn {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         parse(&text).map(Self).ok_or_else(|| de::Error::custom(INVALID))
+    }
+}
+
+impl<'de> Deserialize<'de> for LocalTimeIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        match parse_date(&text) {
+            Some(date) => Ok(Self::On(date)),
+            None => parse(&text).map(Self::At).ok_or_else(|| de::Error::custom(INVALID)),
+        }
     }
 }
 
@@ -73,6 +119,21 @@ impl ToSchema for TimeIn {
     }
 }
 
+impl PartialSchema for LocalTimeIn {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("An instant, or a date in the time zone of the request."))
+            .into()
+    }
+}
+
+impl ToSchema for LocalTimeIn {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("LocalTime")
+    }
+}
+
 impl PartialSchema for TimeOut {
     fn schema() -> RefOr<Schema> {
         date_time_schema()
@@ -88,6 +149,23 @@ impl ToSchema for TimeOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_begins_where_the_customer_is() {
+        let check = |text: &str, zone: &str, start: &str, end: &str| {
+            let time: LocalTimeIn = serde_json::from_str(&format!("\"{text}\"")).unwrap();
+            let zone = zone.parse().unwrap();
+            assert_eq!(
+                [TimeOut(time.start(zone)).text(), TimeOut(time.end(zone)).text()],
+                [start, end],
+                "{text}"
+            );
+        };
+        check("2025-01-15", "UTC", "2025-01-15T00:00:00Z", "2025-01-16T00:00:00Z");
+        check("2025-03-09", "America/New_York", "2025-03-09T05:00:00Z", "2025-03-10T04:00:00Z");
+        check("2025-04-25", "Africa/Cairo", "2025-04-24T22:00:00Z", "2025-04-25T21:00:00Z"); // no midnight
+        check("2025-01-15T10:00:00+01:00", "Asia/Tokyo", "2025-01-15T09:00:00Z", "2025-01-15T09:00:00Z");
+    }
 
     #[test]
     fn times_have_an_offset() {

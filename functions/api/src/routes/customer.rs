@@ -91,7 +91,8 @@ async fn list_subscriptions(
     let page = query.page();
     query.finish()?;
     let filter = subscriptions::Filter { customer: Some(id), status: None };
-    subscription::page(subscriptions::list(&platform, &actor, &filter, &page).await?, &page)
+    let subscriptions = subscriptions::list(&platform, &actor, &filter, &page).await?;
+    subscription::page(&platform, &actor, subscriptions, &page).await
 }
 
 async fn list_invoices(
@@ -102,8 +103,8 @@ async fn list_invoices(
 ) -> Answer<List<InvoiceBody>> {
     let page = query.page();
     query.finish()?;
-    let filter = invoices::Filter { customer: Some(id), status: None };
-    invoice::page(invoices::list(&platform, &actor, &filter, &page).await?, &page)
+    let filter = invoices::InvoiceFilter { customer: Some(id), ..Default::default() };
+    invoice::page(invoices::list(&platform, &actor, filter, &page).await?, &page)
 }
 
 async fn usage(

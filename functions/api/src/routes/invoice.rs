@@ -3,29 +3,44 @@
 use std::sync::Arc;
 
 use app::{
-    AppError, Page, PageRequest, Platform,
-    invoices::{self, Filter, Move},
+    AppError, Page, PageRequest, Platform, draft_invoices,
+    invoices::{self, InvoiceFilter, Move},
+    public_invoices,
 };
 use axum::{
-    extract::State,
-    http::header,
+    extract::{Path, State},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{id::InvoiceId, invoice::Invoice};
+use domain::{
+    id::{InvoiceId, SubscriptionId},
+    invoice::Invoice,
+};
 use wire::{
     Problem,
+    explanation::ExplanationBody,
     extract::{Body, Caller, Parameters, PathId},
-    invoice::{InvoiceBody, InvoiceStatusBody, InvoiceStatusName, SentBody},
+    invoice::{InvoiceBody, InvoiceStatusName, SentBody},
+    invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, NewInvoiceBody, PublicTokenBody},
     list::List,
+    public_invoice::PublicInvoiceBody,
     routes::Routes,
 };
 
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, created, ok};
 
 pub(crate) fn add(routes: Routes) -> Routes {
     routes
+        .post("/api/v1/invoices", create)
         .get("/api/v1/invoices", list)
         .get("/api/v1/invoices/{id}", get)
+        .put("/api/v1/invoices/{id}", edit)
+        .delete("/api/v1/invoices/{id}", delete)
+        .post("/api/v1/invoices/{id}/recompute", recompute)
+        .post("/api/v1/invoices/{id}/generate-token", generate_token)
+        .get("/api/v1/invoices/public/{token}", public)
+        .get("/api/v1/subscriptions/{id}/invoices", list_of_subscription)
+        .get("/api/v1/invoices/{id}/explain", explain)
         .get("/api/v1/invoices/{id}/pdf", pdf)
         .post("/api/v1/invoices/{id}/finalize", finalize)
         .post("/api/v1/invoices/{id}/send-email", send_email)
@@ -39,12 +54,79 @@ async fn list(
     Parameters(mut query): Parameters,
 ) -> Answer<List<InvoiceBody>> {
     let page = query.page();
-    let filter = Filter {
+    let filter = InvoiceFilter {
         customer: query.parse("customer_id"),
         status: query.choice("status", &InvoiceStatusName::CHOICES),
+        subscription: query.parse("subscription_id"),
+        issued: query.bounds(),
     };
     query.finish()?;
-    self::page(invoices::list(&platform, &actor, &filter, &page).await?, &page)
+    self::page(invoices::list(&platform, &actor, filter, &page).await?, &page)
+}
+
+async fn list_of_subscription(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Parameters(mut query): Parameters,
+) -> Answer<List<InvoiceBody>> {
+    let page = query.page();
+    query.finish()?;
+    let filter = InvoiceFilter { subscription: Some(id), ..InvoiceFilter::default() };
+    self::page(invoices::list(&platform, &actor, filter, &page).await?, &page)
+}
+
+async fn create(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Body(body): Body<NewInvoiceBody>,
+) -> Answer<InvoiceBody> {
+    let invoice = draft_invoices::create(&platform, &actor, body.into_domain()?).await?;
+    created(InvoiceBody::from_domain(invoice)?)
+}
+
+async fn edit(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<InvoiceId>,
+    Body(body): Body<InvoiceChangesBody>,
+) -> Answer<InvoiceBody> {
+    let invoice = draft_invoices::edit(&platform, &actor, id, body.into_domain()?).await?;
+    ok(InvoiceBody::from_domain(invoice)?)
+}
+
+async fn delete(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<InvoiceId>,
+) -> Result<StatusCode, Problem> {
+    draft_invoices::delete(&platform, &actor, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn recompute(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<InvoiceId>,
+) -> Answer<InvoiceBody> {
+    ok(InvoiceBody::from_domain(draft_invoices::recompute(&platform, &actor, id).await?)?)
+}
+
+async fn generate_token(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<InvoiceId>,
+) -> Answer<PublicTokenBody> {
+    let public_token = public_invoices::generate_token(&platform, &actor, id).await?;
+    let public_url = public_invoices::page_address(&platform, &public_token);
+    ok(PublicTokenBody { public_token, public_url })
+}
+
+async fn public(
+    State(platform): State<Arc<Platform>>,
+    Path(token): Path<String>,
+) -> Answer<PublicInvoiceBody> {
+    ok(PublicInvoiceBody::from_domain(public_invoices::get(&platform, &token).await?)?)
 }
 
 async fn get(
@@ -53,6 +135,14 @@ async fn get(
     PathId(id): PathId<InvoiceId>,
 ) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(invoices::get(&platform, &actor, id).await?)?)
+}
+
+async fn explain(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<InvoiceId>,
+) -> Answer<ExplanationBody> {
+    ok(ExplanationBody::from_domain(&invoices::get(&platform, &actor, id).await?)?)
 }
 
 async fn pdf(
@@ -91,7 +181,7 @@ async fn pay(
     Caller(actor): Caller,
     PathId(id): PathId<InvoiceId>,
 ) -> Answer<InvoiceBody> {
-    ok(InvoiceBody::from_domain(invoices::move_to(&platform, &actor, id, Move::Pay).await?)?)
+    ok(InvoiceBody::from_domain(invoices::move_to(&platform, &actor, id, Move::Pay, None).await?)?)
 }
 
 async fn change_status(
@@ -100,17 +190,22 @@ async fn change_status(
     PathId(id): PathId<InvoiceId>,
     Body(body): Body<InvoiceStatusBody>,
 ) -> Answer<InvoiceBody> {
-    let invoice = match body.status {
-        InvoiceStatusName::Open => invoices::finalize_now(&platform, &actor, id).await?,
-        InvoiceStatusName::Paid => invoices::move_to(&platform, &actor, id, Move::Pay).await?,
-        InvoiceStatusName::Void => invoices::move_to(&platform, &actor, id, Move::Void).await?,
-        InvoiceStatusName::Uncollectible => invoices::move_to(&platform, &actor, id, Move::WriteOff).await?,
+    let note = body.note()?;
+    let to = match body.status {
+        InvoiceStatusName::Open => {
+            return ok(InvoiceBody::from_domain(
+                invoices::open_with_note(&platform, &actor, id, &note).await?,
+            )?);
+        }
+        InvoiceStatusName::Paid => Move::Pay,
+        InvoiceStatusName::Void => Move::Void,
+        InvoiceStatusName::Uncollectible => Move::WriteOff,
         InvoiceStatusName::Draft => {
             invoices::get(&platform, &actor, id).await?;
             return Err(AppError::conflict("invalid_transition", "no invoice becomes a draft again").into());
         }
     };
-    ok(InvoiceBody::from_domain(invoice)?)
+    ok(InvoiceBody::from_domain(invoices::move_to(&platform, &actor, id, to, Some(&note)).await?)?)
 }
 
 /// The body of a page of invoices.

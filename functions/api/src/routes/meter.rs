@@ -93,7 +93,7 @@ async fn events(
     let page = query.page();
     let filter = LogFilter {
         customer: query.parse("customer_id"),
-        range: query.optional_range(platform.now()),
+        range: query.bounds(),
         least: query.parse("min_quantity"),
         key: query.text("idempotency_key"),
     };

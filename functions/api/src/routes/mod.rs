@@ -1,8 +1,10 @@
 //! One module per resource.
 
 pub(crate) mod api_key;
+pub(crate) mod charge;
 pub(crate) mod customer;
 pub(crate) mod docs;
+pub(crate) mod entitlement;
 pub(crate) mod feature;
 pub(crate) mod invoice;
 pub(crate) mod meter;

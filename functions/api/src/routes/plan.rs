@@ -1,4 +1,4 @@
-//! Plans and charges.
+//! Plans.
 
 use std::sync::Arc;
 
@@ -7,18 +7,20 @@ use app::{
     plans::{self, PlanFilter},
 };
 use axum::{extract::State, http::StatusCode};
-use domain::id::{ChargeId, PlanId};
+use domain::id::PlanId;
+use futures::future::try_join_all;
 use wire::{
     Problem,
-    extract::{Body, Caller, Parameters, PathId, PathIds},
+    extract::{Body, Caller, Parameters, PathId},
     list::List,
-    plan::{
-        ChargeBody, ChargeChangesBody, NewChargeBody, NewPlanBody, PlanBody, PlanChangesBody, PlanTypeName,
-    },
+    plan::{NewPlanBody, PlanBody, PlanChangesBody, PlanTypeName},
     routes::Routes,
 };
 
-use crate::answer::{Answer, created, ok};
+use crate::{
+    answer::{Answer, created, ok},
+    routes::entitlement::features,
+};
 
 pub(crate) fn add(routes: Routes) -> Routes {
     routes
@@ -27,8 +29,6 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .get("/api/v1/plans/{id}", get)
         .put("/api/v1/plans/{id}", update)
         .delete("/api/v1/plans/{id}", delete)
-        .post("/api/v1/plans/{id}/charges", add_charge)
-        .patch("/api/v1/plans/{id}/charges/{charge_id}", retire_charge)
 }
 
 async fn create(
@@ -49,7 +49,12 @@ async fn list(
     let is_active = query.choice("is_active", &[("true", true), ("false", false)]);
     query.finish()?;
     let plans = plans::list(&platform, &actor, PlanFilter { plan_type, is_active }, &page).await?;
-    ok(List::from_page(plans, &page, PlanBody::from_domain))
+    let features = plans.rows.iter().map(|plan| features(&platform, &actor, plan.plan.id));
+    let mut features = try_join_all(features).await?.into_iter();
+    ok(List::from_page(plans, &page, |plan| PlanBody {
+        features: features.next().unwrap_or_default(),
+        ..PlanBody::from_domain(plan)
+    }))
 }
 
 async fn get(
@@ -57,7 +62,8 @@ async fn get(
     Caller(actor): Caller,
     PathId(id): PathId<PlanId>,
 ) -> Answer<PlanBody> {
-    ok(PlanBody::from_domain(plans::get(&platform, &actor, id).await?))
+    let plan = PlanBody::from_domain(plans::get(&platform, &actor, id).await?);
+    ok(PlanBody { features: features(&platform, &actor, id).await?, ..plan })
 }
 
 async fn update(
@@ -66,7 +72,8 @@ async fn update(
     PathId(id): PathId<PlanId>,
     Body(body): Body<PlanChangesBody>,
 ) -> Answer<PlanBody> {
-    ok(PlanBody::from_domain(plans::update(&platform, &actor, id, body.into_domain()?).await?))
+    let plan = PlanBody::from_domain(plans::update(&platform, &actor, id, body.into_domain()?).await?);
+    ok(PlanBody { features: features(&platform, &actor, id).await?, ..plan })
 }
 
 async fn delete(
@@ -76,24 +83,4 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     plans::delete(&platform, &actor, id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn add_charge(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<PlanId>,
-    Body(body): Body<NewChargeBody>,
-) -> Answer<ChargeBody> {
-    let charge = plans::add_charge(&platform, &actor, id, body.into_domain()?).await?;
-    created(ChargeBody::of(id.to_string(), charge))
-}
-
-async fn retire_charge(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathIds(plan, charge): PathIds<PlanId, ChargeId>,
-    Body(_): Body<ChargeChangesBody>,
-) -> Answer<ChargeBody> {
-    let charge = plans::retire_charge(&platform, &actor, plan, charge).await?;
-    ok(ChargeBody::of(plan.to_string(), charge))
 }

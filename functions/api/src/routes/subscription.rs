@@ -3,26 +3,33 @@
 use std::sync::Arc;
 
 use app::{
-    AppError, Page, PageRequest, Platform, read_usage,
+    AppError, Page, PageRequest, Platform, preview, read_usage,
     subscriptions::{self, Filter},
 };
+use auth::Actor;
 use axum::{extract::State, http::StatusCode};
 use domain::{id::SubscriptionId, subscription::Subscription};
+use futures::future::try_join_all;
 use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId},
     list::List,
+    preview::{NewPreviewBody, PreviewBody},
     routes::Routes,
     subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
     usage_read::UsageByMeterBody,
 };
 
-use crate::answer::{Answer, created, ok};
+use crate::{
+    answer::{Answer, created, ok},
+    routes::entitlement,
+};
 
 pub(crate) fn add(routes: Routes) -> Routes {
     routes
         .post("/api/v1/subscriptions", create)
         .get("/api/v1/subscriptions", list)
+        .post("/api/v1/subscriptions/preview", preview_new)
         .get("/api/v1/subscriptions/{id}", get)
         .delete("/api/v1/subscriptions/{id}", delete)
         .post("/api/v1/subscriptions/{id}/cancel", cancel)
@@ -34,7 +41,8 @@ async fn create(
     Caller(actor): Caller,
     Body(body): Body<NewSubscriptionBody>,
 ) -> Answer<SubscriptionBody> {
-    created(self::body(subscriptions::create(&platform, &actor, body.into_domain()?).await?)?)
+    let subscription = subscriptions::create(&platform, &actor, body.into_domain()?).await?;
+    created(self::body(&platform, &actor, subscription).await?)
 }
 
 async fn list(
@@ -48,7 +56,18 @@ async fn list(
         status: query.choice("status", &SubscriptionStatusName::CHOICES),
     };
     query.finish()?;
-    self::page(subscriptions::list(&platform, &actor, &filter, &page).await?, &page)
+    let subscriptions = subscriptions::list(&platform, &actor, &filter, &page).await?;
+    self::page(&platform, &actor, subscriptions, &page).await
+}
+
+async fn preview_new(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    Body(body): Body<NewPreviewBody>,
+) -> Answer<PreviewBody> {
+    let new = body.into_domain()?;
+    let proration = new.billing.proration;
+    ok(PreviewBody::from_domain(preview::preview(&platform, &actor, new).await?, proration))
 }
 
 async fn get(
@@ -56,7 +75,7 @@ async fn get(
     Caller(actor): Caller,
     PathId(id): PathId<SubscriptionId>,
 ) -> Answer<SubscriptionBody> {
-    ok(body(subscriptions::get(&platform, &actor, id).await?)?)
+    ok(body(&platform, &actor, subscriptions::get(&platform, &actor, id).await?).await?)
 }
 
 async fn delete(
@@ -75,7 +94,8 @@ async fn cancel(
     Body(cancel): Body<CancelBody>,
 ) -> Answer<SubscriptionBody> {
     let reason = cancel.into_domain()?;
-    ok(body(subscriptions::cancel_at_period_end(&platform, &actor, id, reason).await?)?)
+    let subscription = subscriptions::cancel_at_period_end(&platform, &actor, id, reason).await?;
+    ok(body(&platform, &actor, subscription).await?)
 }
 
 async fn usage(
@@ -87,15 +107,25 @@ async fn usage(
     ok(UsageByMeterBody::from_period(period, usage))
 }
 
-/// The body of a subscription.
-fn body(subscription: Subscription) -> Result<SubscriptionBody, Problem> {
-    SubscriptionBody::from_domain(subscription).map_err(|error| AppError::internal(error).into())
+/// The body of a subscription with what it grants.
+async fn body(
+    platform: &Platform,
+    actor: &Actor,
+    subscription: Subscription,
+) -> Result<SubscriptionBody, Problem> {
+    let entitlements = entitlement::granted(platform, actor, &subscription).await?;
+    let body = SubscriptionBody::from_domain(subscription).map_err(AppError::internal)?;
+    Ok(SubscriptionBody { entitlements, ..body })
 }
 
 /// The body of a page of subscriptions.
-pub(crate) fn page(
+pub(crate) async fn page(
+    platform: &Platform,
+    actor: &Actor,
     subscriptions: Page<Subscription>,
     request: &PageRequest,
 ) -> Answer<List<SubscriptionBody>> {
-    ok(List::from_page(subscriptions.try_map(body)?, request, |body| body))
+    let Page { rows, total, next_cursor } = subscriptions;
+    let rows = try_join_all(rows.into_iter().map(|row| body(platform, actor, row))).await?;
+    ok(List::from_page(Page { rows, total, next_cursor }, request, |body| body))
 }

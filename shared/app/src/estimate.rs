@@ -1,0 +1,141 @@
+//! Estimates: what a charge would come to, by the very code that bills. Nothing is stored.
+
+use auth::Actor;
+use chrono::{DateTime, Duration};
+use domain::{
+    charge::{FixedPrice, UsagePrice},
+    charge_model::ChargeModel,
+    charge_usage::{ChargeFold, ChargeUsage},
+    currency::Currency,
+    event::{Revision, UsageEvent},
+    id::MeterId,
+    meter::{Aggregation, Counting, Meter},
+    property::Properties,
+    quantity::Quantity,
+    rating::{self, Rated},
+    totals::Usage,
+    user::Scope,
+};
+use rust_decimal::Decimal;
+use store::StoreError;
+
+use crate::{AppError, Platform};
+
+/// A charge to be estimated, with what would be used of it.
+pub enum Estimate {
+    /// A fixed charge, of another quantity than its own if one is given.
+    Fixed(FixedPrice, Option<Decimal>),
+    /// A usage charge. Its meter decides how events count, if one is given; else they are added up.
+    Usage {
+        /// The price; its meter is of no interest.
+        price: UsagePrice,
+        /// The meter, if one is given.
+        meter: Option<MeterId>,
+        /// What would be used.
+        used: Used,
+    },
+}
+
+/// What would be used.
+pub enum Used {
+    /// A quantity; for a percentage, in one event.
+    Quantity(Quantity),
+    /// Events, in the order they would happen.
+    Events(Vec<(Quantity, Properties)>),
+}
+
+/// Rates a charge that need not exist.
+///
+/// Errors: `Invalid` if its meter does not exist, or the amount cannot be computed exactly.
+pub async fn estimate(
+    platform: &Platform,
+    actor: &Actor,
+    currency: Currency,
+    estimate: Estimate,
+) -> Result<Rated, AppError> {
+    actor.require(Scope::BillingRead)?;
+    let (rated, field) = match estimate {
+        Estimate::Fixed(price, quantity) => {
+            (rating::fixed(&price, quantity.unwrap_or(price.quantity), currency), "quantity")
+        }
+        Estimate::Usage { price, meter, used } => {
+            let meter = match meter {
+                Some(meter) => Some(priced_meter(platform, actor, meter, &price).await?),
+                None => None,
+            };
+            let field = match used {
+                Used::Quantity(_) => "quantity",
+                Used::Events(_) => "events",
+            };
+            (rate(&price, meter.as_ref(), used, currency), field)
+        }
+    };
+    rated.map_err(|error| AppError::invalid(field, error.to_string()))
+}
+
+/// The meter of a usage price, which must be one that can be priced so.
+///
+/// Errors: `Invalid` otherwise.
+pub(crate) async fn priced_meter(
+    platform: &Platform,
+    actor: &Actor,
+    meter: MeterId,
+    price: &UsagePrice,
+) -> Result<Meter, AppError> {
+    let meter = match platform.store.get_meter(actor.organization, meter).await {
+        Ok(meter) => meter,
+        Err(StoreError::NotFound(_)) => return Err(AppError::invalid("meter_id", "names no meter")),
+        Err(error) => return Err(error.into()),
+    };
+    if price.fits(meter.aggregation) {
+        Ok(meter)
+    } else if meter.aggregation == Aggregation::WeightedSum && !price.filters.is_empty() {
+        let detail = "cannot be told apart in the level of a WEIGHTED_SUM meter";
+        Err(AppError::invalid("filters", detail))
+    } else {
+        let detail = "of percentage is taken of every event: the meter must be of type SUM or COUNT";
+        Err(AppError::invalid("charge_model", detail))
+    }
+}
+
+fn rate(
+    price: &UsagePrice,
+    meter: Option<&Meter>,
+    used: Used,
+    currency: Currency,
+) -> Result<Rated, rating::RatingError> {
+    let added_up = Counting { aggregation: Aggregation::Sum, property: "", filters: &[] };
+    let counting = meter.map_or(added_up, Meter::counting);
+    let usage = match used {
+        Used::Quantity(quantity) if !matches!(price.pricing.model, ChargeModel::Percentage(_)) => {
+            ChargeUsage::of_total(Usage { quantity, events: u64::from(quantity != Quantity::ZERO) })
+        }
+        // One event of that quantity, whatever the meter would make of it.
+        Used::Quantity(Quantity::ZERO) => ChargeUsage::default(),
+        Used::Quantity(quantity) => folded(price, added_up, vec![(quantity, Properties::new())])?,
+        Used::Events(events) => folded(price, counting, events)?,
+    };
+    rating::by_usage(price, &usage, currency)
+}
+
+fn folded(
+    price: &UsagePrice,
+    counting: Counting<'_>,
+    events: Vec<(Quantity, Properties)>,
+) -> Result<ChargeUsage, rating::RatingError> {
+    let mut fold = ChargeFold::new(price, counting);
+    for (second, (quantity, properties)) in (0_i64..).zip(events) {
+        let at = DateTime::UNIX_EPOCH + Duration::seconds(second);
+        let (key, metadata) = (second.to_string(), Properties::new());
+        fold.add(&UsageEvent {
+            key,
+            occurred_at: at,
+            ingested_at: at,
+            quantity,
+            properties,
+            metadata,
+            revision: Revision::First,
+        })?;
+    }
+    Ok(fold.usage()?)
+}

@@ -1,0 +1,114 @@
+//! Payment in time: what a late invoice, and settling it, means for its subscription.
+
+use domain::{
+    id::{CustomerId, InvoiceId, OrganizationId},
+    invoice::Invoice,
+    outbox::OutboxEntry,
+    overdue::{caught_up, fallen_behind},
+    subscription::Subscription,
+};
+use store::{Change, StoreError};
+
+use crate::{AppError, Platform};
+
+/// How often an invoice and its subscription are looked at again that others change at the same time.
+const ATTEMPTS_MAX: u32 = 20;
+
+/// Marks an invoice that is not paid in time, and its subscription with it. Anything else is left as it is:
+/// it was paid, or is marked already. `true` if it was marked now.
+pub async fn mark(
+    platform: &Platform,
+    organization: OrganizationId,
+    customer: CustomerId,
+    id: InvoiceId,
+) -> Result<bool, AppError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let invoice = match platform.store.get_invoice_of(organization, customer, id).await {
+            Ok(invoice) => invoice,
+            Err(StoreError::NotFound(_)) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let now = platform.now();
+        let Some(late) = invoice.past_due(now) else { return Ok(false) };
+        let subscription = subscription_of(platform, organization, &invoice).await?;
+        let behind = subscription.map(|subscription| fallen_behind(&subscription, now));
+        let change = platform.change(organization, "finalize-invoices");
+        match commit(platform, &change, "mark invoice past due", (&late, behind.as_ref()), &[]).await {
+            Ok(()) => {
+                tracing::info!(organization.id = %organization, invoice.id = %id, "invoice {id} is past due");
+                return Ok(true);
+            }
+            Err(StoreError::Conflict) => {} // one of the two changed: look again
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(AppError::Unavailable("the invoice is changed again and again".into()))
+}
+
+/// Puts an invoice that was settled over `before`, and brings its subscription back if nothing else is late.
+///
+/// Errors: `Conflict` if the invoice changed since it was read.
+pub(crate) async fn settle(
+    platform: &Platform,
+    change: impl Fn() -> Change,
+    action: &'static str,
+    (before, settled): (&Invoice, &Invoice),
+    outbox: &[OutboxEntry],
+) -> Result<(), AppError> {
+    let organization = change().organization;
+    for _ in 0..ATTEMPTS_MAX {
+        let mut caught = None;
+        if before.is_past_due()
+            && let Some(subscription) = subscription_of(platform, organization, before).await?
+        {
+            let invoices = platform.store.list_invoices_of(organization, before.customer).await?;
+            let others = invoices.iter().filter(|other| {
+                let is_same = |invoice: &Invoice| invoice.billed.map(|(id, _)| id) == Some(subscription.id);
+                is_same(other) && other.id != before.id
+            });
+            // Written also if it stays past due: of two invoices settled at once, one then looks again.
+            caught = Some(caught_up(&subscription, others, settled.updated_at));
+        }
+        match commit(platform, &change(), action, (settled, caught.as_ref()), outbox).await {
+            Ok(()) => return Ok(()),
+            Err(StoreError::Conflict) => {
+                let stored = platform.store.get_invoice_of(organization, before.customer, before.id).await?;
+                if stored.version != before.version {
+                    return Err(StoreError::Conflict.into());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(AppError::Unavailable("the subscription is changed again and again".into()))
+}
+
+async fn commit(
+    platform: &Platform,
+    change: &Change,
+    action: &'static str,
+    (invoice, subscription): (&Invoice, Option<&Subscription>),
+    outbox: &[OutboxEntry],
+) -> Result<(), StoreError> {
+    match subscription {
+        Some(subscription) => {
+            let both = (invoice, subscription);
+            platform.store.update_invoice_and_subscription(change, action, both, outbox).await
+        }
+        None => platform.store.update_invoice(change, action, invoice, outbox).await,
+    }
+}
+
+/// The subscription that an invoice bills, unless it was deleted since.
+async fn subscription_of(
+    platform: &Platform,
+    organization: OrganizationId,
+    invoice: &Invoice,
+) -> Result<Option<Subscription>, AppError> {
+    let Some((id, _)) = invoice.billed else { return Ok(None) };
+    match platform.store.get_subscription(organization, id).await {
+        Ok(subscription) => Ok(Some(subscription)),
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

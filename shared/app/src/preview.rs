@@ -1,0 +1,237 @@
+//! Previews of subscriptions: every bill of some periods, by the very code that bills. Nothing is stored.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use auth::Actor;
+use chrono::{DateTime, SubsecRound, Utc};
+use domain::{
+    charge::Price,
+    charge_usage::{ChargeFold, ChargeUsage},
+    currency::Currency,
+    event::UsageEvent,
+    id::{ChargeId, CustomerId, MeterId, PlanId},
+    invoice::LineItem,
+    meter::Meter,
+    money::Money,
+    period::BillingPeriod,
+    rating,
+    subscription::{PlansById, Subscription},
+    subscription_change::{Change, ChangeError},
+    timeline::{Bill, DueKind, Reason},
+    user::Scope,
+};
+use rust_decimal::Decimal;
+use store::StoreError;
+
+use crate::{
+    AppError, FieldError, Platform,
+    subscriptions::{NewBilling, begun, check_dates, check_plan, find_plan, is_customer},
+};
+
+/// A subscription to be previewed.
+pub struct NewPreview {
+    /// Who would be billed. It makes no difference to the bills.
+    pub customer: Option<CustomerId>,
+    /// For what.
+    pub plan: PlanId,
+    /// How often, and from when on.
+    pub billing: NewBilling,
+    /// What would change later.
+    pub changes: Vec<(DateTime<Utc>, PreviewedChange)>,
+    /// What would be used.
+    pub usage: Vec<(MeterId, UsageEvent)>,
+    /// How many periods are shown.
+    pub periods: u32,
+}
+
+/// What would change of a subscription.
+pub enum PreviewedChange {
+    /// Its plan, with another quantity than that has if one is given.
+    Plan(PlanId, Option<Decimal>),
+    /// The quantity of a fixed charge: the one that is named, or the one that is sold by quantity.
+    Quantity(Option<ChargeId>, Decimal),
+    /// It is paused.
+    Pause,
+    /// It is resumed.
+    Resume,
+    /// It ends.
+    Cancel,
+}
+
+/// What would be billed.
+pub struct Preview {
+    /// What it is in.
+    pub currency: Currency,
+    /// The billing periods.
+    pub periods: Vec<BillingPeriod>,
+    /// What would be invoiced.
+    pub invoices: Vec<PreviewedInvoice>,
+}
+
+/// An invoice that would be made.
+pub struct PreviewedInvoice {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The period it closes or opens.
+    pub period: BillingPeriod,
+    /// Its lines.
+    pub lines: Vec<LineItem>,
+    /// Their sum.
+    pub total: Money,
+}
+
+/// What a subscription would be billed.
+///
+/// Errors: `Invalid` if something named does not exist, dates do not fit, or an amount cannot be computed.
+pub async fn preview(platform: &Platform, actor: &Actor, new: NewPreview) -> Result<Preview, AppError> {
+    actor.require(Scope::BillingRead)?;
+    let now = platform.now();
+    let mut errors = Vec::new();
+    let plan = find_plan(platform, actor, new.plan).await?;
+    check_plan("plan_id", plan.as_ref(), &mut errors);
+    check_dates(&new.billing, now, &mut errors);
+    if let Some(customer) = new.customer
+        && !is_customer(platform, actor, customer).await?
+    {
+        errors.push(FieldError::new("customer_id", "invalid", "names no customer"));
+    }
+    let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
+    let customer = new.customer.unwrap_or_else(|| platform.new_id());
+    let subscription = begun(platform.new_id(), customer, &plan, &new.billing, now)?;
+    let mut plans = PlansById::from([(plan.plan.id, plan)]);
+    let subscription = changed(platform, actor, subscription, new.changes, &mut plans).await?;
+    let usage = metered(platform, actor, new.usage).await?;
+    bills(&subscription, &plans, &usage, new.periods)
+}
+
+/// The subscription with all that would change, in order of time.
+async fn changed(
+    platform: &Platform,
+    actor: &Actor,
+    mut subscription: Subscription,
+    changes: Vec<(DateTime<Utc>, PreviewedChange)>,
+    plans: &mut PlansById,
+) -> Result<Subscription, AppError> {
+    let mut changes = changes.into_iter().enumerate().collect::<Vec<_>>();
+    changes.sort_by_key(|(_, (at, _))| *at);
+    for (index, (at, change)) in changes {
+        let field = |name: &str| format!("changes[{index}].{name}");
+        let at = at.trunc_subsecs(3);
+        if at <= subscription.start {
+            return Err(AppError::invalid(field("at"), "must lie after the start"));
+        }
+        let change = match change {
+            PreviewedChange::Plan(id, quantity) => {
+                let mut errors = Vec::new();
+                let plan = find_plan(platform, actor, id).await?;
+                check_plan(&field("plan_id"), plan.as_ref(), &mut errors);
+                let Some(plan) = plan.filter(|_| errors.is_empty()) else {
+                    return Err(AppError::Invalid(errors));
+                };
+                plans.insert(id, plan.clone());
+                Change::Plan(Box::new(plan), quantity)
+            }
+            PreviewedChange::Quantity(charge, quantity) => Change::Quantity(charge, quantity),
+            PreviewedChange::Pause => Change::Pause,
+            PreviewedChange::Resume => Change::Resume,
+            PreviewedChange::Cancel => Change::Cancel,
+        };
+        subscription =
+            subscription.changed(&change, at, plans).map_err(|error| invalid_change(error, field))?;
+    }
+    Ok(subscription)
+}
+
+/// The field of a change that is at fault.
+pub(crate) fn invalid_change(error: ChangeError, field: impl Fn(&str) -> String) -> AppError {
+    AppError::invalid(field(error.field()), error.to_string())
+}
+
+/// The events by meter.
+async fn metered(
+    platform: &Platform,
+    actor: &Actor,
+    usage: Vec<(MeterId, UsageEvent)>,
+) -> Result<BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>, AppError> {
+    let mut by_meter = BTreeMap::new();
+    for (index, (id, event)) in usage.into_iter().enumerate() {
+        let (_, events) = match by_meter.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => match platform.store.get_meter(actor.organization, id).await {
+                Ok(meter) => place.insert((meter, Vec::new())),
+                Err(StoreError::NotFound(_)) => {
+                    return Err(AppError::invalid(format!("usage[{index}].meter_id"), "names no meter"));
+                }
+                Err(error) => return Err(error.into()),
+            },
+        };
+        events.push(event);
+    }
+    Ok(by_meter)
+}
+
+/// All bills of so many periods. What is paid in advance for the period after them is left out.
+fn bills(
+    subscription: &Subscription,
+    plans: &PlansById,
+    usage: &BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>,
+    count: u32,
+) -> Result<Preview, AppError> {
+    let invalid = |error: &dyn std::error::Error| AppError::invalid("periods", error.to_string());
+    let timeline = subscription.timeline(plans);
+    let mut periods = Vec::new();
+    let mut next = timeline.schedule.start;
+    while periods.len() < usize::try_from(count).unwrap_or(usize::MAX)
+        && timeline.end().is_none_or(|end| next < end)
+    {
+        let period = timeline.period_at(next).map_err(|error| invalid(&error))?;
+        let end = timeline.end().map_or(period.end(), |end| end.min(period.end()));
+        periods.push(BillingPeriod::new(period.start(), end).map_err(|error| invalid(&error))?);
+        next = period.end();
+    }
+    let end = periods.last().map_or(timeline.schedule.start, BillingPeriod::end);
+    let mut invoices = Vec::new();
+    let mut last = None;
+    while let Some(at) = timeline.next(last).map_err(|error| invalid(&error))?
+        && at <= end
+    {
+        let mut bill = timeline.bill(last, at).map_err(|error| invalid(&error))?;
+        bill.dues.retain(|due| match &due.kind {
+            DueKind::Fixed(period, _, Reason::Interval) => period.start() < end,
+            DueKind::Fixed(..) | DueKind::Once | DueKind::Usage(_) => true,
+        });
+        if !bill.dues.is_empty() {
+            let overflow = |error: &dyn std::error::Error| AppError::invalid("usage", error.to_string());
+            let used = used(&bill, usage).map_err(|error| overflow(&error))?;
+            let lines =
+                rating::lines(&bill, subscription.currency, &used).map_err(|error| overflow(&error))?;
+            let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
+            let total = total.map_err(|error| overflow(&error))?.rounded();
+            invoices.push(PreviewedInvoice { at, period: bill.period, lines, total });
+        }
+        last = Some(at);
+    }
+    Ok(Preview { currency: subscription.currency, periods, invoices })
+}
+
+/// What was used of the usage charges of a bill, in their order.
+fn used(
+    bill: &Bill,
+    usage: &BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>,
+) -> Result<Vec<ChargeUsage>, domain::quantity::QuantityOverflow> {
+    let used = bill.dues.iter().filter_map(|due| match (&due.charge.price, &due.kind) {
+        (Price::Usage(price), DueKind::Usage(ranges)) => Some((price, ranges)),
+        (Price::Usage(_) | Price::Fixed(_), _) => None,
+    });
+    used.map(|(price, ranges)| {
+        let Some((meter, events)) = usage.get(&price.meter) else { return Ok(ChargeUsage::default()) };
+        let mut fold = ChargeFold::new(price, meter.counting());
+        for event in events {
+            if ranges.iter().any(|range| range.contains(event.occurred_at)) {
+                fold.add(event)?;
+            }
+        }
+        fold.usage()
+    })
+    .collect()
+}

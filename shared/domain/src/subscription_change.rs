@@ -1,0 +1,171 @@
+//! Changes of a subscription: to another plan or quantity, a pause, an end. Each makes new terms from an
+//! instant on; what was before stays as it was, and the timeline settles the difference.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+
+use crate::{
+    charge::{Charge, FixedPrice, FixedTiming, Price},
+    id::ChargeId,
+    plan::PricedPlan,
+    subscription::{PlansById, Subscription, SubscriptionTerms, TERMS_MAX},
+};
+
+/// What changes of a subscription.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Its plan, with another quantity than that has if one is given.
+    Plan(Box<PricedPlan>, Option<Decimal>),
+    /// The quantity of a fixed charge: the one that is named, or the one that is sold by quantity.
+    Quantity(Option<ChargeId>, Decimal),
+    /// The prices of this subscription alone, in place of those it had.
+    Prices(BTreeMap<ChargeId, Price>),
+    /// It is paused.
+    Pause,
+    /// It is resumed.
+    Resume,
+    /// It ends.
+    Cancel,
+}
+
+/// Why a subscription cannot be changed so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// The new plan is in another currency.
+    #[error("is a plan in another currency")]
+    Currency,
+    /// The plan has several fixed charges, and nothing tells which is meant.
+    #[error("is required: the plan has not exactly one charge that is sold by quantity")]
+    WhichCharge,
+    /// The plan has no such charge, or it is none that can be changed so.
+    #[error("names no such charge of the plan")]
+    NoSuchCharge,
+    /// It is paused already.
+    #[error("is of no use: the subscription is paused")]
+    Paused,
+    /// It is not paused.
+    #[error("is of no use: the subscription is not paused")]
+    NotPaused,
+    /// It ended before.
+    #[error("lies after the end of the subscription")]
+    Ended,
+    /// It was changed too often.
+    #[error("is one change too many: a subscription may have 200")]
+    TooMany,
+}
+
+impl ChangeError {
+    /// The field of a request that is at fault.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Currency => "plan_id",
+            Self::WhichCharge | Self::NoSuchCharge => "charge_id",
+            Self::Paused => "pause",
+            Self::NotPaused => "resume",
+            Self::Ended | Self::TooMany => "at",
+        }
+    }
+}
+
+impl Subscription {
+    /// This subscription changed at `at`. Terms decided for later are given up. The next bill is not
+    /// settled yet.
+    ///
+    /// Errors: if it cannot be changed so.
+    pub fn changed(
+        &self,
+        change: &Change,
+        at: DateTime<Utc>,
+        plans: &PlansById,
+    ) -> Result<Self, ChangeError> {
+        let ends_at = [self.ends_at, self.schedule.end].into_iter().flatten().min();
+        if ends_at.is_some_and(|ends_at| ends_at < at) {
+            return Err(ChangeError::Ended);
+        }
+        let mut next = self.clone();
+        if matches!(change, Change::Cancel) {
+            next.ends_at = Some(at);
+            return Ok(next);
+        }
+        let current = self.terms_at(at).ok_or(ChangeError::Ended)?;
+        let plan = plans.get(&current.plan);
+        let terms = SubscriptionTerms { from: at, ..current.clone() };
+        let terms = match change {
+            Change::Plan(plan, quantity) => switched(&terms, plan, *quantity, self)?,
+            Change::Quantity(charge, quantity) => {
+                with_quantity(terms, plan.ok_or(ChangeError::NoSuchCharge)?, *charge, *quantity)?
+            }
+            Change::Prices(prices) => SubscriptionTerms { prices: prices.clone(), ..terms },
+            Change::Pause if current.is_paused => return Err(ChangeError::Paused),
+            Change::Pause => SubscriptionTerms { is_paused: true, ..terms },
+            Change::Resume if !current.is_paused => return Err(ChangeError::NotPaused),
+            Change::Resume | Change::Cancel => SubscriptionTerms { is_paused: false, ..terms },
+        };
+        next.terms.retain(|before| before.from < at);
+        if next.terms.len() >= TERMS_MAX {
+            return Err(ChangeError::TooMany);
+        }
+        next.terms.push(terms);
+        Ok(next)
+    }
+}
+
+fn switched(
+    terms: &SubscriptionTerms,
+    priced: &PricedPlan,
+    quantity: Option<Decimal>,
+    subscription: &Subscription,
+) -> Result<SubscriptionTerms, ChangeError> {
+    let plan = &priced.plan;
+    if plan.currency != subscription.currency {
+        return Err(ChangeError::Currency);
+    }
+    let terms = SubscriptionTerms {
+        plan: plan.id,
+        plan_name: plan.name.clone(),
+        price_version: plan.price_version,
+        interval: plan.billing_interval,
+        prices: BTreeMap::new(),
+        ..terms.clone()
+    };
+    match quantity {
+        Some(quantity) => with_quantity(terms, priced, None, quantity),
+        None => Ok(terms),
+    }
+}
+
+fn with_quantity(
+    mut terms: SubscriptionTerms,
+    plan: &PricedPlan,
+    charge: Option<ChargeId>,
+    quantity: Decimal,
+) -> Result<SubscriptionTerms, ChangeError> {
+    let charges = SubscriptionTerms { is_paused: false, ..terms.clone() }.charges(plan);
+    let fixed = charges.iter().filter_map(|charge| recurring(charge).map(|price| (charge.id, price)));
+    let fixed = fixed.collect::<Vec<_>>();
+    let found = match charge {
+        Some(id) => fixed.iter().find(|(charge, _)| *charge == id).ok_or(ChangeError::NoSuchCharge)?,
+        None => match fixed.as_slice() {
+            [one] => one,
+            several => {
+                let mut sold = several.iter().filter(|(_, price)| price.quantity != Decimal::ONE);
+                sold.next().filter(|_| sold.next().is_none()).ok_or(ChangeError::WhichCharge)?
+            }
+        },
+    };
+    let (id, price) = *found;
+    terms.prices.insert(id, Price::Fixed(FixedPrice { quantity, ..price }));
+    Ok(terms)
+}
+
+fn recurring(charge: &Charge) -> Option<FixedPrice> {
+    match &charge.price {
+        Price::Fixed(price) => match price.timing {
+            FixedTiming::Recurring { .. } => Some(*price),
+            FixedTiming::Once => None,
+        },
+        Price::Usage(_) => None,
+    }
+}

@@ -1,0 +1,394 @@
+//! The timeline of a subscription: when something falls due, and what. Closing a period, previews and
+//! recomputed drafts all read it, so that what is shown is what is billed.
+//!
+//! At each end of an interval one bill is made, of what was used and of what is paid at the end; of what is
+//! paid in advance for the interval that begins; and of what changed on the way, given back and charged.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Duration, Utc};
+
+use crate::{
+    charge::{Charge, FixedTiming, Price},
+    period::{BillingInterval, BillingPeriod, PeriodError},
+    proration::{Proration, ProrationMode, ProrationPolicy, between},
+    schedule::BillingSchedule,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// All that decides the bills of a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// Where its intervals lie.
+    pub schedule: BillingSchedule,
+    /// How parts of intervals are billed.
+    pub policy: ProrationPolicy,
+    /// What is charged since when, in order of time. The first is in force from the start.
+    pub phases: Vec<Phase>,
+    /// When it ends before its time.
+    pub ends_at: Option<DateTime<Utc>>,
+}
+
+/// What is charged since some instant, until the next phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// Since when.
+    pub from: DateTime<Utc>,
+    /// How often its plan is billed.
+    pub interval: BillingInterval,
+    /// What is charged; nothing while it is paused.
+    pub charges: Vec<Charge>,
+}
+
+/// What falls due at an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bill {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The period it closes; the first bill of what is paid in advance opens it.
+    pub period: BillingPeriod,
+    /// What is due, in the order of the lines.
+    pub dues: Vec<Due>,
+}
+
+/// A charge that falls due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// At the price of its time.
+    pub charge: Charge,
+    /// Why, and for what time.
+    pub kind: DueKind,
+}
+
+/// Why a charge falls due, and for what time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DueKind {
+    /// What was used in these ranges of time, which do not overlap.
+    Usage(Vec<BillingPeriod>),
+    /// A fixed charge, once.
+    Once,
+    /// A fixed charge for a period, and what part of the price that is.
+    Fixed(BillingPeriod, Proration, Reason),
+}
+
+/// How a period of a fixed charge came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// An interval of it ended, or began.
+    Interval,
+    /// It was begun in the middle of an interval.
+    Remaining,
+    /// It was given up in the middle of an interval.
+    Unused,
+}
+
+/// The smallest step of time that is told apart.
+const STEP: Duration = Duration::milliseconds(1);
+
+impl Timeline {
+    /// When the next bill falls due after the one at `last`, or the first. `None` after the end.
+    ///
+    /// Errors: `OutOfRange` past the calendar.
+    pub fn next(&self, last: Option<DateTime<Utc>>) -> Result<Option<DateTime<Utc>>, PeriodError> {
+        let start = self.schedule.start;
+        let end = self.end();
+        if end.is_some_and(|end| end <= last.unwrap_or(start)) {
+            return Ok(None);
+        }
+        let Some(last) = last else {
+            let is_in_advance = self.charges_at(start).iter().any(|charge| timing(charge) == Timing::Advance);
+            return if is_in_advance { Ok(Some(start)) } else { self.next(Some(start)) };
+        };
+        let mut next = end;
+        for interval in self.intervals_after(last) {
+            let boundary = self.schedule.whole(interval, last)?.end();
+            next = Some(next.map_or(boundary, |next| next.min(boundary)));
+        }
+        Ok(next)
+    }
+
+    /// When it ends, by agreement or before.
+    pub fn end(&self) -> Option<DateTime<Utc>> {
+        [self.ends_at, self.schedule.end].into_iter().flatten().min()
+    }
+
+    /// What falls due at `at`, where the bill before it was at `last`. Both must be of [`Timeline::next`].
+    ///
+    /// Errors: `OutOfRange` past the calendar.
+    pub fn bill(&self, last: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Result<Bill, PeriodError> {
+        let start = self.schedule.start;
+        let mut dues = Vec::new();
+        if start < at {
+            self.used(at, &mut dues)?;
+            self.in_arrears(at, &mut dues)?;
+            let charges = self.phases.iter().flat_map(|phase| &phase.charges).map(|charge| charge.id);
+            let order = charges.collect::<Vec<_>>(); // as the plans have them
+            dues.sort_by_key(|due| order.iter().position(|id| *id == due.charge.id));
+            self.changed(last.unwrap_or(start), at, &mut dues)?;
+        }
+        if self.end() != Some(at) {
+            self.in_advance(at, &mut dues)?;
+        }
+        if last.is_none() {
+            let once = self.charges_at(start).iter().filter(|charge| timing(charge) == Timing::Once);
+            dues.extend(once.map(|charge| Due { charge: charge.clone(), kind: DueKind::Once }));
+        }
+        let main = self.period_at(at - STEP)?;
+        let is_main_end = main.end() == at || self.end() == Some(at);
+        let since = if is_main_end { main.start() } else { last.unwrap_or(start) };
+        let period = between(since, at).map_or_else(|| self.period_at(at), Ok)?;
+        Ok(Bill { at, period, dues })
+    }
+
+    /// The period of the plan that `at` lies in, as far as it is billed.
+    ///
+    /// Errors: `OutOfRange` past the calendar.
+    pub fn period_at(&self, at: DateTime<Utc>) -> Result<BillingPeriod, PeriodError> {
+        let at = at.max(self.schedule.start);
+        let phase = self.phases.iter().rfind(|phase| phase.from <= at).or(self.phases.first());
+        let interval = phase.ok_or(PeriodError::Empty)?.interval;
+        self.schedule.period(interval, at)
+    }
+
+    /// What is charged at `at`.
+    pub fn charges_at(&self, at: DateTime<Utc>) -> &[Charge] {
+        let phase = self.phases.iter().rfind(|phase| phase.from <= at).or(self.phases.first());
+        phase.map_or(&[], |phase| &phase.charges)
+    }
+
+    /// The phases that have a part in `[from, until)`, each with that part.
+    fn phases_in(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> impl Iterator<Item = (BillingPeriod, &Phase)> {
+        let starts =
+            self.phases.iter().enumerate().map(|(place, phase)| {
+                if place == 0 { phase.from.min(self.schedule.start) } else { phase.from }
+            });
+        let ends = self.phases.iter().skip(1).map(|phase| Some(phase.from)).chain([None]);
+        starts.zip(ends).zip(&self.phases).filter_map(move |((start, end), phase)| {
+            between(start.max(from), end.map_or(until, |end| end.min(until))).map(|part| (part, phase))
+        })
+    }
+
+    /// The intervals of all that is or will be charged after `at`.
+    fn intervals_after(&self, at: DateTime<Utc>) -> BTreeSet<BillingInterval> {
+        let of_phase = |(_, phase): (BillingPeriod, &Phase)| {
+            let own = phase.charges.iter().filter_map(own_interval);
+            own.chain([phase.interval]).collect::<Vec<_>>()
+        };
+        self.phases_in(at, DateTime::<Utc>::MAX_UTC).flat_map(of_phase).collect()
+    }
+
+    /// What was used in the intervals that end at `at`.
+    fn used(&self, at: DateTime<Utc>, dues: &mut Vec<Due>) -> Result<(), PeriodError> {
+        let mut used = Vec::<(BillingInterval, Due)>::new();
+        for (part, phase) in self.phases_in(self.schedule.start, at) {
+            let whole = self.schedule.whole(phase.interval, at - STEP)?;
+            let Some(part) = between(part.start().max(whole.start()), part.end()) else { continue };
+            if whole.end() != at && self.end() != Some(at) {
+                continue;
+            }
+            for charge in phase.charges.iter().filter(|charge| timing(charge) == Timing::Usage) {
+                let is_same = |(interval, due): &&mut (BillingInterval, Due)| {
+                    *interval == phase.interval && due.charge == *charge
+                };
+                match used.iter_mut().find(is_same) {
+                    Some((_, Due { kind: DueKind::Usage(ranges), .. })) => extend(ranges, part),
+                    _ => {
+                        let due = Due { charge: charge.clone(), kind: DueKind::Usage(vec![part]) };
+                        used.push((phase.interval, due));
+                    }
+                }
+            }
+        }
+        dues.extend(used.into_iter().map(|(_, due)| due));
+        Ok(())
+    }
+
+    /// Fixed charges whose intervals end at `at`.
+    fn in_arrears(&self, at: DateTime<Utc>, dues: &mut Vec<Due>) -> Result<(), PeriodError> {
+        let mut intervals = BTreeSet::new();
+        for (_, phase) in self.phases_in(self.schedule.start, at) {
+            let arrears = phase.charges.iter().filter(|charge| timing(charge) == Timing::Arrears);
+            intervals.extend(arrears.map(|charge| own_interval(charge).unwrap_or(phase.interval)));
+        }
+        for interval in intervals {
+            let whole = self.schedule.whole(interval, at - STEP)?;
+            if whole.end() != at && self.end() != Some(at) {
+                continue;
+            }
+            let from = whole.start().max(self.schedule.start);
+            let charged = |phase: &Phase| {
+                let is_due = |charge: &&Charge| {
+                    timing(charge) == Timing::Arrears
+                        && own_interval(charge).unwrap_or(phase.interval) == interval
+                };
+                phase.charges.iter().filter(is_due).cloned().collect::<Vec<_>>()
+            };
+            let mut parts = Vec::<(BillingPeriod, Charge)>::new();
+            for (part, phase) in self.phases_in(from, at) {
+                for charge in charged(phase) {
+                    // A phase may change other things: what goes on at the same price is one part.
+                    match parts
+                        .iter_mut()
+                        .find(|(before, same)| *same == charge && before.end() == part.start())
+                    {
+                        Some((before, _)) => *before = between(before.start(), part.end()).unwrap_or(*before),
+                        None => parts.push((part, charge)),
+                    }
+                }
+            }
+            let is_whole = from == whole.start() && at == whole.end();
+            let last_end = parts.iter().map(|(part, _)| part.end()).max();
+            let chosen = |part: BillingPeriod| match self.policy.mode {
+                ProrationMode::Prorate => true,
+                ProrationMode::None => is_whole && part.start() == from,
+                ProrationMode::Full => Some(part.end()) == last_end,
+            };
+            for (part, charge) in parts.into_iter().filter(|(part, _)| chosen(*part)) {
+                let proration = match self.policy.mode {
+                    ProrationMode::Prorate => self.policy.share(&self.schedule, part, whole),
+                    ProrationMode::None | ProrationMode::Full => {
+                        self.policy.share(&self.schedule, whole, whole)
+                    }
+                };
+                if !proration.is_nothing() {
+                    dues.push(Due { charge, kind: DueKind::Fixed(part, proration, Reason::Interval) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What changed of charges that were paid in advance, after `last` and until `at`: given back from then
+    /// on, and charged from then on.
+    fn changed(
+        &self,
+        last: DateTime<Utc>,
+        at: DateTime<Utc>,
+        dues: &mut Vec<Due>,
+    ) -> Result<(), PeriodError> {
+        if self.policy.mode == ProrationMode::None {
+            return Ok(());
+        }
+        let changes =
+            self.phases.iter().skip(1).map(|phase| phase.from).filter(|from| *from > self.schedule.start);
+        let ends = self.end().filter(|end| *end == at);
+        for change in
+            changes.chain(ends).filter(|change| last < *change && *change <= at).collect::<BTreeSet<_>>()
+        {
+            let is_end = ends == Some(change);
+            let before = self.advance_charges(change - STEP);
+            let after = if is_end { Vec::new() } else { self.advance_charges(change) };
+            for (interval, charge) in before.iter().filter(|one| !after.contains(one)) {
+                let whole = self.schedule.whole(*interval, change - STEP)?;
+                let until = self.schedule.end.map_or(whole.end(), |end| end.min(whole.end()));
+                self.adjust(charge, between(change, until), whole, Reason::Unused, dues);
+            }
+            for (interval, charge) in after.iter().filter(|one| !before.contains(one)) {
+                let whole = self.schedule.whole(*interval, change)?;
+                if whole.start() < change {
+                    let until = self.schedule.end.map_or(whole.end(), |end| end.min(whole.end()));
+                    self.adjust(charge, between(change, until), whole, Reason::Remaining, dues);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn adjust(
+        &self,
+        charge: &Charge,
+        part: Option<BillingPeriod>,
+        whole: BillingPeriod,
+        reason: Reason,
+        dues: &mut Vec<Due>,
+    ) {
+        let Some(part) = part else { return };
+        let billed = if self.policy.mode == ProrationMode::Full { whole } else { part };
+        let share = self.policy.share(&self.schedule, billed, whole);
+        let proration = if reason == Reason::Unused { share.credit() } else { share };
+        if !proration.is_nothing() {
+            let kind = DueKind::Fixed(part, proration, reason);
+            dues.push(Due { charge: charge.clone(), kind });
+        }
+    }
+
+    /// Charges paid in advance whose intervals begin at `at`.
+    fn in_advance(&self, at: DateTime<Utc>, dues: &mut Vec<Due>) -> Result<(), PeriodError> {
+        for (interval, charge) in self.advance_charges(at) {
+            let whole = self.schedule.whole(interval, at)?;
+            if whole.start() != at && self.schedule.start != at {
+                continue;
+            }
+            let part = self.schedule.period(interval, at)?;
+            let is_whole = part == whole;
+            let proration = match self.policy.mode {
+                ProrationMode::None if !is_whole => continue,
+                ProrationMode::Prorate | ProrationMode::None => {
+                    self.policy.share(&self.schedule, part, whole)
+                }
+                ProrationMode::Full => self.policy.share(&self.schedule, whole, whole),
+            };
+            if !proration.is_nothing() {
+                dues.push(Due { charge, kind: DueKind::Fixed(part, proration, Reason::Interval) });
+            }
+        }
+        Ok(())
+    }
+
+    fn advance_charges(&self, at: DateTime<Utc>) -> Vec<(BillingInterval, Charge)> {
+        let phase = self.phases.iter().rfind(|phase| phase.from <= at).or(self.phases.first());
+        let of_phase = |phase: &Phase| {
+            let advance = phase.charges.iter().filter(|charge| timing(charge) == Timing::Advance);
+            let with_interval =
+                |charge: &Charge| (own_interval(charge).unwrap_or(phase.interval), charge.clone());
+            advance.map(with_interval).collect()
+        };
+        phase.map(of_phase).unwrap_or_default()
+    }
+}
+
+/// Adds a range that lies after the others, and may go on from the last.
+fn extend(ranges: &mut Vec<BillingPeriod>, range: BillingPeriod) {
+    match ranges.last_mut() {
+        Some(last) if last.end() == range.start() => {
+            *last = between(last.start(), range.end()).unwrap_or(*last);
+        }
+        _ => ranges.push(range),
+    }
+}
+
+/// When a charge is billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timing {
+    Usage,
+    Once,
+    Advance,
+    Arrears,
+}
+
+fn timing(charge: &Charge) -> Timing {
+    match &charge.price {
+        Price::Usage(_) => Timing::Usage,
+        Price::Fixed(price) => match price.timing {
+            FixedTiming::Once => Timing::Once,
+            FixedTiming::Recurring { is_in_advance: true, .. } => Timing::Advance,
+            FixedTiming::Recurring { is_in_advance: false, .. } => Timing::Arrears,
+        },
+    }
+}
+
+fn own_interval(charge: &Charge) -> Option<BillingInterval> {
+    match &charge.price {
+        Price::Usage(_) => None,
+        Price::Fixed(price) => match price.timing {
+            FixedTiming::Once => None,
+            FixedTiming::Recurring { interval, .. } => interval,
+        },
+    }
+}

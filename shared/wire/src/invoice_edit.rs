@@ -1,0 +1,218 @@
+//! Bodies that make and change invoices.
+
+use app::{AppError, draft_invoices::NewInvoice, invoices::Note};
+use domain::{
+    invoice::PaymentDue,
+    invoice_draft::{DraftEdit, MANUAL_LINES_MAX, ManualLine},
+};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    check::Check, invoice::InvoiceStatusName, json::given, number::NumberIn, properties::PropertiesIn,
+    time::TimeIn,
+};
+
+/// An invoice to be written by hand. It stays a draft until it is finalized or mailed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewInvoiceBody {
+    /// Who pays it. Needs a billing country, which decides on the tax.
+    customer_id: String,
+    /// What it is in, by ISO 4217.
+    currency: String,
+    /// When it has to be paid; by the payment terms once it is finalized, if not given.
+    due_date: Option<TimeIn>,
+    /// Days from finalizing it to its due date, in place of the organization's.
+    payment_terms_days: Option<u32>,
+    /// What is billed.
+    line_items: Vec<ManualLineBody>,
+    /// A note to whoever pays it.
+    memo: Option<String>,
+    /// Whatever else you want to see again.
+    meta_data: Option<PropertiesIn>,
+}
+
+/// Changes to a draft. What is left out stays as it is; null takes away.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceChangesBody {
+    /// Who pays it. A subscription's invoice stays with its customer.
+    customer_id: Option<String>,
+    /// What it is in; another currency comes with the line items in it.
+    currency: Option<String>,
+    /// When it has to be paid; null for the payment terms.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<TimeIn>)]
+    due_date: Option<Option<TimeIn>>,
+    /// Days from finalizing it to its due date; null for the organization's.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>)]
+    payment_terms_days: Option<Option<u32>>,
+    /// What is billed: all of it. On a subscription's draft they stay as they are given, whatever usage
+    /// arrives, until the draft is recomputed.
+    line_items: Option<Vec<ManualLineBody>>,
+    /// A note to whoever pays it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    memo: Option<Option<String>>,
+    /// Whatever else you want to see again. Replaces what was there.
+    meta_data: Option<PropertiesIn>,
+}
+
+/// A line to be written.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ManualLineBody {
+    /// What is billed.
+    description: String,
+    /// How much, more than 0; 1 if not given.
+    quantity: Option<NumberIn>,
+    /// Price of one, in major units.
+    unit_amount: NumberIn,
+}
+
+/// A new state for an invoice.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceStatusBody {
+    /// `PAID`, `VOID`, `UNCOLLECTIBLE`, or `OPEN` for a draft.
+    pub status: InvoiceStatusName,
+    /// Why. Kept as `status_change_note` in `meta_data`.
+    note: Option<String>,
+}
+
+/// The token of an invoice's public page.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublicTokenBody {
+    /// The token. Shown only here; a new one invalidates it.
+    pub public_token: String,
+    /// Where the page is.
+    pub public_url: String,
+}
+
+impl NewInvoiceBody {
+    /// What was asked for.
+    pub fn into_domain(self) -> Result<NewInvoice, AppError> {
+        let mut check = Check::default();
+        let customer = check.value("customer_id", self.customer_id.parse());
+        let currency = check.value("currency", self.currency.parse());
+        let lines = lines(&mut check, self.line_items);
+        let payment_due = payment_due(&mut check, self.due_date, self.payment_terms_days);
+        let memo = check.optional_text("memo", self.memo, 2000);
+        let new = customer.zip(currency).map(|(customer, currency)| NewInvoice {
+            customer,
+            currency,
+            lines,
+            payment_due,
+            memo,
+            metadata: self.meta_data.unwrap_or_default().0,
+        });
+        check.finish_some(new)
+    }
+}
+
+impl InvoiceChangesBody {
+    /// What was asked for.
+    pub fn into_domain(self) -> Result<DraftEdit, AppError> {
+        let mut check = Check::default();
+        let is_due_given = self.due_date.is_some() || self.payment_terms_days.is_some();
+        let payment_due = payment_due(&mut check, self.due_date.flatten(), self.payment_terms_days.flatten());
+        let edit = DraftEdit {
+            customer: self.customer_id.and_then(|id| check.value("customer_id", id.parse())),
+            currency: self.currency.and_then(|code| check.value("currency", code.parse())),
+            lines: self.line_items.map(|items| lines(&mut check, items)),
+            payment_due: is_due_given.then_some(payment_due),
+            memo: self.memo.map(|memo| check.optional_text("memo", memo, 2000)),
+            metadata: self.meta_data.map(|properties| properties.0),
+        };
+        check.finish(edit)
+    }
+}
+
+impl InvoiceStatusBody {
+    /// The words on the change.
+    pub fn note(&self) -> Result<Note, AppError> {
+        let mut check = Check::default();
+        let note = check.optional_text("note", self.note.clone(), 2000);
+        check.finish(Note(note))
+    }
+}
+
+fn payment_due(check: &mut Check, on: Option<TimeIn>, days: Option<u32>) -> PaymentDue {
+    if days.is_some_and(|days| days > 365) {
+        check.refuse("payment_terms_days", "must be at most 365");
+    }
+    match (on, days) {
+        (None, None) => PaymentDue::AsSet,
+        (None, Some(days)) => PaymentDue::Days(days),
+        (Some(at), None) => PaymentDue::On(at.0),
+        (Some(at), Some(_)) => {
+            check.refuse("payment_terms_days", "says the same as `due_date`: give one of them");
+            PaymentDue::On(at.0)
+        }
+    }
+}
+
+fn lines(check: &mut Check, items: Vec<ManualLineBody>) -> Vec<ManualLine> {
+    if items.is_empty() {
+        check.refuse("line_items", "must not be empty");
+    } else if items.len() > MANUAL_LINES_MAX {
+        check.refuse("line_items", format!("must be at most {MANUAL_LINES_MAX}"));
+    }
+    let items = items.into_iter().enumerate();
+    items.filter_map(|(index, item)| line(check, index, item)).collect()
+}
+
+fn line(check: &mut Check, index: usize, item: ManualLineBody) -> Option<ManualLine> {
+    let field = |name: &str| format!("line_items[{index}].{name}");
+    let description = check.text(&field("description"), item.description, 500);
+    let quantity = match item.quantity {
+        Some(quantity) => check.value(&field("quantity"), quantity.decimal()),
+        None => Some(Decimal::ONE),
+    };
+    if quantity.is_some_and(|quantity| quantity <= Decimal::ZERO) {
+        check.refuse(field("quantity"), "must be greater than 0");
+    }
+    let unit_price = check.value(&field("unit_amount"), item.unit_amount.decimal());
+    if unit_price.is_some_and(|unit_price| unit_price < Decimal::ZERO) {
+        check.refuse(field("unit_amount"), "must not be negative");
+    }
+    Some(ManualLine { description, quantity: quantity?, unit_price: unit_price? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invoice_is_checked_field_by_field() {
+        let check = |json: &str, expected: &[&str]| {
+            let id = r#""customer_id":"01946a5c-9f00-7abc-8def-0123456789ab","currency":"USD""#;
+            let body = format!("{{{id},{json}}}");
+            let body = crate::parse::<NewInvoiceBody>(body.as_bytes()).unwrap();
+            let fields = match body.into_domain() {
+                Ok(_) => Vec::new(),
+                Err(AppError::Invalid(errors)) => errors.into_iter().map(|error| error.field).collect(),
+                Err(error) => panic!("{error}"),
+            };
+            assert_eq!(fields, expected, "{json}");
+        };
+        let line = |rest: &str| format!(r#""line_items":[{{"description":"A","unit_amount":1}},{{{rest}}}]"#);
+        check(&line(r#""description":"B","quantity":0.5,"unit_amount":"0""#), &[]);
+        check(r#""line_items":[]"#, &["line_items"]);
+        check(&line(r#""description":" ","quantity":1,"unit_amount":1"#), &["line_items[1].description"]);
+        check(&line(r#""description":"B","quantity":0,"unit_amount":1"#), &["line_items[1].quantity"]);
+        check(
+            &line(r#""description":"B","quantity":-1,"unit_amount":-1"#),
+            &["line_items[1].quantity", "line_items[1].unit_amount"],
+        );
+        let due = |rest: &str| format!("{},{rest}", line(r#""description":"B","unit_amount":1"#));
+        check(&due(r#""due_date":"2025-03-01""#), &[]);
+        check(&due(r#""due_date":null,"payment_terms_days":0"#), &[]);
+        check(&due(r#""payment_terms_days":366"#), &["payment_terms_days"]);
+        check(&due(r#""due_date":"2025-03-01","payment_terms_days":7"#), &["payment_terms_days"]);
+    }
+}

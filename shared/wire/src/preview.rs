@@ -1,0 +1,335 @@
+//! Bodies of previews: what a subscription would be billed.
+
+use app::{
+    AppError,
+    preview::{NewPreview, Preview, PreviewedChange, PreviewedInvoice},
+};
+use chrono::{DateTime, SubsecRound, Utc};
+use chrono_tz::Tz;
+use domain::{
+    event::{Revision, UsageEvent},
+    explanation,
+    id::MeterId,
+    invoice::{LineItem, LineSource},
+    period::BillingPeriod,
+    property::Properties,
+    proration::ProrationPolicy,
+    quantity::Quantity,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    check::Check,
+    invoice::LineTypeName,
+    line::{LinePartBody, ShareBody},
+    number::{NumberIn, NumberOut},
+    plan::IntervalName,
+    price,
+    properties::PropertiesIn,
+    subscription::{BillingFields, BillingTimeName, ProrationBody},
+    time::{LocalTimeIn, TimeIn, TimeOut},
+};
+
+/// A subscription to be previewed: as one to be made, with what would change and what would be used.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPreviewBody {
+    /// Who would be billed; anybody if not given.
+    customer_id: Option<String>,
+    /// For what.
+    plan_id: String,
+    /// How often; the plan's interval if not given.
+    billing_interval: Option<IntervalName>,
+    /// Every how many of those; 1 if only `billing_interval` is given, else as the plan.
+    interval_count: Option<u32>,
+    /// When it begins; now if not given.
+    start_date: Option<LocalTimeIn>,
+    /// When the trial ends; by the plan's trial days if not given.
+    trial_end_date: Option<LocalTimeIn>,
+    /// When it ends. A date is its last day.
+    end_date: Option<LocalTimeIn>,
+    /// What its periods are counted from; `anniversary` if not given.
+    billing_time: Option<BillingTimeName>,
+    /// An instant to count periods from, in place of the start or the calendar.
+    billing_anchor: Option<LocalTimeIn>,
+    /// Whose midnights and months count, as `Europe/Berlin`; UTC if not given.
+    time_zone: Option<String>,
+    /// How parts of periods are billed; by their share in seconds if not given.
+    proration: Option<ProrationBody>,
+    /// What would change later.
+    #[serde(default)]
+    changes: Vec<ChangeBody>,
+    /// What would be used.
+    #[serde(default)]
+    usage: Vec<PreviewUsageBody>,
+    /// How many periods are shown, up to 60; 1 if not given.
+    periods: Option<u32>,
+}
+
+/// A change of a subscription: one of them at a time.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeBody {
+    /// When.
+    at: LocalTimeIn,
+    /// To this plan.
+    plan_id: Option<String>,
+    /// To this quantity of a fixed charge; of the new plan, if one is given.
+    quantity: Option<NumberIn>,
+    /// Which fixed charge, where it is not clear.
+    charge_id: Option<String>,
+    /// It ends.
+    cancel: Option<bool>,
+    /// It is paused.
+    pause: Option<bool>,
+    /// It is resumed.
+    resume: Option<bool>,
+}
+
+/// An event that would happen.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewUsageBody {
+    /// The meter that would count it.
+    meter_id: String,
+    /// When.
+    timestamp: TimeIn,
+    /// How much; 1 if not given.
+    quantity: Option<NumberIn>,
+    /// Values that filters look at.
+    #[serde(default)]
+    properties: PropertiesIn,
+}
+
+/// What a subscription would be billed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewBody {
+    /// What it is in.
+    pub currency: String,
+    /// How parts of periods are billed.
+    pub proration: ProrationBody,
+    /// The periods.
+    pub periods: Vec<PeriodBody>,
+    /// What would be invoiced.
+    pub invoices: Vec<PreviewInvoiceBody>,
+}
+
+/// A billing period.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PeriodBody {
+    /// The first instant inside.
+    pub start: TimeOut,
+    /// The first instant after it.
+    pub end: TimeOut,
+}
+
+/// An invoice that would be made.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewInvoiceBody {
+    /// When.
+    pub issue_date: TimeOut,
+    /// The start of the period it closes, or opens.
+    pub period_start: TimeOut,
+    /// The first instant after that.
+    pub period_end: TimeOut,
+    /// What would be billed.
+    pub lines: Vec<PreviewLineBody>,
+    /// The sum of the lines.
+    pub total: NumberOut,
+}
+
+/// A line of an invoice that would be made.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewLineBody {
+    /// What would be billed.
+    pub description: String,
+    /// Where it comes from.
+    #[serde(rename = "type")]
+    pub line_type: LineTypeName,
+    /// The charge it comes from.
+    pub charge_id: Option<String>,
+    /// The meter that would count.
+    pub meter_id: Option<String>,
+    /// How many events there would be.
+    pub event_count: Option<u64>,
+    /// How much.
+    pub quantity: NumberOut,
+    /// Price of one, where there is one price.
+    pub unit_price: Option<NumberOut>,
+    /// What it would cost, rounded to the currency.
+    pub amount: NumberOut,
+    /// What part of the price that is; null for all of it.
+    pub proration: Option<ShareBody>,
+    /// The start of the time it is for.
+    pub period_start: Option<TimeOut>,
+    /// The first instant after that.
+    pub period_end: Option<TimeOut>,
+    /// What the amount is added up from, exactly.
+    pub parts: Vec<LinePartBody>,
+    /// The computation, in words and figures.
+    pub explanation: Vec<String>,
+}
+
+/// The most periods one preview shows.
+const PERIODS_MAX: u32 = 60;
+
+impl NewPreviewBody {
+    /// What was asked for.
+    pub fn into_domain(self) -> Result<NewPreview, AppError> {
+        let mut check = Check::default();
+        let customer = self.customer_id.map(|id| check.value("customer_id", id.parse()));
+        let plan = check.value("plan_id", self.plan_id.parse());
+        let zone = self.time_zone.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC);
+        let fields = BillingFields {
+            billing_interval: self.billing_interval,
+            interval_count: self.interval_count,
+            start_date: self.start_date,
+            trial_end_date: self.trial_end_date,
+            end_date: self.end_date,
+            billing_time: self.billing_time,
+            billing_anchor: self.billing_anchor,
+            time_zone: self.time_zone,
+            proration: self.proration,
+        };
+        let billing = fields.billing(&mut check);
+        let periods = self.periods.unwrap_or(1);
+        if !(1..=PERIODS_MAX).contains(&periods) {
+            check.refuse("periods", format!("must be between 1 and {PERIODS_MAX}"));
+        }
+        let changes = self.changes.into_iter().enumerate().filter_map(|(index, body)| {
+            check.within(&format!("changes[{index}]"), |check| body.into_domain(check, zone))
+        });
+        let changes = changes.collect();
+        let usage = self.usage.into_iter().enumerate().filter_map(|(index, body)| {
+            check.within(&format!("usage[{index}]"), |check| body.into_domain(check, index))
+        });
+        let usage = usage.collect();
+        let customer = customer.flatten();
+        check.finish_some(plan.zip(billing).map(|(plan, billing)| NewPreview {
+            customer,
+            plan,
+            billing,
+            changes,
+            usage,
+            periods,
+        }))
+    }
+}
+
+impl ChangeBody {
+    fn into_domain(self, check: &mut Check, zone: Tz) -> Option<(DateTime<Utc>, PreviewedChange)> {
+        let at = self.at.start(zone);
+        let quantity = self.quantity.map(|quantity| price::amount(check, "quantity", Some(quantity)));
+        let charge = self.charge_id.map(|id| check.value("charge_id", id.parse()));
+        let plan = self.plan_id.map(|id| check.value("plan_id", id.parse()));
+        let flags = [
+            (self.cancel, PreviewedChange::Cancel),
+            (self.pause, PreviewedChange::Pause),
+            (self.resume, PreviewedChange::Resume),
+        ];
+        let mut changes = flags.into_iter().filter(|(flag, _)| *flag == Some(true)).map(|(_, change)| change);
+        let mut found = changes.by_ref().collect::<Vec<_>>();
+        if charge.is_some() && (quantity.is_none() || plan.is_some()) {
+            check.refuse("charge_id", "goes with a quantity alone");
+        }
+        match (plan, quantity) {
+            (Some(plan), quantity) => found.push(PreviewedChange::Plan(plan?, quantity.flatten())),
+            (None, Some(quantity)) => found.push(PreviewedChange::Quantity(charge.flatten(), quantity?)),
+            (None, None) => {}
+        }
+        let change = found.pop().filter(|_| found.is_empty());
+        if change.is_none() {
+            check.refuse("at", "needs one change: of plan_id, quantity, cancel, pause or resume");
+        }
+        change.map(|change| (at, change))
+    }
+}
+
+impl PreviewUsageBody {
+    fn into_domain(self, check: &mut Check, index: usize) -> Option<(MeterId, UsageEvent)> {
+        let meter = check.value("meter_id", self.meter_id.parse());
+        let NumberIn(quantity) = self.quantity.unwrap_or(NumberIn(Quantity::ONE));
+        if quantity < Quantity::ZERO {
+            check.refuse("quantity", "must not be negative");
+        }
+        let at = self.timestamp.0.trunc_subsecs(3);
+        let (properties, metadata) = (self.properties.0, Properties::new());
+        let key = index.to_string();
+        Some((
+            meter?,
+            UsageEvent {
+                key,
+                occurred_at: at,
+                ingested_at: at,
+                quantity,
+                properties,
+                metadata,
+                revision: Revision::First,
+            },
+        ))
+    }
+}
+
+impl PreviewBody {
+    /// The body of a preview under a policy.
+    pub fn from_domain(preview: Preview, proration: ProrationPolicy) -> Self {
+        Self {
+            currency: preview.currency.code().to_owned(),
+            proration: ProrationBody::from_domain(proration),
+            periods: preview.periods.into_iter().map(PeriodBody::from_domain).collect(),
+            invoices: preview.invoices.into_iter().map(PreviewInvoiceBody::from_domain).collect(),
+        }
+    }
+}
+
+impl PeriodBody {
+    fn from_domain(period: BillingPeriod) -> Self {
+        Self { start: TimeOut(period.start()), end: TimeOut(period.end()) }
+    }
+}
+
+impl PreviewInvoiceBody {
+    /// The body of an invoice that would be made.
+    pub fn from_domain(invoice: PreviewedInvoice) -> Self {
+        Self {
+            issue_date: TimeOut(invoice.at),
+            period_start: TimeOut(invoice.period.start()),
+            period_end: TimeOut(invoice.period.end()),
+            lines: invoice.lines.into_iter().map(PreviewLineBody::from_domain).collect(),
+            total: NumberOut(invoice.total.amount()),
+        }
+    }
+}
+
+impl PreviewLineBody {
+    fn from_domain(line: LineItem) -> Self {
+        let (line_type, charge, meter, event_count) = match line.source {
+            LineSource::Fixed { charge } => (LineTypeName::Fixed, Some(charge), None, None),
+            LineSource::Usage { charge, meter, events } => {
+                (LineTypeName::Usage, Some(charge), Some(meter), Some(events))
+            }
+            LineSource::Manual => (LineTypeName::Manual, None, None, None),
+        };
+        let explanation = explanation::steps(&line);
+        Self {
+            description: line.description,
+            line_type,
+            charge_id: charge.map(|charge| charge.to_string()),
+            meter_id: meter.map(|meter| meter.to_string()),
+            event_count,
+            quantity: NumberOut(line.quantity),
+            unit_price: line.unit_price.map(NumberOut),
+            amount: NumberOut(line.amount.amount()),
+            proration: line.proration.map(ShareBody::from_domain),
+            period_start: line.period.map(|period| TimeOut(period.start())),
+            period_end: line.period.map(|period| TimeOut(period.end())),
+            parts: line.parts.into_iter().map(LinePartBody::from_domain).collect(),
+            explanation,
+        }
+    }
+}

@@ -1,0 +1,705 @@
+//! Subscriptions month by month: what each would be billed, as a reader can add it up.
+
+use serde_json::{Value, json};
+
+use crate::client::{World, text};
+
+/// A world with plans to preview.
+struct Shop {
+    world: World,
+    meter: Value,
+}
+
+impl Shop {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let meter = world.meter("SUM").await;
+        Self { world, meter }
+    }
+
+    /// A plan of that name, billed every `interval`, in `currency`.
+    async fn plan_of(&self, name: &str, interval: &str, currency: &str, charges: &[Value]) -> Value {
+        let body =
+            json!({"name": name, "type": "HYBRID", "billing_interval": interval, "currency": currency});
+        let plan = self.world.owner.created("/plans", body).await;
+        for charge in charges {
+            let mut charge = charge.clone();
+            if charge["type"] == "USAGE" {
+                charge["meter_id"] = self.meter["meter_id"].clone();
+            }
+            self.world.owner.created(&format!("/plans/{}/charges", text(&plan["id"])), charge).await;
+        }
+        plan["id"].clone()
+    }
+
+    async fn plan(&self, name: &str, charges: &[Value]) -> Value {
+        self.plan_of(name, "month", "USD", charges).await
+    }
+
+    /// The preview of a plan, with these fields beside it.
+    async fn preview(&self, plan: &Value, fields: Value) -> String {
+        let (status, preview) = self.asked(plan, fields).await;
+        assert_eq!(status, 200, "{preview}");
+        shown(&preview)
+    }
+
+    async fn asked(&self, plan: &Value, fields: Value) -> (u16, Value) {
+        let mut body = json!({"plan_id": plan});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        for event in body.get_mut("usage").and_then(Value::as_array_mut).into_iter().flatten() {
+            event["meter_id"] = self.meter["meter_id"].clone();
+        }
+        self.world.owner.post("/subscriptions/preview", body).await
+    }
+}
+
+fn fixed(name: &str, price: &str) -> Value {
+    json!({"type": "FIXED", "display_name": name, "unit_price": price})
+}
+
+fn advance(name: &str, price: &str) -> Value {
+    json!({"type": "FIXED", "display_name": name, "unit_price": price, "in_advance": true})
+}
+
+fn usage(name: &str, price: &str) -> Value {
+    json!({"type": "USAGE", "display_name": name, "unit_price": price})
+}
+
+/// Without what midnight has in common.
+fn day(time: &Value) -> &str {
+    text(time).trim_end_matches('Z').trim_end_matches("T00:00:00")
+}
+
+/// Invoices as a reader adds them up.
+fn shown(preview: &Value) -> String {
+    let mut shown = String::new();
+    for invoice in preview["invoices"].as_array().unwrap() {
+        shown += &format!("{}\n", day(&invoice["issue_date"]));
+        for line in invoice["lines"].as_array().unwrap() {
+            shown += &format!("  {}", text(&line["description"]));
+            let quantity = line["quantity"].to_string();
+            if quantity != "1" {
+                shown += &format!(" × {quantity}");
+            }
+            if !line["period_start"].is_null() {
+                shown += &format!(", {} to {}", day(&line["period_start"]), day(&line["period_end"]));
+            }
+            let share = &line["proration"];
+            if !share.is_null() {
+                shown += &format!(", {} of {} {}s", share["part"], share["whole"], text(&share["unit"]));
+            }
+            shown += &format!(": {}\n", line["amount"]);
+        }
+        shown += &format!("  total {}\n", invoice["total"]);
+    }
+    shown
+}
+
+const BY_DAY: fn() -> Value = || json!({"unit": "day", "mode": "prorate"});
+
+#[tokio::test]
+async fn the_documented_stub_costs_what_is_documented() {
+    let shop = Shop::new().await;
+    let plan = shop.plan("Basic", &[fixed("Base", "30.00")]).await;
+    let calendar = |proration: Value| json!({"billing_time": "calendar", "start_date": "2025-01-15", "proration": proration, "periods": 2});
+    let (_, preview) = shop.asked(&plan, calendar(BY_DAY())).await;
+    assert_eq!(
+        preview["periods"],
+        json!([{"start": "2025-01-15T00:00:00Z", "end": "2025-02-01T00:00:00Z"},
+            {"start": "2025-02-01T00:00:00Z", "end": "2025-03-01T00:00:00Z"}])
+    );
+    assert_eq!(
+        preview["invoices"][0]["lines"][0]["explanation"],
+        json!(["1 × 30 = 30", "17 of 31 days: 30 × 17 / 31, rounded to USD 16.45"])
+    );
+    insta::assert_snapshot!(shown(&preview), @"
+    2025-02-01
+      Base, 2025-01-15 to 2025-02-01, 17 of 31 days: 16.45
+      total 16.45
+    2025-03-01
+      Base, 2025-02-01 to 2025-03-01: 30.00
+      total 30.00
+    ");
+    insta::assert_snapshot!(shop.preview(&plan, calendar(json!({"mode": "none"}))).await, @"
+    2025-03-01
+      Base, 2025-02-01 to 2025-03-01: 30.00
+      total 30.00
+    ");
+    insta::assert_snapshot!(shop.preview(&plan, calendar(json!({"mode": "full"}))).await, @"
+    2025-02-01
+      Base, 2025-01-15 to 2025-02-01: 30.00
+      total 30.00
+    2025-03-01
+      Base, 2025-02-01 to 2025-03-01: 30.00
+      total 30.00
+    ");
+    // Seconds come to the same here, since no clock changes.
+    insta::assert_snapshot!(shop.preview(&plan, calendar(json!({}))).await, @"
+    2025-02-01
+      Base, 2025-01-15 to 2025-02-01, 1468800 of 2678400 seconds: 16.45
+      total 16.45
+    2025-03-01
+      Base, 2025-02-01 to 2025-03-01: 30.00
+      total 30.00
+    ");
+}
+
+#[tokio::test]
+async fn anchors_come_back_to_their_day() {
+    let shop = Shop::new().await;
+    let plan = shop.plan("Basic", &[fixed("Base", "30"), usage("Calls", "0.01")]).await;
+    // The last instant of a period is in it, the first of the next is not.
+    let usage = json!([
+        {"timestamp": "2025-01-31T00:00:00Z", "quantity": 100},
+        {"timestamp": "2025-02-27T23:59:59.999Z", "quantity": 10},
+        {"timestamp": "2025-02-28T00:00:00Z", "quantity": 1},
+        {"timestamp": "2025-01-30T23:59:59.999Z", "quantity": 1000},
+    ]);
+    insta::assert_snapshot!(
+        shop.preview(&plan, json!({"start_date": "2025-01-31", "periods": 4, "usage": usage})).await, @"
+    2025-02-28
+      Base, 2025-01-31 to 2025-02-28: 30.00
+      Calls × 110, 2025-01-31 to 2025-02-28: 1.10
+      total 31.10
+    2025-03-31
+      Base, 2025-02-28 to 2025-03-31: 30.00
+      Calls, 2025-02-28 to 2025-03-31: 0.01
+      total 30.01
+    2025-04-30
+      Base, 2025-03-31 to 2025-04-30: 30.00
+      Calls × 0, 2025-03-31 to 2025-04-30: 0.00
+      total 30.00
+    2025-05-31
+      Base, 2025-04-30 to 2025-05-31: 30.00
+      Calls × 0, 2025-04-30 to 2025-05-31: 0.00
+      total 30.00
+    ");
+    let yearly = json!({"start_date": "2024-02-29", "billing_interval": "year", "periods": 4});
+    insta::assert_snapshot!(shop.preview(&plan, yearly).await, @"
+    2025-02-28
+      Base, 2024-02-29 to 2025-02-28: 30.00
+      Calls × 0, 2024-02-29 to 2025-02-28: 0.00
+      total 30.00
+    2026-02-28
+      Base, 2025-02-28 to 2026-02-28: 30.00
+      Calls × 0, 2025-02-28 to 2026-02-28: 0.00
+      total 30.00
+    2027-02-28
+      Base, 2026-02-28 to 2027-02-28: 30.00
+      Calls × 0, 2026-02-28 to 2027-02-28: 0.00
+      total 30.00
+    2028-02-29
+      Base, 2027-02-28 to 2028-02-29: 30.00
+      Calls × 0, 2027-02-28 to 2028-02-29: 0.00
+      total 30.00
+    ");
+    let quarterly =
+        json!({"start_date": "2025-11-30", "billing_interval": "month", "interval_count": 3, "periods": 3});
+    insta::assert_snapshot!(shop.preview(&plan, quarterly).await, @"
+    2026-02-28
+      Base, 2025-11-30 to 2026-02-28: 30.00
+      Calls × 0, 2025-11-30 to 2026-02-28: 0.00
+      total 30.00
+    2026-05-30
+      Base, 2026-02-28 to 2026-05-30: 30.00
+      Calls × 0, 2026-02-28 to 2026-05-30: 0.00
+      total 30.00
+    2026-08-30
+      Base, 2026-05-30 to 2026-08-30: 30.00
+      Calls × 0, 2026-05-30 to 2026-08-30: 0.00
+      total 30.00
+    ");
+    let weekly = json!({"start_date": "2025-01-15", "billing_interval": "week", "billing_time": "calendar",
+        "proration": BY_DAY(), "periods": 2});
+    insta::assert_snapshot!(shop.preview(&plan, weekly).await, @"
+    2025-01-20
+      Base, 2025-01-15 to 2025-01-20, 5 of 7 days: 21.43
+      Calls × 0, 2025-01-15 to 2025-01-20: 0.00
+      total 21.43
+    2025-01-27
+      Base, 2025-01-20 to 2025-01-27: 30.00
+      Calls × 0, 2025-01-20 to 2025-01-27: 0.00
+      total 30.00
+    ");
+    let anchored = json!({"start_date": "2025-01-15", "billing_anchor": "2025-01-31", "proration": BY_DAY(), "periods": 3});
+    insta::assert_snapshot!(shop.preview(&plan, anchored).await, @"
+    2025-01-31
+      Base, 2025-01-15 to 2025-01-31, 16 of 31 days: 15.48
+      Calls × 0, 2025-01-15 to 2025-01-31: 0.00
+      total 15.48
+    2025-02-28
+      Base, 2025-01-31 to 2025-02-28: 30.00
+      Calls × 0, 2025-01-31 to 2025-02-28: 0.00
+      total 30.00
+    2025-03-31
+      Base, 2025-02-28 to 2025-03-31: 30.00
+      Calls × 0, 2025-02-28 to 2025-03-31: 0.00
+      total 30.00
+    ");
+    let daily = json!({"start_date": "2024-02-28", "billing_interval": "day", "periods": 3});
+    insta::assert_snapshot!(shop.preview(&plan, daily).await, @"
+    2024-02-29
+      Base, 2024-02-28 to 2024-02-29: 30.00
+      Calls × 0, 2024-02-28 to 2024-02-29: 0.00
+      total 30.00
+    2024-03-01
+      Base, 2024-02-29 to 2024-03-01: 30.00
+      Calls × 0, 2024-02-29 to 2024-03-01: 0.00
+      total 30.00
+    2024-03-02
+      Base, 2024-03-01 to 2024-03-02: 30.00
+      Calls × 0, 2024-03-01 to 2024-03-02: 0.00
+      total 30.00
+    ");
+}
+
+#[tokio::test]
+async fn midnight_is_where_the_customer_is() {
+    let shop = Shop::new().await;
+    let plan = shop.plan("Basic", &[fixed("Base", "30"), usage("Calls", "0.01")]).await;
+    // Clocks go forward on 9 March: by seconds, the days after it are a little more of the month.
+    let spring = json!({"start_date": "2025-03-01", "billing_time": "calendar", "time_zone": "America/New_York", "periods": 2,
+        "usage": [{"timestamp": "2025-04-01T03:59:59Z", "quantity": 100}, {"timestamp": "2025-04-01T04:00:00Z", "quantity": 1}]});
+    insta::assert_snapshot!(shop.preview(&plan, spring).await, @"
+    2025-04-01T04:00:00
+      Base, 2025-03-01T05:00:00 to 2025-04-01T04:00:00: 30.00
+      Calls × 100, 2025-03-01T05:00:00 to 2025-04-01T04:00:00: 1.00
+      total 31.00
+    2025-05-01T04:00:00
+      Base, 2025-04-01T04:00:00 to 2025-05-01T04:00:00: 30.00
+      Calls, 2025-04-01T04:00:00 to 2025-05-01T04:00:00: 0.01
+      total 30.01
+    ");
+    let stub = |unit: &str| {
+        json!({"start_date": "2025-03-16", "billing_time": "calendar", "time_zone": "America/New_York",
+        "proration": {"unit": unit}, "periods": 1})
+    };
+    insta::assert_snapshot!(shop.preview(&plan, stub("day")).await, @"
+    2025-04-01T04:00:00
+      Base, 2025-03-16T04:00:00 to 2025-04-01T04:00:00, 16 of 31 days: 15.48
+      Calls × 0, 2025-03-16T04:00:00 to 2025-04-01T04:00:00: 0.00
+      total 15.48
+    ");
+    insta::assert_snapshot!(shop.preview(&plan, stub("second")).await, @"
+    2025-04-01T04:00:00
+      Base, 2025-03-16T04:00:00 to 2025-04-01T04:00:00, 1382400 of 2674800 seconds: 15.50
+      Calls × 0, 2025-03-16T04:00:00 to 2025-04-01T04:00:00: 0.00
+      total 15.50
+    ");
+    let autumn = json!({"start_date": "2025-10-25", "billing_interval": "day", "time_zone": "Europe/Berlin", "periods": 3});
+    insta::assert_snapshot!(shop.preview(&plan, autumn).await, @"
+    2025-10-25T22:00:00
+      Base, 2025-10-24T22:00:00 to 2025-10-25T22:00:00: 30.00
+      Calls × 0, 2025-10-24T22:00:00 to 2025-10-25T22:00:00: 0.00
+      total 30.00
+    2025-10-26T23:00:00
+      Base, 2025-10-25T22:00:00 to 2025-10-26T23:00:00: 30.00
+      Calls × 0, 2025-10-25T22:00:00 to 2025-10-26T23:00:00: 0.00
+      total 30.00
+    2025-10-27T23:00:00
+      Base, 2025-10-26T23:00:00 to 2025-10-27T23:00:00: 30.00
+      Calls × 0, 2025-10-26T23:00:00 to 2025-10-27T23:00:00: 0.00
+      total 30.00
+    ");
+}
+
+#[tokio::test]
+async fn what_is_paid_in_advance_is_on_the_invoice_before() {
+    let shop = Shop::new().await;
+    let plan = shop
+        .plan(
+            "Pro",
+            &[
+                advance("Base", "99"),
+                usage("Calls", "0.001"),
+                json!({"type": "FIXED", "display_name": "Setup", "unit_price": 500, "one_time": true}),
+            ],
+        )
+        .await;
+    let usage = json!([{"timestamp": "2025-01-10T00:00:00Z", "quantity": 145200}]);
+    insta::assert_snapshot!(
+        shop.preview(&plan, json!({"start_date": "2025-01-01", "periods": 2, "usage": usage})).await, @"
+    2025-01-01
+      Base, 2025-01-01 to 2025-02-01: 99.00
+      Setup: 500.00
+      total 599.00
+    2025-02-01
+      Calls × 145200, 2025-01-01 to 2025-02-01: 145.20
+      Base, 2025-02-01 to 2025-03-01: 99.00
+      total 244.20
+    2025-03-01
+      Calls × 0, 2025-02-01 to 2025-03-01: 0.00
+      total 0.00
+    ");
+    // A setup fee waits for the first invoice there is.
+    let plan = shop
+        .plan(
+            "Arrears",
+            &[
+                fixed("Base", "99"),
+                json!({"type": "FIXED", "display_name": "Setup", "unit_price": 500, "one_time": true}),
+            ],
+        )
+        .await;
+    insta::assert_snapshot!(shop.preview(&plan, json!({"start_date": "2025-01-01", "periods": 2})).await, @"
+    2025-02-01
+      Base, 2025-01-01 to 2025-02-01: 99.00
+      Setup: 500.00
+      total 599.00
+    2025-03-01
+      Base, 2025-02-01 to 2025-03-01: 99.00
+      total 99.00
+    ");
+}
+
+#[tokio::test]
+async fn a_charge_may_be_billed_at_another_interval_than_its_plan() {
+    let shop = Shop::new().await;
+    let plan = shop
+        .plan("Mixed", &[
+            fixed("Base", "10"),
+            json!({"type": "FIXED", "display_name": "Support", "unit_price": 90, "billing_interval": "month", "interval_count": 3}),
+            json!({"type": "FIXED", "display_name": "Hosting", "unit_price": 120, "billing_interval": "year", "in_advance": true}),
+        ])
+        .await;
+    insta::assert_snapshot!(shop.preview(&plan, json!({"start_date": "2025-01-31", "periods": 4})).await, @"
+    2025-01-31
+      Hosting, 2025-01-31 to 2026-01-31: 120.00
+      total 120.00
+    2025-02-28
+      Base, 2025-01-31 to 2025-02-28: 10.00
+      total 10.00
+    2025-03-31
+      Base, 2025-02-28 to 2025-03-31: 10.00
+      total 10.00
+    2025-04-30
+      Base, 2025-03-31 to 2025-04-30: 10.00
+      Support, 2025-01-31 to 2025-04-30: 90.00
+      total 100.00
+    2025-05-31
+      Base, 2025-04-30 to 2025-05-31: 10.00
+      total 10.00
+    ");
+    let plan = shop
+        .plan_of("Yearly", "year", "USD", &[
+            advance("Licence", "1200"),
+            json!({"type": "FIXED", "display_name": "Care", "unit_price": 5, "billing_interval": "month", "interval_count": 6}),
+        ])
+        .await;
+    insta::assert_snapshot!(shop.preview(&plan, json!({"start_date": "2025-01-01", "periods": 1})).await, @"
+    2025-01-01
+      Licence, 2025-01-01 to 2026-01-01: 1200.00
+      total 1200.00
+    2025-07-01
+      Care, 2025-01-01 to 2025-07-01: 5.00
+      total 5.00
+    2026-01-01
+      Care, 2025-07-01 to 2026-01-01: 5.00
+      total 5.00
+    ");
+}
+
+#[tokio::test]
+async fn an_upgrade_splits_its_period() {
+    let shop = Shop::new().await;
+    let basic = shop.plan("Basic", &[advance("Basic", "30"), usage("Calls", "0.10")]).await;
+    let pro = shop.plan("Pro", &[advance("Pro", "60"), usage("Calls", "0.05")]).await;
+    let upgrade = |at: &str, proration: Value| {
+        json!({"start_date": "2025-01-01", "periods": 2, "proration": proration,
+            "changes": [{"at": at, "plan_id": pro}], "usage": [
+                {"timestamp": "2025-01-15T23:59:59.999Z", "quantity": 100}, {"timestamp": "2025-01-16T00:00:00Z", "quantity": 10},
+                {"timestamp": "2025-01-31T23:59:59.500Z", "quantity": 1}]})
+    };
+    insta::assert_snapshot!(shop.preview(&basic, upgrade("2025-01-16", BY_DAY())).await, @"
+    2025-01-01
+      Basic, 2025-01-01 to 2025-02-01: 30.00
+      total 30.00
+    2025-02-01
+      Calls × 100, 2025-01-01 to 2025-01-16: 10.00
+      Calls × 11, 2025-01-16 to 2025-02-01: 0.55
+      Unused time on Basic, 2025-01-16 to 2025-02-01, 16 of 31 days: -15.48
+      Remaining time on Pro, 2025-01-16 to 2025-02-01, 16 of 31 days: 30.97
+      Pro, 2025-02-01 to 2025-03-01: 60.00
+      total 86.04
+    2025-03-01
+      Calls × 0, 2025-02-01 to 2025-03-01: 0.00
+      total 0.00
+    ");
+    insta::assert_snapshot!(shop.preview(&basic, upgrade("2025-01-31T23:59:59Z", json!({}))).await, @"
+    2025-01-01
+      Basic, 2025-01-01 to 2025-02-01: 30.00
+      total 30.00
+    2025-02-01
+      Calls × 110, 2025-01-01 to 2025-01-31T23:59:59: 11.00
+      Calls, 2025-01-31T23:59:59 to 2025-02-01: 0.05
+      Unused time on Basic, 2025-01-31T23:59:59 to 2025-02-01, 1 of 2678400 seconds: 0.00
+      Remaining time on Pro, 2025-01-31T23:59:59 to 2025-02-01, 1 of 2678400 seconds: 0.00
+      Pro, 2025-02-01 to 2025-03-01: 60.00
+      total 71.05
+    2025-03-01
+      Calls × 0, 2025-02-01 to 2025-03-01: 0.00
+      total 0.00
+    ");
+    insta::assert_snapshot!(shop.preview(&basic, upgrade("2025-02-01", json!({}))).await, @"
+    2025-01-01
+      Basic, 2025-01-01 to 2025-02-01: 30.00
+      total 30.00
+    2025-02-01
+      Calls × 111, 2025-01-01 to 2025-02-01: 11.10
+      Pro, 2025-02-01 to 2025-03-01: 60.00
+      total 71.10
+    2025-03-01
+      Calls × 0, 2025-02-01 to 2025-03-01: 0.00
+      total 0.00
+    ");
+    insta::assert_snapshot!(shop.preview(&basic, upgrade("2025-01-16", json!({"mode": "none"}))).await, @"
+    2025-01-01
+      Basic, 2025-01-01 to 2025-02-01: 30.00
+      total 30.00
+    2025-02-01
+      Calls × 100, 2025-01-01 to 2025-01-16: 10.00
+      Calls × 11, 2025-01-16 to 2025-02-01: 0.55
+      Pro, 2025-02-01 to 2025-03-01: 60.00
+      total 70.55
+    2025-03-01
+      Calls × 0, 2025-02-01 to 2025-03-01: 0.00
+      total 0.00
+    ");
+    insta::assert_snapshot!(shop.preview(&basic, upgrade("2025-01-16", json!({"mode": "full"}))).await, @"
+    2025-01-01
+      Basic, 2025-01-01 to 2025-02-01: 30.00
+      total 30.00
+    2025-02-01
+      Calls × 100, 2025-01-01 to 2025-01-16: 10.00
+      Calls × 11, 2025-01-16 to 2025-02-01: 0.55
+      Unused time on Basic, 2025-01-16 to 2025-02-01, 2678400 of 2678400 seconds: -30.00
+      Remaining time on Pro, 2025-01-16 to 2025-02-01: 60.00
+      Pro, 2025-02-01 to 2025-03-01: 60.00
+      total 100.55
+    2025-03-01
+      Calls × 0, 2025-02-01 to 2025-03-01: 0.00
+      total 0.00
+    ");
+    // And back again, twice within a period.
+    let changes = json!({"start_date": "2025-01-01", "periods": 1, "proration": BY_DAY(),
+        "changes": [{"at": "2025-01-11", "plan_id": pro}, {"at": "2025-01-21", "plan_id": basic}]});
+    insta::assert_snapshot!(shop.preview(&basic, changes).await, @"
+    2025-01-01
+      Basic, 2025-01-01 to 2025-02-01: 30.00
+      total 30.00
+    2025-02-01
+      Calls × 0, 2025-01-01 to 2025-02-01: 0.00
+      Calls × 0, 2025-01-11 to 2025-01-21: 0.00
+      Unused time on Basic, 2025-01-11 to 2025-02-01, 21 of 31 days: -20.32
+      Remaining time on Pro, 2025-01-11 to 2025-02-01, 21 of 31 days: 40.65
+      Unused time on Pro, 2025-01-21 to 2025-02-01, 11 of 31 days: -21.29
+      Remaining time on Basic, 2025-01-21 to 2025-02-01, 11 of 31 days: 10.65
+      total 9.69
+    ");
+}
+
+#[tokio::test]
+async fn seats_come_and_go() {
+    let shop = Shop::new().await;
+    let seats = |in_advance: bool| {
+        [
+            fixed("Base", "199"),
+            json!({"type": "FIXED", "display_name": "Seats", "unit_price": 5, "quantity": 10, "in_advance": in_advance}),
+        ]
+    };
+    let changes = json!({"start_date": "2025-04-01", "periods": 2, "proration": BY_DAY(),
+        "changes": [{"at": "2025-04-16", "quantity": 13}, {"at": "2025-04-26", "quantity": 4}]});
+    let advance = shop.plan("Advance", &seats(true)).await;
+    insta::assert_snapshot!(shop.preview(&advance, changes.clone()).await, @"
+    2025-04-01
+      Seats × 10, 2025-04-01 to 2025-05-01: 50.00
+      total 50.00
+    2025-05-01
+      Base, 2025-04-01 to 2025-05-01: 199.00
+      Unused time on Seats × 10, 2025-04-16 to 2025-05-01, 15 of 30 days: -25.00
+      Remaining time on Seats × 13, 2025-04-16 to 2025-05-01, 15 of 30 days: 32.50
+      Unused time on Seats × 13, 2025-04-26 to 2025-05-01, 5 of 30 days: -10.83
+      Remaining time on Seats × 4, 2025-04-26 to 2025-05-01, 5 of 30 days: 3.33
+      Seats × 4, 2025-05-01 to 2025-06-01: 20.00
+      total 219.00
+    2025-06-01
+      Base, 2025-05-01 to 2025-06-01: 199.00
+      total 199.00
+    ");
+    let arrears = shop.plan("Arrears", &seats(false)).await;
+    insta::assert_snapshot!(shop.preview(&arrears, changes).await, @"
+    2025-05-01
+      Base, 2025-04-01 to 2025-05-01: 199.00
+      Seats × 10, 2025-04-01 to 2025-04-16, 15 of 30 days: 25.00
+      Seats × 13, 2025-04-16 to 2025-04-26, 10 of 30 days: 21.67
+      Seats × 4, 2025-04-26 to 2025-05-01, 5 of 30 days: 3.33
+      total 249.00
+    2025-06-01
+      Base, 2025-05-01 to 2025-06-01: 199.00
+      Seats × 4, 2025-05-01 to 2025-06-01: 20.00
+      total 219.00
+    ");
+}
+
+#[tokio::test]
+async fn a_pause_and_an_end_close_what_is_open() {
+    let shop = Shop::new().await;
+    let plan = shop.plan("Pro", &[advance("Base", "31"), fixed("Support", "62"), usage("Calls", "1")]).await;
+    let usage = json!([{"timestamp": "2025-01-05T00:00:00Z", "quantity": 7}, {"timestamp": "2025-01-15T00:00:00Z", "quantity": 100},
+        {"timestamp": "2025-01-25T00:00:00Z", "quantity": 5}]);
+    let with = |changes: Value| json!({"start_date": "2025-01-01", "periods": 3, "proration": BY_DAY(), "usage": usage, "changes": changes});
+    insta::assert_snapshot!(
+        shop.preview(&plan, with(json!([{"at": "2025-01-11", "pause": true}, {"at": "2025-01-21", "resume": true}]))).await, @"
+    2025-01-01
+      Base, 2025-01-01 to 2025-02-01: 31.00
+      total 31.00
+    2025-02-01
+      Support, 2025-01-01 to 2025-01-11, 10 of 31 days: 20.00
+      Support, 2025-01-21 to 2025-02-01, 11 of 31 days: 22.00
+      Calls × 12, 2025-01-01 to 2025-02-01: 12.00
+      Unused time on Base, 2025-01-11 to 2025-02-01, 21 of 31 days: -21.00
+      Remaining time on Base, 2025-01-21 to 2025-02-01, 11 of 31 days: 11.00
+      Base, 2025-02-01 to 2025-03-01: 31.00
+      total 75.00
+    2025-03-01
+      Support, 2025-02-01 to 2025-03-01: 62.00
+      Calls × 0, 2025-02-01 to 2025-03-01: 0.00
+      Base, 2025-03-01 to 2025-04-01: 31.00
+      total 93.00
+    2025-04-01
+      Support, 2025-03-01 to 2025-04-01: 62.00
+      Calls × 0, 2025-03-01 to 2025-04-01: 0.00
+      total 62.00
+    ");
+    insta::assert_snapshot!(shop.preview(&plan, with(json!([{"at": "2025-01-11", "pause": true}]))).await, @"
+    2025-01-01
+      Base, 2025-01-01 to 2025-02-01: 31.00
+      total 31.00
+    2025-02-01
+      Support, 2025-01-01 to 2025-01-11, 10 of 31 days: 20.00
+      Calls × 7, 2025-01-01 to 2025-01-11: 7.00
+      Unused time on Base, 2025-01-11 to 2025-02-01, 21 of 31 days: -21.00
+      total 6.00
+    ");
+    insta::assert_snapshot!(shop.preview(&plan, with(json!([{"at": "2025-01-11", "cancel": true}]))).await, @"
+    2025-01-01
+      Base, 2025-01-01 to 2025-02-01: 31.00
+      total 31.00
+    2025-01-11
+      Support, 2025-01-01 to 2025-01-11, 10 of 31 days: 20.00
+      Calls × 7, 2025-01-01 to 2025-01-11: 7.00
+      Unused time on Base, 2025-01-11 to 2025-02-01, 21 of 31 days: -21.00
+      total 6.00
+    ");
+    insta::assert_snapshot!(shop.preview(&plan, with(json!([{"at": "2025-02-01", "cancel": true}]))).await, @"
+    2025-01-01
+      Base, 2025-01-01 to 2025-02-01: 31.00
+      total 31.00
+    2025-02-01
+      Support, 2025-01-01 to 2025-02-01: 62.00
+      Calls × 112, 2025-01-01 to 2025-02-01: 112.00
+      total 174.00
+    ");
+    let end =
+        json!({"start_date": "2025-01-01", "end_date": "2025-02-14", "periods": 5, "proration": BY_DAY()});
+    insta::assert_snapshot!(shop.preview(&plan, end).await, @"
+    2025-01-01
+      Base, 2025-01-01 to 2025-02-01: 31.00
+      total 31.00
+    2025-02-01
+      Support, 2025-01-01 to 2025-02-01: 62.00
+      Calls × 0, 2025-01-01 to 2025-02-01: 0.00
+      Base, 2025-02-01 to 2025-02-15, 14 of 28 days: 15.50
+      total 77.50
+    2025-02-15
+      Support, 2025-02-01 to 2025-02-15, 14 of 28 days: 31.00
+      Calls × 0, 2025-02-01 to 2025-02-15: 0.00
+      total 31.00
+    ");
+}
+
+#[tokio::test]
+async fn a_trial_is_not_billed() {
+    let shop = Shop::new().await;
+    let plan = shop.plan("Pro", &[advance("Base", "31"), usage("Calls", "1")]).await;
+    let pro = shop.plan("Larger", &[advance("Larger", "62")]).await;
+    let usage = json!([{"timestamp": "2025-01-14T23:59:59Z", "quantity": 100}, {"timestamp": "2025-01-15T00:00:00Z", "quantity": 7}]);
+    let trial = |changes: Value| json!({"start_date": "2025-01-01", "trial_end_date": "2025-01-15", "periods": 1, "usage": usage, "changes": changes});
+    insta::assert_snapshot!(shop.preview(&plan, trial(json!([]))).await, @"
+    2025-01-15
+      Base, 2025-01-15 to 2025-02-15: 31.00
+      total 31.00
+    2025-02-15
+      Calls × 7, 2025-01-15 to 2025-02-15: 7.00
+      total 7.00
+    ");
+    // Until it is over, plans come and go for nothing.
+    insta::assert_snapshot!(shop.preview(&plan, trial(json!([{"at": "2025-01-10", "plan_id": pro}]))).await, @"
+    2025-01-15
+      Larger, 2025-01-15 to 2025-02-15: 62.00
+      total 62.00
+    ");
+    assert_eq!(shop.preview(&plan, trial(json!([{"at": "2025-01-10", "cancel": true}]))).await, "");
+    let calendar = json!({"start_date": "2025-01-01", "trial_end_date": "2025-01-15", "billing_time": "calendar",
+        "proration": BY_DAY(), "periods": 2});
+    insta::assert_snapshot!(shop.preview(&plan, calendar).await, @"
+    2025-01-15
+      Base, 2025-01-15 to 2025-02-01, 17 of 31 days: 17.00
+      total 17.00
+    2025-02-01
+      Calls × 0, 2025-01-15 to 2025-02-01: 0.00
+      Base, 2025-02-01 to 2025-03-01: 31.00
+      total 31.00
+    2025-03-01
+      Calls × 0, 2025-02-01 to 2025-03-01: 0.00
+      total 0.00
+    ");
+}
+
+#[tokio::test]
+async fn amounts_have_the_decimals_of_their_currency() {
+    let shop = Shop::new().await;
+    let stub =
+        json!({"start_date": "2025-01-15", "billing_time": "calendar", "proration": BY_DAY(), "periods": 1});
+    for (currency, total) in [("JPY", "548"), ("EUR", "548.39"), ("KWD", "548.387")] {
+        let plan = shop.plan_of(currency, "month", currency, &[fixed("Base", "1000")]).await;
+        let (_, preview) = shop.asked(&plan, stub.clone()).await;
+        assert_eq!(preview["invoices"][0]["total"].to_string(), total);
+    }
+}
+
+#[tokio::test]
+async fn a_preview_names_what_is_wrong() {
+    let shop = Shop::new().await;
+    let plan = shop.plan("Two", &[fixed("A", "1"), fixed("B", "2")]).await;
+    let euro = shop.plan_of("Euro", "month", "EUR", &[]).await;
+    for (fields, field) in [
+        (json!({"time_zone": "Mars/Phobos"}), "time_zone"),
+        (json!({"periods": 61}), "periods"),
+        (json!({"periods": 0}), "periods"),
+        (json!({"interval_count": 0}), "interval_count"),
+        (json!({"billing_time": "lunar"}), "billing_time"),
+        (json!({"start_date": "2025-02-01", "end_date": "2025-01-01"}), "end_date"),
+        (json!({"start_date": "2025-02-01", "trial_end_date": "2025-01-01"}), "trial_end_date"),
+        (json!({"proration": {"unit": "hour"}}), "proration.unit"),
+        (json!({"proration": {"units": "day"}}), "proration.units"),
+        (json!({"changes": [{"at": "2025-02-01"}]}), "changes[0].at"),
+        (json!({"changes": [{"at": "2025-02-01", "cancel": true, "pause": true}]}), "changes[0].at"),
+        (json!({"changes": [{"at": "2024-02-01", "cancel": true}]}), "changes[0].at"),
+        (json!({"changes": [{"at": "2025-02-01", "quantity": 3}]}), "changes[0].charge_id"),
+        (json!({"changes": [{"at": "2025-02-01", "resume": true}]}), "changes[0].resume"),
+        (json!({"changes": [{"at": "2025-02-01", "plan_id": euro}]}), "changes[0].plan_id"),
+        (
+            json!({"changes": [{"at": "2025-02-01", "cancel": true}, {"at": "2025-03-01", "pause": true}]}),
+            "changes[1].at",
+        ),
+        (json!({"usage": [{"timestamp": "2025-01-01T00:00:00Z", "quantity": -1}]}), "usage[0].quantity"),
+        (json!({"customer_id": plan}), "customer_id"),
+    ] {
+        let (status, answer) = shop.asked(&plan, fields.clone()).await;
+        assert_eq!((status, &answer["errors"][0]["field"]), (422, &json!(field)), "{fields}: {answer}");
+    }
+    // Nothing is stored.
+    assert_eq!(shop.world.owner.get("/subscriptions").await["meta"]["total"], 0);
+    assert_eq!(shop.world.owner.get("/invoices").await["meta"]["total"], 0);
+}
