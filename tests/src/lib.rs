@@ -11,6 +11,7 @@ mod contract;
 mod demo;
 mod isolation;
 mod lambda;
+mod lifecycle;
 mod local;
 mod main_job;
 mod preview;

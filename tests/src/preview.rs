@@ -77,7 +77,7 @@ fn shown(preview: &Value) -> String {
         shown += &format!("{}\n", day(&invoice["issue_date"]));
         for line in invoice["lines"].as_array().unwrap() {
             shown += &format!("  {}", text(&line["description"]));
-            if line["quantity"].to_string() != "1" {
+            if line["quantity"] != 1 {
                 shown += &format!(" × {}", line["quantity"]);
             }
             if !line["period_start"].is_null() {

@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub mod authenticate;
 pub mod catalog;
+pub mod change_subscription;
 mod charge_usage;
 pub mod close_period;
 pub mod customers;

@@ -139,6 +139,10 @@ fn derived(subject: uuid::Uuid, at: DateTime<Utc>, kind: u8) -> OutboxId {
     for (to, from) in entropy.iter_mut().zip(subject.as_bytes().iter().skip(6)) {
         *to = *from;
     }
+    // The invoices of a subscription differ by their time alone, and may be drafted at the same instant.
+    for (to, from) in entropy.iter_mut().skip(4).zip(subject.as_bytes()) {
+        *to ^= *from;
+    }
     if let Some(last) = entropy.last_mut() {
         *last ^= kind;
     }

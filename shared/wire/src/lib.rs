@@ -29,6 +29,7 @@ pub mod query;
 pub mod routes;
 pub mod session;
 pub mod subscription;
+pub mod subscription_change;
 mod time;
 pub mod usage;
 

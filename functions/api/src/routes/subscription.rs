@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use app::{
-    AppError, Page, PageRequest, Platform, preview, read_usage,
+    AppError, Page, PageRequest, Platform,
+    change_subscription::{self, Asked, When, change},
+    preview, read_usage,
     subscriptions::{self, Filter},
 };
 use axum::{extract::State, http::StatusCode};
@@ -12,9 +14,12 @@ use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId},
     list::List,
-    preview::{NewPreviewBody, PreviewBody},
+    preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
     routes::Routes,
-    subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
+    subscription::{NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
+    subscription_change::{
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, PreviewChangeBody,
+    },
     usage::UsageByMeterBody,
 };
 
@@ -28,6 +33,13 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .get("/api/v1/subscriptions/{id}", get)
         .delete("/api/v1/subscriptions/{id}", delete)
         .post("/api/v1/subscriptions/{id}/cancel", cancel)
+        .post("/api/v1/subscriptions/{id}/change-plan", change_plan)
+        .post("/api/v1/subscriptions/{id}/change-quantity", change_quantity)
+        .post("/api/v1/subscriptions/{id}/pause", pause)
+        .post("/api/v1/subscriptions/{id}/resume", resume)
+        .post("/api/v1/subscriptions/{id}/undo", undo)
+        .post("/api/v1/subscriptions/{id}/preview-invoice", preview_invoice)
+        .post("/api/v1/subscriptions/{id}/preview-change", preview_change)
         .get("/api/v1/subscriptions/{id}/usage", usage)
 }
 
@@ -84,10 +96,78 @@ async fn cancel(
     State(platform): State<Arc<Platform>>,
     Caller(actor): Caller,
     PathId(id): PathId<SubscriptionId>,
-    Body(cancel): Body<CancelBody>,
+    Body(asked): Body<CancelBody>,
 ) -> Answer<SubscriptionBody> {
-    let reason = cancel.into_domain()?;
-    ok(body(subscriptions::cancel_at_period_end(&platform, &actor, id, reason).await?)?)
+    let (asked, when) = asked.into_domain()?;
+    ok(body(change(&platform, &actor, id, asked, when).await?)?)
+}
+
+async fn change_plan(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(asked): Body<ChangePlanBody>,
+) -> Answer<SubscriptionBody> {
+    let (asked, when) = asked.into_domain()?;
+    ok(body(change(&platform, &actor, id, asked, when).await?)?)
+}
+
+async fn change_quantity(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(asked): Body<ChangeQuantityBody>,
+) -> Answer<SubscriptionBody> {
+    let (asked, when) = asked.into_domain()?;
+    ok(body(change(&platform, &actor, id, asked, when).await?)?)
+}
+
+async fn pause(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<SubscriptionBody> {
+    ok(body(change(&platform, &actor, id, Asked::Pause, When::Now).await?)?)
+}
+
+async fn resume(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<SubscriptionBody> {
+    ok(body(change(&platform, &actor, id, Asked::Resume, When::Now).await?)?)
+}
+
+async fn undo(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<SubscriptionBody> {
+    ok(body(change_subscription::undo(&platform, &actor, id).await?)?)
+}
+
+async fn preview_invoice(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<PreviewInvoiceBody> {
+    let (_, invoices) = change_subscription::preview(&platform, &actor, id, None).await?;
+    let next = invoices.into_iter().next().map(PreviewInvoiceBody::from_domain);
+    match next {
+        Some(next) => ok(next),
+        None => Err(AppError::conflict("nothing_due", "there is nothing to be invoiced").into()),
+    }
+}
+
+async fn preview_change(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(asked): Body<PreviewChangeBody>,
+) -> Answer<ComingInvoicesBody> {
+    let asked = asked.into_domain()?;
+    let (subscription, invoices) = change_subscription::preview(&platform, &actor, id, Some(asked)).await?;
+    ok(ComingInvoicesBody::from_domain(&subscription, invoices))
 }
 
 async fn usage(
