@@ -333,3 +333,34 @@ async fn a_start_in_the_past_is_caught_up_with_at_once() {
       total 30.00
     ");
 }
+
+#[tokio::test]
+async fn a_change_in_the_instant_of_a_bill_is_settled_too() {
+    let mut world = World::new().await;
+    let charge = |price: u32| json!({"type": "FIXED", "unit_price": price, "display_name": format!("Base {price}"), "in_advance": true});
+    let basic = named(&world, "Basic", &[charge(30)]).await;
+    let pro = named(&world, "Pro", &[charge(60)]).await;
+    let subscription = subscribed(&world, &basic, json!({})).await;
+    world.advance_to("2025-02-01T00:00:00Z").await;
+    let changed = done(&world.owner, &subscription, "change-plan", Some(json!({"plan_id": pro["id"]}))).await;
+    assert_eq!(changed["plan_name"], "Pro");
+    world.advance_to("2025-03-01T00:00:00Z").await;
+    let canceled = done(&world.owner, &subscription, "cancel", Some(json!({}))).await;
+    assert_eq!(canceled["status"], "CANCELED");
+    insta::assert_snapshot!(invoices(&world).await, @"
+    OPEN 2025-01-01 to 2025-02-01
+      Base 30: 30.00
+      total 30.00
+    OPEN 2025-01-01 to 2025-02-01
+      Base 30: 30.00
+      total 30.00
+    DRAFT 2025-02-01 to 2025-03-01
+      Unused time on Base 30: -30.00
+      Remaining time on Base 60: 60.00
+      Base 60: 60.00
+      total 90.00
+    DRAFT 2025-03-01 to 2025-03-01
+      Unused time on Base 60: -60.00
+      total -60.00
+    ");
+}

@@ -2,7 +2,7 @@
 //! costs is settled by the timeline, and can be previewed.
 
 use auth::Actor;
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Duration, SubsecRound, Utc};
 use domain::{
     id::{ChargeId, PlanId, SubscriptionId},
     money::Money,
@@ -17,7 +17,7 @@ use rust_decimal::Decimal;
 use crate::{
     AppError, Platform,
     charge_usage::of_bill,
-    close_period::{close, plans_of},
+    close_period::{close_until, plans_of},
     preview::{PreviewedInvoice, invalid_change},
     subscriptions::{check_plan, find_plan},
 };
@@ -60,7 +60,11 @@ pub async fn change(
     let now = platform.now().trunc_subsecs(3);
     let subscription = platform.store.get_subscription(actor.organization, id).await?;
     let (changed, plans) = changed(platform, actor, &subscription, &asked, when, now).await?;
-    let changed = settled(changed, &plans, now)?;
+    let in_force = match when {
+        When::Now => effective(&subscription, now),
+        When::AtPeriodEnd => now,
+    };
+    let changed = settled(changed, &plans, in_force)?;
     let new_plan = match asked {
         Asked::Plan(plan, _) => Some(plan).filter(|plan| !subscription.plans().any(|known| known == *plan)),
         Asked::Quantity(..) | Asked::Pause | Asked::Resume | Asked::Cancel(_) => None,
@@ -76,8 +80,8 @@ pub async fn change(
     };
     let by = platform.change(actor.organization, actor.name());
     platform.store.change_subscription(&by, "change subscription", &changed, new_plan, &outbox).await?;
-    if changed.ends_at.is_some_and(|ends_at| ends_at <= now) {
-        close(platform, actor.organization, id).await?;
+    if let Some(ends_at) = changed.ends_at.filter(|ends_at| *ends_at <= in_force) {
+        close_until(platform, actor.organization, id, ends_at).await?;
     }
     Ok(platform.store.get_subscription(actor.organization, id).await?)
 }
@@ -196,21 +200,46 @@ async fn changed(
         Asked::Cancel(_) => Change::Cancel,
     };
     let at = match when {
-        When::Now => now,
+        When::Now => effective(subscription, now),
         When::AtPeriodEnd => subscription.current_period().map_err(AppError::internal)?.end(),
     };
     let next = subscription.changed(&change, at, &plans).map_err(|error| match asked {
         Asked::Pause | Asked::Resume => AppError::conflict("invalid_transition", error.to_string()),
         Asked::Plan(..) | Asked::Quantity(..) | Asked::Cancel(_) => invalid_change(error, str::to_owned),
     })?;
-    Ok((moved(Subscription { updated_at: now, ..next }, asked, at, now)?, plans))
+    let next = Subscription { updated_at: now, ..next };
+    let is_over = when == When::Now && ends_unbilled(&next, &plans, at, now);
+    Ok((moved(next, asked, is_over, now)?, plans))
+}
+
+/// When a change of `now` counts from: after the last bill, which may have fallen due in this very
+/// millisecond. What that bill was paid for in advance is then settled as a change of its period.
+fn effective(subscription: &Subscription, now: DateTime<Utc>) -> DateTime<Utc> {
+    match subscription.billed_until {
+        Some(last) if now <= last => last + Duration::milliseconds(1),
+        _ => now,
+    }
+}
+
+/// Whether a subscription that ends at `at` ends without a last bill: nothing of it was ever billed, or all
+/// of it was just now, and nothing was paid in advance.
+fn ends_unbilled(
+    subscription: &Subscription,
+    plans: &PlansById,
+    at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> bool {
+    let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
+    let is_unbegun = subscription.billed_until.is_none() && at <= subscription.schedule.start;
+    let is_just_billed = now < at && !subscription.timeline(plans).bills_in_advance(now);
+    is_trial || is_unbegun || is_just_billed
 }
 
 /// The subscription in the state that a change brings it into at once.
 fn moved(
     subscription: Subscription,
     asked: &Asked,
-    at: DateTime<Utc>,
+    is_over: bool,
     now: DateTime<Utc>,
 ) -> Result<Subscription, AppError> {
     let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
@@ -223,10 +252,8 @@ fn moved(
         Asked::Resume => Ok(Subscription { status: SubscriptionStatus::Active, ..subscription }),
         Asked::Cancel(reason) => {
             let cancellation = Some(Cancellation { at: now, reason: reason.clone() });
-            // What was never billed, or is billed up to now, ends without a last bill.
-            let last = subscription.billed_until.unwrap_or(subscription.schedule.start);
-            let is_over = at <= now && (is_trial || at <= last);
-            let status = if is_over { SubscriptionStatus::Canceled { at } } else { subscription.status };
+            let canceled = SubscriptionStatus::Canceled { at: now };
+            let status = if is_over { canceled } else { subscription.status };
             Ok(Subscription { cancellation, status, ..subscription })
         }
     }
