@@ -109,6 +109,10 @@ fn body_for(method: &Method, template: &str) -> Option<Value> {
         ("PUT", _) => Some(json!({"name": "Stolen"})),
         ("POST", "/plans/{id}/charges") => Some(json!({"type": "FIXED", "unit_price": 1})),
         ("POST", "/subscriptions/{id}/cancel") => Some(json!({"cancel_at_period_end": true})),
+        ("POST", "/subscriptions/{id}/change-plan" | "/subscriptions/{id}/preview-change") => {
+            Some(json!({"plan_id": "00000000-0000-7000-8000-000000000000"}))
+        }
+        ("POST", "/subscriptions/{id}/change-quantity") => Some(json!({"quantity": 2})),
         ("PATCH", "/plans/{id}/charges/{charge_id}") => Some(json!({"status": "INACTIVE"})),
         ("PATCH", "/invoices/{id}/status") => Some(json!({"status": "VOID"})),
         _ => None,

@@ -14,6 +14,7 @@ mod entitlements;
 mod invoices;
 mod isolation;
 mod lambda;
+mod lifecycle;
 mod local;
 mod main_job;
 mod preview;

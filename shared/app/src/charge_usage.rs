@@ -13,7 +13,7 @@ use domain::{
 };
 use futures::future::try_join_all;
 
-use crate::{AppError, Platform, read_usage};
+use crate::{AppError, Platform, read_usage, visit_usage};
 
 /// What a customer used of the usage charges of a bill, in their order.
 pub(crate) async fn of_bill(
@@ -67,11 +67,11 @@ async fn folded(
     let ranges = ranges.iter().map(|range| Range { from: range.start(), until: range.end() });
     let ranges = ranges.collect::<Vec<_>>();
     if meter.aggregation == Aggregation::WeightedSum {
-        let usage = read_usage::level_over(platform, organization, &meter, customer, &ranges).await?;
+        let usage = visit_usage::level_over(platform, organization, &meter, customer, &ranges).await?;
         return Ok(ChargeUsage::of_total(usage));
     }
     let mut fold = ChargeFold::new(price, meter.counting());
-    read_usage::visit_counted(platform, organization, &meter, customer, &ranges, |event| {
+    visit_usage::visit_counted(platform, organization, &meter, customer, &ranges, |event| {
         fold.add(event).map_err(AppError::internal)
     })
     .await?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use domain::{
     id::{OrganizationId, SubscriptionId},
     period_close::{CloseError, PeriodClose},
@@ -19,6 +20,16 @@ pub async fn close(
     organization: OrganizationId,
     id: SubscriptionId,
 ) -> Result<usize, AppError> {
+    close_until(platform, organization, id, DateTime::UNIX_EPOCH).await
+}
+
+/// As [`close`], and also what ends by `until`.
+pub(crate) async fn close_until(
+    platform: &Platform,
+    organization: OrganizationId,
+    id: SubscriptionId,
+    until: DateTime<Utc>,
+) -> Result<usize, AppError> {
     let mut closed = 0;
     loop {
         let subscription = match platform.store.get_subscription(organization, id).await {
@@ -26,7 +37,7 @@ pub async fn close(
             Err(StoreError::NotFound(_)) => return Ok(closed), // deleted since it fell due
             Err(error) => return Err(error.into()),
         };
-        match close_one(platform, organization, &subscription).await? {
+        match close_one(platform, organization, &subscription, platform.now().max(until)).await? {
             true => closed += 1,
             false => return Ok(closed),
         }
@@ -38,8 +49,8 @@ async fn close_one(
     platform: &Platform,
     organization: OrganizationId,
     subscription: &Subscription,
+    now: DateTime<Utc>,
 ) -> Result<bool, AppError> {
-    let now = platform.now();
     if subscription.due_at().is_none_or(|due_at| now < due_at) {
         return Ok(false);
     }

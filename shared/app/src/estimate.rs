@@ -63,6 +63,11 @@ pub async fn estimate(
                 Some(meter) => Some(priced_meter(platform, actor, meter, &price).await?),
                 None => None,
             };
+            let is_level = meter.as_ref().is_some_and(|meter| meter.aggregation == Aggregation::WeightedSum);
+            if is_level && matches!(used, Used::Events(_)) {
+                let detail = "have no time here, so they make no level: give the average as a quantity";
+                return Err(AppError::invalid("events", detail));
+            }
             let field = match used {
                 Used::Quantity(_) => "quantity",
                 Used::Events(_) => "events",

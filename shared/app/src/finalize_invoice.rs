@@ -195,6 +195,9 @@ async fn rated(
     let Some((subscription, _)) = invoice.billed else { return Ok(invoice.clone()) };
     let subscription = platform.store.get_subscription(organization, subscription).await?;
     let plans = plans_of(platform, organization, &subscription).await?;
+    if subscription.plans().any(|plan| !plans.contains_key(&plan)) {
+        return Ok(invoice.clone()); // deleted since the subscription ended: what was drafted stands
+    }
     let bill = bill_of(&subscription, &plans, invoice).map_err(AppError::internal)?;
     let usage = charge_usage::of_bill(platform, organization, invoice.customer, &bill).await?;
     let lines = lines(&bill, invoice.currency, &usage).map_err(AppError::internal)?;

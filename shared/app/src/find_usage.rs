@@ -18,9 +18,10 @@ use store::HeadId;
 
 use crate::{
     AppError, Platform,
-    read_usage::{check_folded, members_in},
+    read_usage::check_folded,
     track_usage::{CustomerRef, MeterRef, event_id_of, find_customer, get_meter},
     usage_log::{EventState, state_of},
+    visit_usage::members_in,
 };
 
 /// Names an event.

@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub mod authenticate;
 pub mod catalog;
+pub mod change_subscription;
 mod charge_usage;
 pub mod close_period;
 mod commit_usage;
@@ -35,6 +36,7 @@ pub mod sweep;
 pub mod track_usage;
 pub mod usage_log;
 mod vault;
+mod visit_usage;
 
 pub use error::{AppError, FieldError};
 pub use invoice_document::document;

@@ -9,15 +9,18 @@ use domain::{
     charge_usage::{ChargeFold, ChargeUsage},
     currency::Currency,
     event::UsageEvent,
+    held,
     id::{ChargeId, CustomerId, MeterId, PlanId},
     invoice::LineItem,
-    meter::Meter,
+    meter::{Aggregation, Meter},
     money::Money,
     period::BillingPeriod,
     rating,
+    series::Range,
     subscription::{PlansById, Subscription},
     subscription_change::{Change, ChangeError},
     timeline::{Bill, DueKind, Reason},
+    totals::{Latest, Usage},
     user::Scope,
 };
 use rust_decimal::Decimal;
@@ -225,6 +228,9 @@ fn used(
     });
     used.map(|(price, ranges)| {
         let Some((meter, events)) = usage.get(&price.meter) else { return Ok(ChargeUsage::default()) };
+        if meter.aggregation == Aggregation::WeightedSum {
+            return level(meter, events, ranges);
+        }
         let mut fold = ChargeFold::new(price, meter.counting());
         for event in events {
             if ranges.iter().any(|range| range.contains(event.occurred_at)) {
@@ -234,4 +240,17 @@ fn used(
         fold.usage()
     })
     .collect()
+}
+
+/// The average level of a WEIGHTED_SUM meter over `ranges`.
+fn level(
+    meter: &Meter,
+    events: &[UsageEvent],
+    ranges: &[BillingPeriod],
+) -> Result<ChargeUsage, domain::quantity::QuantityOverflow> {
+    let changes = events.iter().filter(|event| meter.counting().includes(*event)).map(Latest::of);
+    let spans = ranges.iter().map(|range| Range { from: range.start(), until: range.end() });
+    let quantity = held::average_over(&changes.collect::<Vec<_>>(), &spans.collect::<Vec<_>>())?;
+    let inside = events.iter().filter(|event| ranges.iter().any(|range| range.contains(event.occurred_at)));
+    Ok(ChargeUsage::of_total(Usage { quantity, events: inside.count() as u64 }))
 }

@@ -12,14 +12,14 @@ use domain::{
     plan::PricedPlan,
     proration::ProrationPolicy,
     schedule::{BillingSchedule, BillingTime},
-    subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus, SubscriptionTerms},
+    subscription::{PlansById, Subscription, SubscriptionStatus, SubscriptionTerms},
     user::Scope,
 };
 use store::{Page, PageRequest, StoreError};
 
 pub use store::Filter;
 
-use crate::{AppError, FieldError, Platform, close_period::plans_of};
+use crate::{AppError, FieldError, Platform};
 
 /// A subscription to be made.
 pub struct NewSubscription {
@@ -228,32 +228,6 @@ pub async fn list(
         platform.store.get_customer(actor.organization, customer).await?;
     }
     Ok(platform.store.list_subscriptions(actor.organization, filter, page).await?)
-}
-
-/// Ends a subscription with its current period: that is still invoiced, and nothing after it.
-///
-/// Errors: `Conflict` if it is over.
-pub async fn cancel_at_period_end(
-    platform: &Platform,
-    actor: &Actor,
-    id: SubscriptionId,
-    reason: Option<String>,
-) -> Result<Subscription, AppError> {
-    actor.require(Scope::BillingWrite)?;
-    let now = platform.now();
-    let mut subscription = platform.store.get_subscription(actor.organization, id).await?;
-    if !subscription.is_live() {
-        return Err(AppError::conflict("subscription_canceled", "the subscription is canceled already"));
-    }
-    let period = subscription.current_period().map_err(AppError::internal)?;
-    subscription.ends_at = Some(period.end());
-    subscription.cancellation = Some(Cancellation { at: now, reason });
-    subscription.updated_at = now;
-    let plans = plans_of(platform, actor.organization, &subscription).await?;
-    let subscription = subscription.settled(&plans, now).map_err(AppError::internal)?;
-    let change = platform.change(actor.organization, actor.name());
-    platform.store.update_subscription(&change, "cancel subscription", &subscription, &[]).await?;
-    Ok(subscription)
 }
 
 /// Deletes a subscription that was never invoiced. Errors: `Conflict` if it was.

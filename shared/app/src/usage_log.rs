@@ -18,8 +18,9 @@ use store::{HeadId, Page, PageRequest, Position, StoreError, Uncounted, Uncounte
 use crate::{
     AppError, Platform,
     port::Message,
-    read_usage::{Member, check_folded, members_in, months_in},
+    read_usage::{check_folded, months_in},
     track_usage::event_id_of,
+    visit_usage::{Member, members_in},
 };
 
 /// Which events are wanted.

@@ -99,7 +99,7 @@ pub enum HoursSource {
 /// Events that are put as segments of one window, in order of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentWrite {
-    /// The window, or `None` for corrections, which lie by themselves.
+    /// The window, which no other segment of the commit has; `None` for corrections, which lie by themselves.
     pub window: Option<Window>,
     /// The events.
     pub events: Vec<UsageEvent>,
@@ -466,12 +466,17 @@ impl Head {
         let until = self.sealed.until();
         let (late, on_time): (Vec<_>, Vec<_>) =
             firsts.into_iter().partition(|event| until.is_some_and(|until| event.occurred_at <= until));
-        let mut segments = Vec::new();
         // Few events are late, and they are scattered: the hour keeps them together.
         let (late_finest, finest) = (self.finest.min(Level::Hour), self.finest);
         self.fill(&on_time);
-        segments.extend(self.windows_for(late, late_finest));
-        segments.extend(self.windows_for(on_time, finest));
+        let mut windows = BTreeMap::<Window, Vec<UsageEvent>>::new();
+        for (window, event) in
+            [self.windows_for(late, late_finest), self.windows_for(on_time, finest)].concat()
+        {
+            windows.entry(window).or_default().push(event);
+        }
+        let segment = |(window, events)| SegmentWrite { window: Some(window), events };
+        let mut segments = windows.into_iter().map(segment).collect::<Vec<_>>();
         if !corrections.is_empty() {
             self.has_sealed_corrections = true;
             segments.push(SegmentWrite { window: None, events: corrections });
@@ -479,21 +484,14 @@ impl Head {
         segments
     }
 
-    fn windows_for(&mut self, events: Vec<UsageEvent>, finest: Level) -> Vec<SegmentWrite> {
+    /// The window of each event, all of one level.
+    fn windows_for(&mut self, events: Vec<UsageEvent>, finest: Level) -> Vec<(Window, UsageEvent)> {
         let times = events.iter().map(|event| event.occurred_at).collect::<Vec<_>>();
         let level = level_for(&times, bytes_of(&events), finest);
         if let (Some(first), Some(last)) = (times.first(), times.last()) {
             self.sealed.extend(level, *first, *last);
         }
-        let mut segments = Vec::<SegmentWrite>::new();
-        for event in events {
-            let window = Some(level.window_of(event.occurred_at));
-            match segments.last_mut() {
-                Some(last) if last.window == window => last.events.push(event),
-                _ => segments.push(SegmentWrite { window, events: vec![event] }),
-            }
-        }
-        segments
+        events.into_iter().map(|event| (level.window_of(event.occurred_at), event)).collect()
     }
 
     /// Notes how full the newest window becomes, and makes the next ones finer when it is full.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     quantity::{Quantity, QuantityOverflow},
+    series::Range,
     totals::Latest,
 };
 
@@ -77,6 +78,25 @@ pub fn average(
     Ok(Quantity::from_units(if is_half { whole + total.signum() } else { whole }))
 }
 
+/// The average level over several ranges together, each by its length, from all that is known of it: `changes`
+/// in any order.
+///
+/// Errors: if it is too large to be computed exactly.
+pub fn average_over(changes: &[Latest], ranges: &[Range]) -> Result<Quantity, QuantityOverflow> {
+    let mut changes = changes.to_vec();
+    changes.sort();
+    let (mut total, mut millis) = (0_i128, 0_i128);
+    for range in ranges {
+        let before = changes.iter().rev().find(|change| change.occurred_at < range.from);
+        let inside = changes.iter().filter(|change| range.contains(change.occurred_at));
+        let parts = inside.copied().map(Held::of).collect::<Vec<_>>();
+        let level = average(before.map(|change| change.quantity), &parts, range.from, range.until)?;
+        total = total.checked_add(area(level, range.from, range.until)?).ok_or(QuantityOverflow)?;
+        millis += i128::from((range.until - range.from).num_milliseconds());
+    }
+    Ok(Quantity::from_units(total.checked_div(millis).unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -116,6 +136,19 @@ mod tests {
         assert_eq!(average(None, &parts, at(0), at(10)), Ok(one));
         assert_eq!(average(None, &parts, at(0), at(11)), Ok(one));
         assert_eq!(average(None, &parts, at(0), at(9)), Ok(Quantity::ZERO));
+    }
+
+    #[test]
+    fn ranges_count_by_their_length() {
+        let changes = [change(30, "6"), change(0, "10")];
+        let range = |from, until| Range { from: at(from), until: at(until) };
+        let check = |ranges: &[Range], expected: &str| {
+            assert_eq!(average_over(&changes, ranges).unwrap().to_string(), expected, "{ranges:?}");
+        };
+        check(&[range(0, 10)], "10");
+        check(&[range(0, 10), range(40, 70)], "7");
+        check(&[range(20, 40)], "8");
+        check(&[], "0");
     }
 
     #[test]

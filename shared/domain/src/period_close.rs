@@ -126,11 +126,14 @@ pub fn draft(
 }
 
 /// The id of a subscription's invoice for the bill at `at`. Its time is that; its bytes are those that tell
-/// subscriptions apart.
+/// subscriptions apart, but for one: the first bill may fall due in the millisecond of the subscription's id.
 fn invoice_id(subscription: &Subscription, at: DateTime<Utc>) -> InvoiceId {
     let mut entropy = [0; 10];
     for (to, from) in entropy.iter_mut().zip(subscription.id.uuid().as_bytes().iter().skip(6)) {
         *to = *from;
+    }
+    if let Some(last) = entropy.last_mut() {
+        *last ^= 0x20;
     }
     InvoiceId::from_parts(at, entropy)
 }

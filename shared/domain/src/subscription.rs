@@ -96,8 +96,8 @@ pub struct SubscriptionTerms {
     pub price_version: u32,
     /// How often.
     pub interval: BillingInterval,
-    /// Prices of this subscription alone, in place of the plan's. Of usage charges, and of fixed ones with
-    /// their quantity, as of seats.
+    /// Prices of this subscription alone, in place of the plan's: fixed ones with another quantity, as of
+    /// seats.
     pub prices: BTreeMap<ChargeId, Price>,
     /// Whether nothing is billed.
     pub is_paused: bool,

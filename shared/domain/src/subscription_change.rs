@@ -20,8 +20,6 @@ pub enum Change {
     Plan(Box<PricedPlan>, Option<Decimal>),
     /// The quantity of a fixed charge: the one that is named, or the one that is sold by quantity.
     Quantity(Option<ChargeId>, Decimal),
-    /// The prices of this subscription alone, in place of those it had.
-    Prices(BTreeMap<ChargeId, Price>),
     /// It is paused.
     Pause,
     /// It is resumed.
@@ -97,7 +95,6 @@ impl Subscription {
             Change::Quantity(charge, quantity) => {
                 with_quantity(terms, plan.ok_or(ChangeError::NoSuchCharge)?, *charge, *quantity)?
             }
-            Change::Prices(prices) => SubscriptionTerms { prices: prices.clone(), ..terms },
             Change::Pause if current.is_paused => return Err(ChangeError::Paused),
             Change::Pause => SubscriptionTerms { is_paused: true, ..terms },
             Change::Resume if !current.is_paused => return Err(ChangeError::NotPaused),

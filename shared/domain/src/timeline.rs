@@ -98,8 +98,7 @@ impl Timeline {
             return Ok(None);
         }
         let Some(last) = last else {
-            let is_in_advance = self.charges_at(start).iter().any(|charge| timing(charge) == Timing::Advance);
-            return if is_in_advance { Ok(Some(start)) } else { self.next(Some(start)) };
+            return if self.bills_in_advance(start) { Ok(Some(start)) } else { self.next(Some(start)) };
         };
         let mut next = end;
         for interval in self.intervals_after(last) {
@@ -156,6 +155,11 @@ impl Timeline {
     pub fn charges_at(&self, at: DateTime<Utc>) -> &[Charge] {
         let phase = self.phases.iter().rfind(|phase| phase.from <= at).or(self.phases.first());
         phase.map_or(&[], |phase| &phase.charges)
+    }
+
+    /// Whether anything that is charged at `at` is paid in advance.
+    pub fn bills_in_advance(&self, at: DateTime<Utc>) -> bool {
+        self.charges_at(at).iter().any(|charge| timing(charge) == Timing::Advance)
     }
 
     /// The phases that have a part in `[from, until)`, each with that part.

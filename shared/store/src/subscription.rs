@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    id::{CustomerId, OrganizationId, SubscriptionId},
+    id::{CustomerId, OrganizationId, PlanId, SubscriptionId},
     outbox::OutboxEntry,
     proration::{ProrationMode, ProrationPolicy, ProrationUnit},
     schedule::{BillingSchedule, BillingTime},
@@ -103,20 +103,29 @@ impl Store {
         items.iter().map(from_item).collect()
     }
 
-    /// Puts a subscription over the version that was read, with what is to be told of it.
-    pub async fn update_subscription(
+    /// Puts a subscription over the version that was read, with what is to be told of it, and the plan that
+    /// it uses from now on beside those it did.
+    pub async fn change_subscription(
         &self,
         change: &Change,
         action: &'static str,
         subscription: &Subscription,
+        new_plan: Option<PlanId>,
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
-            .subscription(change.organization, subscription)
-            .outbox(change.organization, outbox)
-            .audited(change, action, subscription.id)
-            .commit(self)
-            .await
+        let organization = change.organization;
+        let mut transaction = Transaction::new(&self.core_table)
+            .subscription(organization, subscription)
+            .outbox(organization, outbox)
+            .audited(change, action, subscription.id);
+        if let Some(plan) = new_plan {
+            let plan_use = keys::plan_use(organization, plan, subscription.id);
+            transaction = transaction
+                .check(keys::plan(organization, plan), "attribute_exists(pk)", Otherwise::NotFound("plan"))
+                // It may have been decided on, and given up, before.
+                .ensure(Item::new(plan_use, "plan_use").number("version", 1));
+        }
+        transaction.commit(self).await
     }
 
     /// Deletes a subscription of the version that was read.

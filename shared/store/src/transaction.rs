@@ -61,6 +61,15 @@ impl Transaction {
         self.create(Item::new(key, "claim").display("owner", owner), Otherwise::Taken(field))
     }
 
+    /// Puts an item that says the same whenever it is put, whether it is there or not.
+    pub(crate) fn ensure(mut self, item: Item) -> Self {
+        let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes())).build();
+        if let Ok(put) = put {
+            self.writes.push((TransactWriteItem::builder().put(put).build(), Otherwise::Conflict));
+        }
+        self
+    }
+
     fn put(mut self, item: Item, expected: u64, otherwise: Otherwise) -> Self {
         let (condition, names, values) = version_condition(expected);
         let put = Put::builder()

@@ -33,6 +33,7 @@ pub mod query;
 pub mod routes;
 pub mod session;
 pub mod subscription;
+pub mod subscription_change;
 pub mod tax;
 mod time;
 pub mod usage;

@@ -31,11 +31,14 @@ use crate::{
     meter::{MeterBody, MeterStatsBody},
     organization::{OrganizationBody, OrganizationChangesBody},
     plan::{NewPlanBody, PlanBody, PlanChangesBody},
-    preview::{NewPreviewBody, PreviewBody},
+    preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
     problem::Problem,
     public_invoice::PublicInvoiceBody,
     session::{LogInBody, MeBody, SignUpBody},
-    subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody},
+    subscription::{NewSubscriptionBody, SubscriptionBody},
+    subscription_change::{
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, PreviewChangeBody,
+    },
     usage::{AcceptedBody, TrackBody, UsageBody},
     usage_batch::{UsageBatchAnswerBody, UsageBatchBody},
     usage_log::{CorrectionBody, EventBody, EventStatusBody, NewCorrectionBody, ReplayBody},
@@ -285,6 +288,23 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/api/v1/subscriptions/{id}/cancel", "Subscriptions", "Cancel a subscription")
             .takes::<CancelBody>()
             .gives::<SubscriptionBody>(200),
+        post("/api/v1/subscriptions/{id}/change-plan", "Subscriptions", "Change to another plan")
+            .takes::<ChangePlanBody>()
+            .gives::<SubscriptionBody>(200),
+        post("/api/v1/subscriptions/{id}/change-quantity", "Subscriptions", "Change a quantity, as of seats")
+            .takes::<ChangeQuantityBody>()
+            .gives::<SubscriptionBody>(200),
+        post("/api/v1/subscriptions/{id}/pause", "Subscriptions", "Pause a subscription")
+            .gives::<SubscriptionBody>(200),
+        post("/api/v1/subscriptions/{id}/resume", "Subscriptions", "Resume a subscription")
+            .gives::<SubscriptionBody>(200),
+        post("/api/v1/subscriptions/{id}/undo", "Subscriptions", "Give up a change or an end to come")
+            .gives::<SubscriptionBody>(200),
+        post("/api/v1/subscriptions/{id}/preview-invoice", "Subscriptions", "The next invoice, as of now")
+            .gives::<PreviewInvoiceBody>(200),
+        post("/api/v1/subscriptions/{id}/preview-change", "Subscriptions", "What a change would be billed")
+            .takes::<PreviewChangeBody>()
+            .gives::<ComingInvoicesBody>(200),
         get("/api/v1/subscriptions/{id}/usage", "Subscriptions", "Usage in the current period")
             .gives::<UsageByMeterBody>(200),
         post("/api/v1/invoices", "Invoices", "Write an invoice by hand, as a draft")

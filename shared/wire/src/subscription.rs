@@ -104,16 +104,6 @@ pub(crate) struct BillingFields {
     pub(crate) proration: Option<ProrationBody>,
 }
 
-/// A cancellation.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CancelBody {
-    /// Whether the current period is still billed as a whole. So far the only way to cancel.
-    cancel_at_period_end: bool,
-    /// Why.
-    reason: Option<String>,
-}
-
 /// What state a subscription is in.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -184,18 +174,6 @@ pub struct SubscriptionBody {
     pub created_at: TimeOut,
     /// When it was last changed.
     pub updated_at: TimeOut,
-}
-
-impl CancelBody {
-    /// The reason for an end with the current period. Errors: `Invalid` for an end at once.
-    pub fn into_domain(self) -> Result<Option<String>, AppError> {
-        let mut check = Check::default();
-        if !self.cancel_at_period_end {
-            check.refuse("cancel_at_period_end", "must be true: ending at once is not supported yet");
-        }
-        let reason = check.optional_text("reason", self.reason, 500);
-        check.finish(reason)
-    }
 }
 
 impl NewSubscriptionBody {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use app::{
-    AppError, Page, PageRequest, Platform, preview, read_usage,
+    AppError, Page, PageRequest, Platform,
+    change_subscription::{self, Asked, When, change},
+    preview, read_usage,
     subscriptions::{self, Filter},
 };
 use auth::Actor;
@@ -14,9 +16,12 @@ use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId},
     list::List,
-    preview::{NewPreviewBody, PreviewBody},
+    preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
     routes::Routes,
-    subscription::{CancelBody, NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
+    subscription::{NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
+    subscription_change::{
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, PreviewChangeBody,
+    },
     usage_read::UsageByMeterBody,
 };
 
@@ -33,6 +38,13 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .get("/api/v1/subscriptions/{id}", get)
         .delete("/api/v1/subscriptions/{id}", delete)
         .post("/api/v1/subscriptions/{id}/cancel", cancel)
+        .post("/api/v1/subscriptions/{id}/change-plan", change_plan)
+        .post("/api/v1/subscriptions/{id}/change-quantity", change_quantity)
+        .post("/api/v1/subscriptions/{id}/pause", pause)
+        .post("/api/v1/subscriptions/{id}/resume", resume)
+        .post("/api/v1/subscriptions/{id}/undo", undo)
+        .post("/api/v1/subscriptions/{id}/preview-invoice", preview_invoice)
+        .post("/api/v1/subscriptions/{id}/preview-change", preview_change)
         .get("/api/v1/subscriptions/{id}/usage", usage)
 }
 
@@ -91,11 +103,78 @@ async fn cancel(
     State(platform): State<Arc<Platform>>,
     Caller(actor): Caller,
     PathId(id): PathId<SubscriptionId>,
-    Body(cancel): Body<CancelBody>,
+    Body(asked): Body<CancelBody>,
 ) -> Answer<SubscriptionBody> {
-    let reason = cancel.into_domain()?;
-    let subscription = subscriptions::cancel_at_period_end(&platform, &actor, id, reason).await?;
-    ok(body(&platform, &actor, subscription).await?)
+    let (asked, when) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, when).await?).await?)
+}
+
+async fn change_plan(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(asked): Body<ChangePlanBody>,
+) -> Answer<SubscriptionBody> {
+    let (asked, when) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, when).await?).await?)
+}
+
+async fn change_quantity(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(asked): Body<ChangeQuantityBody>,
+) -> Answer<SubscriptionBody> {
+    let (asked, when) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, when).await?).await?)
+}
+
+async fn pause(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<SubscriptionBody> {
+    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Pause, When::Now).await?).await?)
+}
+
+async fn resume(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<SubscriptionBody> {
+    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Resume, When::Now).await?).await?)
+}
+
+async fn undo(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<SubscriptionBody> {
+    ok(body(&platform, &actor, change_subscription::undo(&platform, &actor, id).await?).await?)
+}
+
+async fn preview_invoice(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<PreviewInvoiceBody> {
+    let (_, invoices) = change_subscription::preview(&platform, &actor, id, None).await?;
+    let next = invoices.into_iter().next().map(PreviewInvoiceBody::from_domain);
+    match next {
+        Some(next) => ok(next),
+        None => Err(AppError::conflict("nothing_due", "there is nothing to be invoiced").into()),
+    }
+}
+
+async fn preview_change(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(asked): Body<PreviewChangeBody>,
+) -> Answer<ComingInvoicesBody> {
+    let asked = asked.into_domain()?;
+    let (subscription, invoices) = change_subscription::preview(&platform, &actor, id, Some(asked)).await?;
+    ok(ComingInvoicesBody::from_domain(&subscription, invoices))
 }
 
 async fn usage(

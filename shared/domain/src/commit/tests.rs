@@ -103,6 +103,8 @@ impl Stored {
             HeadWrite::Seal { head: sealed, segments, hours } => {
                 self.head = Head { version: head.version + 1, ..sealed };
                 assert!(segments.len() <= 60, "{} segments", segments.len());
+                let windows = segments.iter().map(|segment| segment.window).collect::<BTreeSet<_>>();
+                assert_eq!(windows.len(), segments.len(), "two segments of one window would have one key");
                 for segment in segments {
                     for event in &segment.events {
                         let window = segment.window;

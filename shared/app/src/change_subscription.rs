@@ -1,0 +1,260 @@
+//! Changes of a subscription: to another plan or quantity, a pause, an end, and second thoughts. What each
+//! costs is settled by the timeline, and can be previewed.
+
+use auth::Actor;
+use chrono::{DateTime, Duration, SubsecRound, Utc};
+use domain::{
+    id::{ChargeId, PlanId, SubscriptionId},
+    money::Money,
+    outbox::{OutboxEntry, SubscriptionEvent},
+    rating,
+    subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus},
+    subscription_change::Change,
+    user::Scope,
+};
+use rust_decimal::Decimal;
+
+use crate::{
+    AppError, Platform,
+    charge_usage::of_bill,
+    close_period::{close_until, plans_of},
+    preview::{PreviewedInvoice, invalid_change},
+    subscriptions::{check_plan, find_plan},
+};
+
+/// What is asked to change.
+pub enum Asked {
+    /// The plan, with another quantity than that has if one is given.
+    Plan(PlanId, Option<Decimal>),
+    /// The quantity of a fixed charge: the one that is named, or the one that is sold by quantity.
+    Quantity(Option<ChargeId>, Decimal),
+    /// To be paused.
+    Pause,
+    /// To be resumed.
+    Resume,
+    /// To end.
+    Cancel(Option<String>),
+}
+
+/// From when on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// From now on.
+    Now,
+    /// From the end of the current period on.
+    AtPeriodEnd,
+}
+
+/// Changes a subscription. One that ends now is billed for the last time at once.
+///
+/// Errors: `Conflict` if it is over, or is in no state to be changed so; `Invalid` if something named does
+/// not exist.
+pub async fn change(
+    platform: &Platform,
+    actor: &Actor,
+    id: SubscriptionId,
+    asked: Asked,
+    when: When,
+) -> Result<Subscription, AppError> {
+    actor.require(Scope::BillingWrite)?;
+    let now = platform.now().trunc_subsecs(3);
+    let subscription = platform.store.get_subscription(actor.organization, id).await?;
+    let (changed, plans) = changed(platform, actor, &subscription, &asked, when, now).await?;
+    let in_force = match when {
+        When::Now => effective(&subscription, now),
+        When::AtPeriodEnd => now,
+    };
+    let changed = settled(changed, &plans, in_force)?;
+    let new_plan = match asked {
+        Asked::Plan(plan, _) => Some(plan).filter(|plan| !subscription.plans().any(|known| known == *plan)),
+        Asked::Quantity(..) | Asked::Pause | Asked::Resume | Asked::Cancel(_) => None,
+    };
+    let outbox = match changed.status {
+        SubscriptionStatus::Canceled { .. } => {
+            vec![OutboxEntry::subscription_event(SubscriptionEvent::Canceled, &changed, now)]
+        }
+        SubscriptionStatus::Trial { .. }
+        | SubscriptionStatus::Active
+        | SubscriptionStatus::PastDue
+        | SubscriptionStatus::Paused => Vec::new(),
+    };
+    let by = platform.change(actor.organization, actor.name());
+    platform.store.change_subscription(&by, "change subscription", &changed, new_plan, &outbox).await?;
+    if let Some(ends_at) = changed.ends_at.filter(|ends_at| *ends_at <= in_force) {
+        close_until(platform, actor.organization, id, ends_at).await?;
+    }
+    Ok(platform.store.get_subscription(actor.organization, id).await?)
+}
+
+/// Gives up what was decided for later: another plan or quantity, or an end.
+///
+/// Errors: `Conflict` if nothing was.
+pub async fn undo(platform: &Platform, actor: &Actor, id: SubscriptionId) -> Result<Subscription, AppError> {
+    actor.require(Scope::BillingWrite)?;
+    let now = platform.now();
+    let mut subscription = platform.store.get_subscription(actor.organization, id).await?;
+    let before = subscription.clone();
+    if subscription.is_live() && subscription.ends_at.is_some_and(|ends_at| now < ends_at) {
+        subscription.ends_at = None;
+        subscription.cancellation = None;
+    }
+    // The first terms may lie ahead, too: those are no change.
+    let first = subscription.terms.first().map(|terms| terms.from);
+    subscription.terms.retain(|terms| terms.from <= now || Some(terms.from) == first);
+    if subscription == before {
+        return Err(AppError::conflict("nothing_pending", "there is no change to come"));
+    }
+    subscription.updated_at = now;
+    let plans = plans_of(platform, actor.organization, &subscription).await?;
+    let subscription = settled(subscription, &plans, now)?;
+    let by = platform.change(actor.organization, actor.name());
+    platform.store.change_subscription(&by, "undo change", &subscription, None, &[]).await?;
+    Ok(platform.store.get_subscription(actor.organization, id).await?)
+}
+
+/// The next invoice of a subscription, with what is known of usage by now; after a change, the invoices
+/// until the end of the period it falls into, and what follows that.
+///
+/// Errors: as for [`change`].
+pub async fn preview(
+    platform: &Platform,
+    actor: &Actor,
+    id: SubscriptionId,
+    asked: Option<(Asked, When)>,
+) -> Result<(Subscription, Vec<PreviewedInvoice>), AppError> {
+    actor.require(Scope::BillingRead)?;
+    let now = platform.now().trunc_subsecs(3);
+    let subscription = platform.store.get_subscription(actor.organization, id).await?;
+    let (subscription, plans) = match &asked {
+        Some((asked, when)) => changed(platform, actor, &subscription, asked, *when, now).await?,
+        None => {
+            let plans = plans_of(platform, actor.organization, &subscription).await?;
+            (live(&subscription)?.clone(), plans)
+        }
+    };
+    let count = if asked.is_some() { 2 } else { 1 };
+    let timeline = subscription.timeline(&plans);
+    let mut invoices = Vec::new();
+    let mut last = subscription.billed_until;
+    while invoices.len() < count
+        && let Some(at) = timeline.next(last).map_err(AppError::internal)?
+    {
+        let bill = timeline.bill(last, at).map_err(AppError::internal)?;
+        last = Some(at);
+        if bill.dues.is_empty() {
+            if timeline.charges_at(at).is_empty() {
+                break; // paused for good, as far as is known
+            }
+            continue;
+        }
+        let usage = of_bill(platform, actor.organization, subscription.customer, &bill).await?;
+        let lines = rating::lines(&bill, subscription.currency, &usage).map_err(AppError::internal)?;
+        let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
+        let total = total.map_err(AppError::internal)?.rounded();
+        invoices.push(PreviewedInvoice { at, period: bill.period, lines, total });
+    }
+    Ok((subscription, invoices))
+}
+
+fn live(subscription: &Subscription) -> Result<&Subscription, AppError> {
+    if subscription.is_live() {
+        Ok(subscription)
+    } else {
+        Err(AppError::conflict("subscription_canceled", "the subscription is canceled already"))
+    }
+}
+
+fn settled(
+    subscription: Subscription,
+    plans: &PlansById,
+    now: DateTime<Utc>,
+) -> Result<Subscription, AppError> {
+    subscription.settled(plans, now).map_err(|error| AppError::invalid("at", error.to_string()))
+}
+
+/// The subscription with the change, and the plans that bill it.
+async fn changed(
+    platform: &Platform,
+    actor: &Actor,
+    subscription: &Subscription,
+    asked: &Asked,
+    when: When,
+    now: DateTime<Utc>,
+) -> Result<(Subscription, PlansById), AppError> {
+    let subscription = live(subscription)?;
+    let mut plans = plans_of(platform, actor.organization, subscription).await?;
+    let change = match asked {
+        Asked::Plan(id, quantity) => {
+            let mut errors = Vec::new();
+            let plan = find_plan(platform, actor, *id).await?;
+            check_plan("plan_id", plan.as_ref(), &mut errors);
+            let Some(plan) = plan.filter(|_| errors.is_empty()) else {
+                return Err(AppError::Invalid(errors));
+            };
+            plans.insert(*id, plan.clone());
+            Change::Plan(Box::new(plan), *quantity)
+        }
+        Asked::Quantity(charge, quantity) => Change::Quantity(*charge, *quantity),
+        Asked::Pause => Change::Pause,
+        Asked::Resume => Change::Resume,
+        Asked::Cancel(_) => Change::Cancel,
+    };
+    let at = match when {
+        When::Now => effective(subscription, now),
+        When::AtPeriodEnd => subscription.current_period().map_err(AppError::internal)?.end(),
+    };
+    let next = subscription.changed(&change, at, &plans).map_err(|error| match asked {
+        Asked::Pause | Asked::Resume => AppError::conflict("invalid_transition", error.to_string()),
+        Asked::Plan(..) | Asked::Quantity(..) | Asked::Cancel(_) => invalid_change(error, str::to_owned),
+    })?;
+    let next = Subscription { updated_at: now, ..next };
+    let is_over = when == When::Now && ends_unbilled(&next, &plans, at, now);
+    Ok((moved(next, asked, is_over, now)?, plans))
+}
+
+/// When a change of `now` counts from: after the last bill, which may have fallen due in this very
+/// millisecond. What that bill was paid for in advance is then settled as a change of its period.
+fn effective(subscription: &Subscription, now: DateTime<Utc>) -> DateTime<Utc> {
+    match subscription.billed_until {
+        Some(last) if now <= last => last + Duration::milliseconds(1),
+        _ => now,
+    }
+}
+
+/// Whether a subscription that ends at `at` ends without a last bill: nothing of it was ever billed, or all
+/// of it was just now, and nothing was paid in advance.
+fn ends_unbilled(
+    subscription: &Subscription,
+    plans: &PlansById,
+    at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> bool {
+    let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
+    let is_unbegun = subscription.billed_until.is_none() && at <= subscription.schedule.start;
+    let is_just_billed = now < at && !subscription.timeline(plans).bills_in_advance(now);
+    is_trial || is_unbegun || is_just_billed
+}
+
+/// The subscription in the state that a change brings it into at once.
+fn moved(
+    subscription: Subscription,
+    asked: &Asked,
+    is_over: bool,
+    now: DateTime<Utc>,
+) -> Result<Subscription, AppError> {
+    let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
+    match asked {
+        Asked::Plan(..) | Asked::Quantity(..) => Ok(subscription),
+        Asked::Pause if is_trial => {
+            Err(AppError::conflict("invalid_transition", "a trial is not billed: it cannot be paused"))
+        }
+        Asked::Pause => Ok(Subscription { status: SubscriptionStatus::Paused, ..subscription }),
+        Asked::Resume => Ok(Subscription { status: SubscriptionStatus::Active, ..subscription }),
+        Asked::Cancel(reason) => {
+            let cancellation = Some(Cancellation { at: now, reason: reason.clone() });
+            let canceled = SubscriptionStatus::Canceled { at: now };
+            let status = if is_over { canceled } else { subscription.status };
+            Ok(Subscription { cancellation, status, ..subscription })
+        }
+    }
+}

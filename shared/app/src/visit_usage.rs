@@ -1,0 +1,204 @@
+//! Reading events one by one: those that count, as they are read, and the levels that they lead to.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use domain::{
+    event::{Event, Revision, UsageEvent},
+    head::Head,
+    id::{CustomerId, OrganizationId},
+    meter::Meter,
+    month::Month,
+    quantity::{Quantity, QuantityOverflow},
+    revision::{Corrections, Visible},
+    series::{Range, Series},
+    totals::{Latest, Tally, Totals, Usage},
+    zone::{Step, Steps},
+};
+use store::HeadId;
+
+use crate::{AppError, Platform, read_usage::total_of};
+
+/// Passes every event that counts in `ranges`, which do not overlap, to `visit`: each once, corrections applied,
+/// in no order, as they are read.
+///
+/// Errors: those of the store, and of `visit`.
+pub(crate) async fn visit_counted(
+    platform: &Platform,
+    organization: OrganizationId,
+    meter: &Meter,
+    customer: CustomerId,
+    ranges: &[Range],
+    mut visit: impl FnMut(&UsageEvent) -> Result<(), AppError> + Send,
+) -> Result<(), AppError> {
+    let months = ranges.iter().flat_map(|range| Month::in_range(range.from, range.until));
+    for month in months.collect::<BTreeSet<_>>() {
+        let id = HeadId { organization, meter: meter.id, customer, month };
+        let head = platform.store.get_head(id).await?;
+        let mut corrections = corrections_of(platform, id, &head).await?;
+        let is_inside = |at: DateTime<Utc>| ranges.iter().any(|range| range.contains(at));
+        let tail = head.tail.iter().filter(|event| event.revision == Revision::First);
+        for event in tail.filter(|event| is_inside(event.occurred_at)) {
+            match corrections.visible(event) {
+                Visible::Itself(event) | Visible::Replacement(event) => visit(event)?,
+                Visible::Nothing => {}
+            }
+        }
+        let inside = ranges
+            .iter()
+            .filter_map(|range| range.intersection(Range { from: month.start(), until: month.end() }));
+        let inside = inside.collect::<Vec<_>>();
+        platform
+            .store
+            .visit_members::<AppError>(id, &head, &inside, |row| {
+                if !is_inside(row.occurred_at()) {
+                    return Ok(());
+                }
+                match corrections.visible(row) {
+                    Visible::Itself(row) => visit(&row.to_event()),
+                    Visible::Replacement(event) => visit(event),
+                    Visible::Nothing => Ok(()),
+                }
+            })
+            .await?;
+        for event in corrections.unmet().filter(|event| is_inside(event.occurred_at)) {
+            visit(event)?;
+        }
+    }
+    Ok(())
+}
+
+/// The average level of a WEIGHTED_SUM meter over several ranges together, each by its length.
+///
+/// Errors: as the store's.
+pub(crate) async fn level_over(
+    platform: &Platform,
+    organization: OrganizationId,
+    meter: &Meter,
+    customer: CustomerId,
+    ranges: &[Range],
+) -> Result<Usage, AppError> {
+    let (mut area, mut millis, mut events) = (0_i128, 0_i128, 0_u64);
+    for range in ranges {
+        let usage = total_of(platform, organization, meter, customer, *range).await?;
+        let length = i128::from((range.until - range.from).num_milliseconds());
+        let part = usage.quantity.units().checked_mul(length).and_then(|part| area.checked_add(part));
+        area = part.ok_or_else(|| AppError::internal(QuantityOverflow))?;
+        millis += length;
+        events += usage.events;
+    }
+    Ok(Usage { quantity: Quantity::from_units(area.checked_div(millis).unwrap_or_default()), events })
+}
+
+/// The corrections of a head.
+pub(crate) async fn corrections_of(
+    platform: &Platform,
+    id: HeadId,
+    head: &Head,
+) -> Result<Corrections, AppError> {
+    if head.corrections == 0 {
+        return Ok(Corrections::default());
+    }
+    let sealed = platform.store.list_corrections(id, head).await?;
+    Ok(Corrections::among(sealed.iter().chain(&head.tail)))
+}
+
+/// Takes in the levels that customers had when the range began.
+pub(crate) async fn carry(
+    platform: &Platform,
+    organization: OrganizationId,
+    meter: &Meter,
+    customer: Option<CustomerId>,
+    from: DateTime<Utc>,
+    series: &mut Series<'_>,
+) -> Result<(), AppError> {
+    let month = Month::of(from);
+    let months = platform.store.list_months(organization, meter.id).await?;
+    let mut known = BTreeSet::new();
+    for month in months.into_iter().rev().filter(|other| *other <= month) {
+        let heads = match customer {
+            Some(customer) => {
+                let id = HeadId { organization, meter: meter.id, customer, month };
+                vec![(customer, platform.store.get_head(id).await?)]
+            }
+            None => platform.store.list_heads(organization, meter.id, month).await?,
+        };
+        for (customer, head) in heads {
+            if known.contains(&customer) {
+                continue;
+            }
+            let id = HeadId { organization, meter: meter.id, customer, month };
+            if let Some(level) = level_before(platform, id, &head, meter, from).await? {
+                known.insert(customer);
+                series.carry(customer, level);
+            }
+        }
+        if customer.is_some() && !known.is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The level that a head's month leads to at `at`; `None` if nothing in it lies before.
+async fn level_before(
+    platform: &Platform,
+    id: HeadId,
+    head: &Head,
+    meter: &Meter,
+    at: DateTime<Utc>,
+) -> Result<Option<Quantity>, AppError> {
+    let last = |totals: &Totals| match totals.tally {
+        Tally::Held(held) => held.map(|held| held.last),
+        Tally::Count | Tally::Sum(_) | Tally::Max(_) | Tally::Min(_) | Tally::Last(_) | Tally::Unique => None,
+    };
+    let day_of = Steps::utc(Step::Day).start_of(at);
+    let earlier = head.days.iter().filter(|(day, _)| id.month.day_start(**day) < day_of);
+    let mut latest = earlier.filter_map(|(_, totals)| last(totals)).max();
+    let cut = Range { from: day_of, until: at };
+    if day_of < at && head.touches(cut) {
+        let members = members_in(platform, id, head, cut).await?;
+        let counted = members.iter().filter_map(|member| member.counted.as_ref());
+        let inside = counted.filter(|event| meter.counting().includes(*event)).map(Latest::of);
+        latest = latest.max(inside.max());
+    }
+    Ok(latest.map(|latest| latest.quantity))
+}
+
+/// A member of a head, with what counts in its place.
+pub(crate) struct Member {
+    /// As it was told first.
+    pub(crate) event: UsageEvent,
+    /// Itself, its latest correction, or nothing if that took it back.
+    pub(crate) counted: Option<UsageEvent>,
+}
+
+/// The members of a head that occurred in `range`, which should be a short one: all are held at once.
+pub(crate) async fn members_in(
+    platform: &Platform,
+    id: HeadId,
+    head: &Head,
+    range: Range,
+) -> Result<Vec<Member>, AppError> {
+    let mut corrections = corrections_of(platform, id, head).await?;
+    let mut members = Vec::new();
+    let mut add = |event: UsageEvent| {
+        let counted = match corrections.visible(&event) {
+            Visible::Itself(event) | Visible::Replacement(event) => Some(event.clone()),
+            Visible::Nothing => None,
+        };
+        members.push(Member { event, counted });
+    };
+    let tail = head.tail.iter().filter(|event| event.revision == Revision::First);
+    tail.filter(|event| range.contains(event.occurred_at)).cloned().for_each(&mut add);
+    platform
+        .store
+        .visit_members::<AppError>(id, head, &[range], |row| {
+            if range.contains(row.occurred_at()) {
+                add(row.to_event());
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(members)
+}
