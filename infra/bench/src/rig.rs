@@ -34,7 +34,7 @@ pub struct Rig {
     /// Whose everything is.
     pub organization: OrganizationId,
     /// Its tables.
-    pub dynamo: EmbeddedDynamo,
+    pub dynamo: Arc<EmbeddedDynamo>,
     clock: Arc<StillClock>,
 }
 
@@ -88,24 +88,36 @@ impl Bus for Nowhere {
     }
 }
 
+fn platform(dynamo: &EmbeddedDynamo, line: &Line, clock: &Arc<StillClock>) -> Platform {
+    let nowhere = Arc::new(Nowhere);
+    Platform::new(
+        Store::new(dynamo.client_over(line), "core", "usage"),
+        (clock.clone(), Arc::new(runtime::SystemRandom)),
+        (nowhere.clone(), nowhere.clone(), nowhere.clone()),
+        nowhere,
+        Settings::default(),
+    )
+}
+
 impl Rig {
     /// One with empty tables, its clock at `now`.
     ///
     /// Errors: if the tables cannot be made.
     pub async fn new(now: DateTime<Utc>, line: Line) -> Result<Self, Failure> {
-        let dynamo = EmbeddedDynamo::in_memory().await?;
+        let dynamo = Arc::new(EmbeddedDynamo::in_memory().await?);
         Store::new(dynamo.client(), "core", "usage").create_tables().await?;
         let clock = Arc::new(StillClock(AtomicI64::new(now.timestamp_millis())));
-        let nowhere = Arc::new(Nowhere);
-        let platform = Platform::new(
-            Store::new(dynamo.client_over(&line), "core", "usage"),
-            (clock.clone(), Arc::new(runtime::SystemRandom)),
-            (nowhere.clone(), nowhere.clone(), nowhere.clone()),
-            nowhere,
-            Settings::default(),
-        );
+        let platform = platform(&dynamo, &line, &clock);
         let organization = platform.new_id();
         Ok(Self { platform, line, organization, dynamo, clock })
+    }
+
+    /// The same tables over another line.
+    #[must_use]
+    pub fn over(&self, line: Line) -> Self {
+        let (dynamo, clock) = (self.dynamo.clone(), self.clock.clone());
+        let platform = platform(&dynamo, &line, &clock);
+        Self { platform, line, organization: self.organization, dynamo, clock }
     }
 
     /// Moves the clock.

@@ -1,6 +1,7 @@
 //! Use cases: load, decide (in `domain`), save. One module per thing that is asked of the product.
 
 pub mod api_keys;
+pub mod audit_usage;
 pub mod authenticate;
 pub mod catalog;
 pub mod change_subscription;

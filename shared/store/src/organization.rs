@@ -1,5 +1,6 @@
 //! Organizations and the people who sign in to them.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     customer::Sealed,
     id::{OrganizationId, UserId},
@@ -12,7 +13,7 @@ use crate::{
     audit::Change,
     client::Store,
     customer::{address_from, address_item},
-    error::StoreError,
+    error::{StoreError, unavailable},
     item::{Attributes, Item, Reader},
     keys,
     transaction::{Otherwise, Transaction},
@@ -36,6 +37,30 @@ impl Store {
             .audited(change, "create organization", organization.id)
             .commit(self)
             .await
+    }
+
+    /// Every organization there is. Reads the whole table: for whoever runs the platform, and no one else.
+    pub async fn scan_organizations(&self) -> Result<Vec<OrganizationId>, StoreError> {
+        let mut found = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self.client.scan().table_name(&self.core_table).consistent_read(true);
+            let page = page
+                .filter_expression("#type = :type")
+                .expression_attribute_names("#type", "type")
+                .expression_attribute_values(":type", AttributeValue::S("organization".to_owned()))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(unavailable)?;
+            for item in page.items.unwrap_or_default() {
+                found.push(Reader::new("organization", &item)?.parse("pk")?);
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     /// An organization.

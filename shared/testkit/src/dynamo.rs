@@ -1,10 +1,10 @@
 //! An embedded DynamoDB on a loopback port.
 
-use std::{io, net::SocketAddr, path::Path};
+use std::{io, net::SocketAddr, path::Path, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client, Config,
-    config::{BehaviorVersion, Credentials, Region},
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
 };
 use dynoxide::{Database, server};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -52,7 +52,9 @@ impl EmbeddedDynamo {
 
     /// A client whose requests go over `line`.
     pub fn client_over(&self, line: &Line) -> Client {
-        Client::from_conf(self.config().http_client(line.clone()).build())
+        // Lost requests are tried again soon: nobody is spared by waiting here.
+        let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(2));
+        Client::from_conf(self.config().http_client(line.clone()).retry_config(retries).build())
     }
 
     fn config(&self) -> aws_sdk_dynamodb::config::Builder {

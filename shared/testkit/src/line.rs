@@ -37,8 +37,8 @@ pub enum Fault {
     KilledAfter,
 }
 
-/// Decides what happens to the next request, by the name of its operation.
-type Decide = Box<dyn FnMut(&str) -> Fault + Send>;
+/// Decides what happens to the next request, by the name of its operation and its body.
+type Decide = Box<dyn FnMut(&str, &[u8]) -> Fault + Send>;
 
 /// Request units that DynamoDB says were consumed, and how many requests consumed them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -68,7 +68,7 @@ struct State {
 
 impl Line {
     /// A line on which `decide` says what happens to each request.
-    pub fn new(decide: impl FnMut(&str) -> Fault + Send + 'static) -> Self {
+    pub fn new(decide: impl FnMut(&str, &[u8]) -> Fault + Send + 'static) -> Self {
         let state = State {
             decide: Box::new(decide),
             consumed: Consumed::default(),
@@ -81,7 +81,7 @@ impl Line {
 
     /// A line that only counts.
     pub fn counting() -> Self {
-        let line = Self::new(|_| Fault::None);
+        let line = Self::new(|_, _| Fault::None);
         line.state().keeps_answers = false;
         line
     }
@@ -103,7 +103,7 @@ impl Line {
         let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
         let sent = request.body().bytes().unwrap_or_default().to_vec();
-        let fault = (self.state().decide)(&operation);
+        let fault = (self.state().decide)(&operation, &sent);
         match fault {
             Fault::LostRequest => return Err(lost()),
             Fault::KilledBefore => std::panic::resume_unwind(Box::new("killed before a request")),
