@@ -582,4 +582,6 @@ fn take(
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
