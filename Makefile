@@ -2,7 +2,7 @@
 # `make test`, which makes itself a virtual environment for the AWS tools.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test format lint lint-template unit clean-local
+.PHONY: help dev demo test format lint lint-template unit bench audit chaos clean-local
 
 PORT ?= 8787
 DATA ?= .fluxrate
@@ -16,6 +16,15 @@ dev: ## Run the whole platform on this machine
 
 demo: ## Play the whole story, from signing up to the e-mailed invoice
 	$(PYTHON) tools/demo.py
+
+bench: ## Measure what usage costs, in request units, bytes, seconds and dollars
+	cargo run --release -p fluxrate-bench
+
+audit: ## Rebuild every total of DATA from its events, and compare (REPAIR=1 puts right what is wrong)
+	cargo run -p fluxrate-admin -- --data $(DATA) audit $(if $(REPAIR),--repair)
+
+chaos: ## Count 200,000 events while everything goes wrong, over many seeds
+	FLUXRATE_CHAOS_EVENTS=200000 FLUXRATE_CHAOS_SEEDS=5 cargo nextest run -p fluxrate-tests chaos
 
 test: format lint lint-template unit ## Check and test everything
 	@echo "everything passed: format, lints, template, unit, property, store, adapter, HTTP, Lambda and scenario tests"

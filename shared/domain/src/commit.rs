@@ -580,4 +580,6 @@ fn take(
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
