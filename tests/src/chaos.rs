@@ -128,8 +128,13 @@ fn setting(name: &str, default: u64) -> u64 {
 async fn every_event_is_counted_once_whatever_goes_wrong() {
     let events = setting("FLUXRATE_CHAOS_EVENTS", 4_000);
     for seed in 1..=setting("FLUXRATE_CHAOS_SEEDS", 4) {
-        survive(seed, events, DeduplicateBy::KeyAndTimestamp).await;
-        survive(seed + 1000, events / 10, DeduplicateBy::Key).await;
+        for (seed, events, by) in
+            [(seed, events, DeduplicateBy::KeyAndTimestamp), (seed + 1000, events / 10, DeduplicateBy::Key)]
+        {
+            let longest = std::time::Duration::from_secs(60 + events / 100);
+            let survived = tokio::time::timeout(longest, survive(seed, events, by)).await;
+            assert!(survived.is_ok(), "seed {seed}: counting never ends");
+        }
     }
 }
 
