@@ -34,7 +34,7 @@ async fn a_month_of_usage_becomes_one_exact_invoice() {
     let meter = world.meter("SUM").await;
     let tiers = json!([{"up_to": 1000, "unit_price": 0.002}, {"up_to": 10000, "unit_price": "0.001"},
         {"up_to": null, "unit_price": 0.0005}]);
-    let usage = |name: &str, model: &str| json!({"type": "USAGE", "meter_id": meter["meter_id"], "charge_model": model, "tiers": tiers, "display_name": name});
+    let usage = |name: &str, model: &str| json!({"type": "USAGE", "meter_id": meter["meter_id"], "charge_model": model, "unit_price": 0, "tiers": tiers, "display_name": name});
     let plan = world
         .plan(&[
             json!({"type": "FIXED", "unit_price": 49.00, "display_name": "Base"}),

@@ -8,6 +8,7 @@ use std::{
 use domain::{
     charge::{FILTERS_MAX, Limits, PriceFilter, Pricing},
     charge_model::{ChargeModel, Package, Percentage},
+    quantity::Quantity,
     tiers::{InvalidTiers, Tier, Tiers},
 };
 use rust_decimal::{Decimal, prelude::ToPrimitive};
@@ -115,8 +116,10 @@ impl PriceFields {
     /// The fields that only some models have, whether they are given, and which models those are.
     fn by_model(&self) -> [(&'static str, bool, &'static [ChargeModelName]); 9] {
         use ChargeModelName::{Graduated, Package, Percentage, Stairstep, Standard, Volume};
+        // Beside tiers or a rate a price of 0 says the same as none, and clients send it.
+        let has_price = self.unit_price.as_ref().is_some_and(|price| price.0 != Quantity::ZERO);
         [
-            ("unit_price", self.unit_price.is_some(), &[Standard, Package]),
+            ("unit_price", has_price, &[Standard, Package]),
             ("tiers", self.tiers.is_some(), &[Graduated, Volume, Stairstep]),
             ("package_size", self.package_size.is_some(), &[Package]),
             ("free_units", self.free_units.is_some(), &[Package, Percentage]),
