@@ -12,6 +12,7 @@ mod contract;
 mod demo;
 mod draft_invoices;
 mod entitlements;
+mod generate_invoice;
 mod invoices;
 mod isolation;
 mod lambda;

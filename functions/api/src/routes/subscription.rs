@@ -5,6 +5,7 @@ use std::sync::Arc;
 use app::{
     AppError, Page, PageRequest, Platform,
     change_subscription::{self, Asked, When, change},
+    generate_invoice::{self, Generated},
     preview, read_usage,
     subscriptions::{self, Filter},
 };
@@ -15,6 +16,7 @@ use futures::future::try_join_all;
 use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId},
+    invoice::InvoiceBody,
     list::List,
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
     routes::Routes,
@@ -45,6 +47,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/subscriptions/{id}/undo", undo)
         .post("/api/v1/subscriptions/{id}/preview-invoice", preview_invoice)
         .post("/api/v1/subscriptions/{id}/preview-change", preview_change)
+        .post("/api/v1/subscriptions/{id}/generate-invoice", generate_invoice)
         .get("/api/v1/subscriptions/{id}/usage", usage)
 }
 
@@ -167,6 +170,16 @@ async fn preview_invoice(
 }
 
 async fn preview_change(
+async fn generate_invoice(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<InvoiceBody> {
+    let Generated { invoice, is_new } = generate_invoice::generate(&platform, &actor, id).await?;
+    let body = InvoiceBody::from_domain(invoice)?;
+    if is_new { created(body) } else { ok(body) }
+}
+
     State(platform): State<Arc<Platform>>,
     Caller(actor): Caller,
     PathId(id): PathId<SubscriptionId>,
