@@ -19,6 +19,7 @@ mod lambda;
 mod lifecycle;
 mod local;
 mod main_job;
+mod overrides;
 mod preview;
 mod pricing;
 mod public_invoices;

@@ -28,6 +28,7 @@ pub mod plans;
 mod platform;
 pub mod port;
 pub mod preview;
+pub mod price_override;
 pub mod public_invoices;
 pub mod read_usage;
 pub mod send_email;

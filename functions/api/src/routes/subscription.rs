@@ -19,6 +19,7 @@ use wire::{
     invoice::InvoiceBody,
     list::List,
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
+    price_override::PriceOverrideOutBody,
     routes::Routes,
     subscription::{NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
     subscription_change::{
@@ -46,8 +47,8 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/subscriptions/{id}/resume", resume)
         .post("/api/v1/subscriptions/{id}/undo", undo)
         .post("/api/v1/subscriptions/{id}/preview-invoice", preview_invoice)
-        .post("/api/v1/subscriptions/{id}/preview-change", preview_change)
         .post("/api/v1/subscriptions/{id}/generate-invoice", generate_invoice)
+        .post("/api/v1/subscriptions/{id}/preview-change", preview_change)
         .get("/api/v1/subscriptions/{id}/usage", usage)
 }
 
@@ -169,7 +170,6 @@ async fn preview_invoice(
     }
 }
 
-async fn preview_change(
 async fn generate_invoice(
     State(platform): State<Arc<Platform>>,
     Caller(actor): Caller,
@@ -180,6 +180,7 @@ async fn generate_invoice(
     if is_new { created(body) } else { ok(body) }
 }
 
+async fn preview_change(
     State(platform): State<Arc<Platform>>,
     Caller(actor): Caller,
     PathId(id): PathId<SubscriptionId>,
@@ -199,15 +200,17 @@ async fn usage(
     ok(UsageByMeterBody::from_period(period, usage))
 }
 
-/// The body of a subscription with what it grants.
+/// The body of a subscription with its own prices and what it grants.
 async fn body(
     platform: &Platform,
     actor: &Actor,
     subscription: Subscription,
 ) -> Result<SubscriptionBody, Problem> {
     let entitlements = entitlement::granted(platform, actor, &subscription).await?;
+    let terms = subscription.terms_at(platform.now());
+    let overrides = terms.map(PriceOverrideOutBody::of_terms).unwrap_or_default();
     let body = SubscriptionBody::from_domain(subscription).map_err(AppError::internal)?;
-    Ok(SubscriptionBody { entitlements, ..body })
+    Ok(SubscriptionBody { overrides, entitlements, ..body })
 }
 
 /// The body of a page of subscriptions.
