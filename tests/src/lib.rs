@@ -20,6 +20,7 @@ mod lifecycle;
 mod local;
 mod main_job;
 mod overrides;
+mod plans;
 mod preview;
 mod pricing;
 mod public_invoices;
