@@ -179,3 +179,33 @@ async fn an_invoice_paid_in_time_never_becomes_late() {
     assert_eq!(subscription["status"], "ACTIVE");
     assert_eq!(world.owner.get("/invoices").await["data"][0]["past_due_at"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_last_invoice_may_be_a_credit() {
+    let mut world = World::new().await;
+    let rates = json!([{"name": "VAT", "country": "DE", "rate": 19}]);
+    world.settings(json!({"tax_rates": rates, "zero_invoices": "skip", "email_invoices": true})).await;
+    let plan = world.plan(&[json!({"type": "FIXED", "unit_price": 31, "in_advance": true})]).await;
+    let customer = world.customer_in("DE", "", json!({})).await;
+    let subscription = world.subscribe(&customer, &plan).await;
+    world.advance_to("2025-01-11T00:00:00Z").await;
+    let cancel = format!("/subscriptions/{}/cancel", text(&subscription["id"]));
+    world.owner.changed(Method::POST, &cancel, json!({})).await;
+    let id = world.owner.get("/invoices").await["data"][0]["id"].clone();
+    let path = format!("/invoices/{}", text(&id));
+    let draft = world.owner.get(&path).await;
+    assert_eq!((&draft["status"], figures(&draft)), (&json!("DRAFT"), "-21.00 -3.99 -24.99 0.00".into()));
+    world.advance_to("2025-01-11T02:00:00Z").await;
+    let credit = world.owner.get(&path).await;
+    assert_eq!((&credit["status"], figures(&credit)), (&json!("PAID"), "-21.00 -3.99 -24.99 0.00".into()));
+    assert_eq!(credit["amount_paid"].to_string(), "0.00");
+    assert_eq!(credit["invoice_number"], "INV-2025-0002");
+    assert_eq!(world.owner.call(Method::POST, &format!("{path}/pay"), None).await.0, 409);
+    assert_eq!(world.owner.call(Method::GET, &format!("{path}/pdf"), None).await.0, 200);
+    let mails = world.owner.get_local("outbox").await;
+    let mail = mails.as_array().unwrap().iter().find(|mail| mail["invoice_id"] == id).unwrap();
+    assert_eq!(mail["subject"], "Credit: Invoice INV-2025-0002 from Org of owner@example.com, USD −24.99");
+    world.advance_to("2025-04-01T00:00:00Z").await;
+    assert_eq!(world.owner.get(&path).await, credit, "never late");
+    assert_eq!(world.owner.get("/invoices").await["meta"]["total"], 2);
+}

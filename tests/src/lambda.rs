@@ -252,6 +252,7 @@ impl World {
         let new = NewSubscription {
             customer: self.customer.id,
             plan: self.plan.id,
+            overrides: Vec::new(),
             billing: NewBilling { start: Some(platform.now() - Duration::days(40)), ..NewBilling::default() },
         };
         subscriptions::create(platform, &self.actor, new).await.unwrap().id

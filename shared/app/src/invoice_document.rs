@@ -25,7 +25,7 @@ pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
     let is_payable = matches!(invoice.status, InvoiceStatus::Open | InvoiceStatus::Uncollectible { .. });
     Ok(InvoiceDocument {
         number: invoice.number.map(|number| number.to_string()),
-        status: status(invoice.status),
+        status: status(invoice.status, total),
         issued_on: Some(date(invoice.issued_at)).filter(|_| !is_draft),
         due_on: Some(date(invoice.due_at)).filter(|_| is_payable),
         period: invoice.billed.map(|(_, period)| (date(period.start()), last_day(period.end()))),
@@ -85,8 +85,9 @@ fn memo(memo: Option<&str>, notes: Option<&str>) -> Option<String> {
     (!both.is_empty()).then(|| both.join("\n"))
 }
 
-fn status(status: InvoiceStatus) -> Status {
+fn status(status: InvoiceStatus, total: Money) -> Status {
     match status {
+        InvoiceStatus::Paid { .. } if total.amount() < Decimal::ZERO => Status::Credit,
         InvoiceStatus::Draft { .. } => Status::Draft,
         InvoiceStatus::Open => Status::Open,
         InvoiceStatus::Paid { .. } => Status::Paid,
@@ -98,10 +99,11 @@ fn status(status: InvoiceStatus) -> Status {
 /// What was paid since, by name.
 fn deductions(invoice: &Invoice, total: Money) -> Vec<(String, String)> {
     match invoice.status {
-        InvoiceStatus::Paid { at } => {
+        InvoiceStatus::Paid { at } if total.amount() > Decimal::ZERO => {
             vec![(format!("Paid on {}", date(at).format("%-d %B %Y")), format!("−{}", money(total)))]
         }
-        InvoiceStatus::Draft { .. }
+        InvoiceStatus::Paid { .. } // nobody had to pay
+        | InvoiceStatus::Draft { .. }
         | InvoiceStatus::Open
         | InvoiceStatus::Void { .. }
         | InvoiceStatus::Uncollectible { .. } => Vec::new(),

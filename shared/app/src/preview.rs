@@ -28,6 +28,7 @@ use store::StoreError;
 
 use crate::{
     AppError, FieldError, Platform,
+    price_override::{PriceOverride, prices},
     subscriptions::{NewBilling, begun, check_dates, check_plan, find_plan, is_customer},
 };
 
@@ -37,6 +38,8 @@ pub struct NewPreview {
     pub customer: Option<CustomerId>,
     /// For what.
     pub plan: PlanId,
+    /// Its own prices, in place of the plan's.
+    pub overrides: Vec<PriceOverride>,
     /// How often, and from when on.
     pub billing: NewBilling,
     /// What would change later.
@@ -100,7 +103,8 @@ pub async fn preview(platform: &Platform, actor: &Actor, new: NewPreview) -> Res
     }
     let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
     let customer = new.customer.unwrap_or_else(|| platform.new_id());
-    let subscription = begun(platform.new_id(), customer, &plan, &new.billing, now)?;
+    let prices = prices(platform, actor, &plan, new.overrides).await?;
+    let subscription = begun(platform.new_id(), customer, (&plan, prices), &new.billing, now)?;
     let mut plans = PlansById::from([(plan.plan.id, plan)]);
     let subscription = changed(platform, actor, subscription, new.changes, &mut plans).await?;
     let usage = metered(platform, actor, new.usage).await?;

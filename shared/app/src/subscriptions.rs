@@ -6,7 +6,8 @@ use auth::Actor;
 use chrono::{DateTime, Days, SubsecRound, Utc};
 use chrono_tz::Tz;
 use domain::{
-    id::{CustomerId, PlanId, SubscriptionId},
+    charge::Price,
+    id::{ChargeId, CustomerId, PlanId, SubscriptionId},
     outbox::{OutboxEntry, SubscriptionEvent},
     period::{BillingInterval, IntervalUnit, PeriodError},
     plan::PricedPlan,
@@ -19,7 +20,10 @@ use store::{Page, PageRequest, StoreError};
 
 pub use store::Filter;
 
-use crate::{AppError, FieldError, Platform};
+use crate::{
+    AppError, FieldError, Platform,
+    price_override::{PriceOverride, prices},
+};
 
 /// A subscription to be made.
 pub struct NewSubscription {
@@ -27,6 +31,8 @@ pub struct NewSubscription {
     pub customer: CustomerId,
     /// For what.
     pub plan: PlanId,
+    /// Its own prices, in place of the plan's.
+    pub overrides: Vec<PriceOverride>,
     /// How often, and from when on: what is common to a subscription and a preview of one.
     pub billing: NewBilling,
 }
@@ -89,7 +95,8 @@ pub async fn create(
     check_plan("plan_id", plan.as_ref(), &mut errors);
     check_dates(&new.billing, now, &mut errors);
     let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
-    let subscription = begun(platform.new_id(), new.customer, &plan, &new.billing, now)?;
+    let prices = prices(platform, actor, &plan, new.overrides).await?;
+    let subscription = begun(platform.new_id(), new.customer, (&plan, prices), &new.billing, now)?;
     let outbox = [OutboxEntry::subscription_event(SubscriptionEvent::Created, &subscription, now)];
     let change = platform.change(actor.organization, actor.name());
     platform.store.create_subscription(&change, &subscription, &outbox).await?;
@@ -145,13 +152,13 @@ pub(crate) fn check_dates(billing: &NewBilling, now: DateTime<Utc>, errors: &mut
     }
 }
 
-/// The subscription that begins so.
+/// The subscription that begins so, on a plan, with prices of its own.
 ///
 /// Errors: `Invalid` if its first period lies outside the calendar.
 pub(crate) fn begun(
     id: SubscriptionId,
     customer: CustomerId,
-    priced: &PricedPlan,
+    (priced, prices): (&PricedPlan, BTreeMap<ChargeId, Price>),
     billing: &NewBilling,
     now: DateTime<Utc>,
 ) -> Result<Subscription, AppError> {
@@ -178,7 +185,7 @@ pub(crate) fn begun(
         plan_name: plan.name.clone(),
         price_version: plan.price_version,
         interval: interval.map_err(|error| AppError::invalid("interval_count", error.to_string()))?,
-        prices: BTreeMap::new(),
+        prices,
         is_paused: false,
     };
     let subscription = Subscription {

@@ -54,6 +54,7 @@ fn subject(view: &View, status: Status) -> String {
             format!("{title}: {currency} {headline}, {}", lower_first(standing))
         }
         Status::Paid => format!("Paid: {title}, {currency} {headline}"),
+        Status::Credit => format!("Credit: {title}, {currency} {headline}"),
         Status::Void => format!("Void: {title}"),
     }
 }

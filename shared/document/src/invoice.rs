@@ -58,6 +58,8 @@ pub enum Status {
     Open,
     /// Paid.
     Paid,
+    /// Final, and less than nothing: what was paid in advance and is given back.
+    Credit,
     /// Not to be paid.
     Void,
     /// Not expected to be paid, though still owed.

@@ -122,6 +122,25 @@ fn a_draft_says_that_it_is_one() {
 }
 
 #[test]
+fn a_credit_asks_for_nothing() {
+    let credit = InvoiceDocument {
+        status: Status::Credit,
+        due_on: None,
+        total: "−3.54".into(),
+        amount_due: "0.00".into(),
+        ..document()
+    };
+    let email = email(&credit).unwrap();
+    let subject = "Credit: Invoice INV-2025-0042 from Northwind Compute GmbH, USD −3.54";
+    assert_eq!(email.subject, subject);
+    for body in [&email.html, &email.text] {
+        assert!(body.contains("Credit, nothing is to be paid"), "{body}");
+        assert!(!body.contains("IBAN") && !body.contains("thank you"), "{body}");
+    }
+    assert!(pdf(&credit).is_ok());
+}
+
+#[test]
 fn a_page_brings_its_own_style_and_nothing_else() {
     let page = page(&document()).unwrap();
     assert!(page.contains(PAGE_STYLE));

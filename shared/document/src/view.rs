@@ -106,6 +106,7 @@ fn standing(invoice: &InvoiceDocument) -> String {
         (Status::Open | Status::Uncollectible, Some(due)) => format!("Due on {}", date_in_words(due)),
         (Status::Open | Status::Uncollectible, None) => "Due on receipt".to_owned(),
         (Status::Paid, _) => "Paid, thank you".to_owned(),
+        (Status::Credit, _) => "Credit, nothing is to be paid".to_owned(),
         (Status::Void, _) => "Void, nothing is to be paid".to_owned(),
     }
 }
@@ -125,6 +126,7 @@ fn status_name(status: Status) -> &'static str {
         Status::Draft => "Draft",
         Status::Open => "Open",
         Status::Paid => "Paid",
+        Status::Credit => "Credit",
         Status::Void => "Void",
         Status::Uncollectible => "Uncollectible",
     }
@@ -134,20 +136,20 @@ fn mark(status: Status) -> Option<&'static str> {
     match status {
         Status::Draft => Some("DRAFT"),
         Status::Void => Some("VOID"),
-        Status::Open | Status::Paid | Status::Uncollectible => None,
+        Status::Open | Status::Paid | Status::Credit | Status::Uncollectible => None,
     }
 }
 
 fn is_payable(status: Status) -> bool {
     match status {
         Status::Open | Status::Uncollectible => true,
-        Status::Draft | Status::Paid | Status::Void => false,
+        Status::Draft | Status::Paid | Status::Credit | Status::Void => false,
     }
 }
 
 fn is_settled(status: Status) -> bool {
     match status {
-        Status::Paid | Status::Void => true,
+        Status::Paid | Status::Credit | Status::Void => true,
         Status::Draft | Status::Open | Status::Uncollectible => false,
     }
 }

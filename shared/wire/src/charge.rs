@@ -323,20 +323,20 @@ impl NewChargeBody {
 
 /// The price fields of a model as they go out.
 #[derive(Default)]
-struct ModelOut {
-    unit_price: Option<Decimal>,
-    tiers: Option<Vec<TierOutBody>>,
-    package_size: Option<Decimal>,
-    free_units: Option<Decimal>,
-    rate: Option<Decimal>,
-    fixed_fee: Option<Decimal>,
-    free_amount: Option<Decimal>,
-    minimum_per_event: Option<Decimal>,
-    maximum_per_event: Option<Decimal>,
+pub(crate) struct ModelOut {
+    pub(crate) unit_price: Option<Decimal>,
+    pub(crate) tiers: Option<Vec<TierOutBody>>,
+    pub(crate) package_size: Option<Decimal>,
+    pub(crate) free_units: Option<Decimal>,
+    pub(crate) rate: Option<Decimal>,
+    pub(crate) fixed_fee: Option<Decimal>,
+    pub(crate) free_amount: Option<Decimal>,
+    pub(crate) minimum_per_event: Option<Decimal>,
+    pub(crate) maximum_per_event: Option<Decimal>,
 }
 
 impl ModelOut {
-    fn of(model: &ChargeModel) -> Self {
+    pub(crate) fn of(model: &ChargeModel) -> Self {
         match model {
             ChargeModel::Standard { unit_price } => Self { unit_price: Some(*unit_price), ..Self::default() },
             ChargeModel::Graduated(tiers) | ChargeModel::Volume(tiers) | ChargeModel::Stairstep(tiers) => {
@@ -371,7 +371,7 @@ fn tiers_out(tiers: &Tiers) -> Vec<TierOutBody> {
 }
 
 impl PriceFilterOutBody {
-    fn from_domain(filter: PriceFilter) -> Self {
+    pub(crate) fn from_domain(filter: PriceFilter) -> Self {
         let Pricing { model, included_units, limits } = filter.pricing;
         let out = ModelOut::of(&model);
         Self {

@@ -186,7 +186,7 @@ fn changes(check: &mut Check, body: GrantChangesBody) -> GrantChanges {
     GrantChanges {
         is_enabled: body.is_enabled,
         limit,
-        resets_every: body.usage_reset_period.map(|unit| unit.map(|unit| unit.interval().unit())),
+        resets_every: body.usage_reset_period.map(|unit| unit.map(IntervalName::unit)),
         is_soft: body.is_soft_limit,
         rollover_max,
         value,

@@ -26,6 +26,7 @@ pub mod organization;
 pub mod plan;
 pub mod preview;
 pub mod price;
+pub mod price_override;
 pub mod problem;
 mod properties;
 pub mod public_invoice;

@@ -302,6 +302,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/preview-invoice", "Subscriptions", "The next invoice, as of now")
             .gives::<PreviewInvoiceBody>(200),
+        post(
+            "/api/v1/subscriptions/{id}/generate-invoice",
+            "Subscriptions",
+            "Invoice at once what is due; 409 `nothing_due` says when the next bill is",
+        )
+        .gives::<InvoiceBody>(201)
+        .or(200),
         post("/api/v1/subscriptions/{id}/preview-change", "Subscriptions", "What a change would be billed")
             .takes::<PreviewChangeBody>()
             .gives::<ComingInvoicesBody>(200),

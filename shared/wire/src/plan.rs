@@ -52,6 +52,8 @@ pub struct NewPlanBody {
     plan_type: PlanTypeName,
     /// How often it is billed.
     billing_interval: IntervalName,
+    /// Every how many of those; 1 if not given.
+    interval_count: Option<u32>,
     /// What it is billed in, by ISO 4217.
     currency: String,
     /// Days of a new subscription that are not billed.
@@ -91,6 +93,8 @@ pub struct PlanBody {
     pub plan_type: PlanTypeName,
     /// How often it is billed.
     pub billing_interval: IntervalName,
+    /// Every how many of those.
+    pub interval_count: u32,
     /// What it is billed in.
     pub currency: String,
     /// Days of a new subscription that are not billed.
@@ -118,11 +122,13 @@ impl NewPlanBody {
         let description = check.optional_text("description", self.description, 2000);
         let trial_days = trial_days(&mut check, self.trial_days);
         let currency = check.value("currency", self.currency.parse());
-        check.finish_some(currency.map(|currency| NewPlan {
+        let interval = self.billing_interval.every(self.interval_count.unwrap_or(1));
+        let interval = check.value("interval_count", interval);
+        check.finish_some(currency.zip(interval).map(|(currency, billing_interval)| NewPlan {
             name,
             lookup_id,
             plan_type: self.plan_type.into_domain(),
-            billing_interval: self.billing_interval.interval(),
+            billing_interval,
             currency,
             trial_days: trial_days.unwrap_or_default(),
             description,
@@ -174,6 +180,7 @@ impl PlanBody {
             lookup_id: plan.lookup_id,
             plan_type: PlanTypeName::from_domain(plan.plan_type),
             billing_interval: IntervalName::from_domain(plan.billing_interval),
+            interval_count: plan.billing_interval.count(),
             currency: plan.currency.code().to_owned(),
             trial_days: plan.trial_days,
             description: plan.description,
@@ -207,10 +214,6 @@ impl PlanTypeName {
 }
 
 impl IntervalName {
-    pub(crate) fn interval(self) -> BillingInterval {
-        BillingInterval::every(self.unit())
-    }
-
     /// Every `count` of it. Errors: if there is no such interval.
     pub(crate) fn every(self, count: u32) -> Result<BillingInterval, PeriodError> {
         BillingInterval::new(self.unit(), count)

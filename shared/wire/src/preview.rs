@@ -26,6 +26,7 @@ use crate::{
     number::{NumberIn, NumberOut},
     plan::IntervalName,
     price,
+    price_override::{self, PriceOverrideBody},
     properties::PropertiesIn,
     subscription::{BillingFields, BillingTimeName, ProrationBody},
     time::{LocalTimeIn, TimeIn, TimeOut},
@@ -57,6 +58,8 @@ pub struct NewPreviewBody {
     time_zone: Option<String>,
     /// How parts of periods are billed; by their share in seconds if not given.
     proration: Option<ProrationBody>,
+    /// Its own prices, in place of the plan's.
+    overrides: Option<Vec<PriceOverrideBody>>,
     /// What would change later.
     #[serde(default)]
     changes: Vec<ChangeBody>,
@@ -197,6 +200,7 @@ impl NewPreviewBody {
             proration: self.proration,
         };
         let billing = fields.billing(&mut check);
+        let overrides = price_override::overrides(&mut check, self.overrides);
         let periods = self.periods.unwrap_or(1);
         if !(1..=PERIODS_MAX).contains(&periods) {
             check.refuse("periods", format!("must be between 1 and {PERIODS_MAX}"));
@@ -213,6 +217,7 @@ impl NewPreviewBody {
         check.finish_some(plan.zip(billing).map(|(plan, billing)| NewPreview {
             customer,
             plan,
+            overrides,
             billing,
             changes,
             usage,

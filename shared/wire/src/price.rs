@@ -47,11 +47,11 @@ pub enum ChargeModelName {
 #[serde(deny_unknown_fields)]
 pub struct TierBody {
     /// The last unit of the tier, which belongs to it; null in the last tier.
-    up_to: Option<NumberIn>,
+    pub(crate) up_to: Option<NumberIn>,
     /// Price of each unit in it; for a stairstep, of all units. 0 if only `flat_price` is given.
-    unit_price: Option<NumberIn>,
+    pub(crate) unit_price: Option<NumberIn>,
     /// Charged once when the tier is reached.
-    flat_price: Option<NumberIn>,
+    pub(crate) flat_price: Option<NumberIn>,
 }
 
 /// Another price for the events whose properties have certain values.

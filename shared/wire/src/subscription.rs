@@ -18,6 +18,7 @@ use crate::{
     check::Check,
     line::ProrationUnitName,
     plan::IntervalName,
+    price_override::{self, PriceOverrideBody, PriceOverrideOutBody},
     time::{LocalTimeIn, TimeOut},
 };
 
@@ -47,6 +48,8 @@ pub struct NewSubscriptionBody {
     time_zone: Option<String>,
     /// How parts of periods are billed; by their share in seconds if not given.
     proration: Option<ProrationBody>,
+    /// Its own prices, in place of the plan's. Another plan later has none of them.
+    overrides: Option<Vec<PriceOverrideBody>>,
 }
 
 /// What periods are counted from.
@@ -168,6 +171,8 @@ pub struct SubscriptionBody {
     pub cancellation_reason: Option<String>,
     /// When the last period was invoiced.
     pub last_invoiced_date: Option<TimeOut>,
+    /// Its own prices, in place of the plan's, and quantities that were changed.
+    pub overrides: Vec<PriceOverrideOutBody>,
     /// What it unlocks.
     pub entitlements: Vec<crate::entitlement::PlanFeatureBody>,
     /// When it was made.
@@ -194,8 +199,14 @@ impl NewSubscriptionBody {
             proration: self.proration,
         };
         let billing = fields.billing(&mut check);
+        let overrides = price_override::overrides(&mut check, self.overrides);
         let all = customer.zip(plan).zip(billing);
-        check.finish_some(all.map(|((customer, plan), billing)| NewSubscription { customer, plan, billing }))
+        check.finish_some(all.map(|((customer, plan), billing)| NewSubscription {
+            customer,
+            plan,
+            overrides,
+            billing,
+        }))
     }
 }
 
@@ -303,6 +314,7 @@ impl SubscriptionBody {
             canceled_at: subscription.cancellation.as_ref().map(|cancellation| TimeOut(cancellation.at)),
             cancellation_reason: subscription.cancellation.and_then(|cancellation| cancellation.reason),
             last_invoiced_date: subscription.last_invoiced_at.map(TimeOut),
+            overrides: Vec::new(),
             entitlements: Vec::new(),
             created_at: TimeOut(subscription.created_at),
             updated_at: TimeOut(subscription.updated_at),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use app::{
     AppError, Page, PageRequest, Platform,
     change_subscription::{self, Asked, When, change},
+    generate_invoice::{self, Generated},
     preview, read_usage,
     subscriptions::{self, Filter},
 };
@@ -15,8 +16,10 @@ use futures::future::try_join_all;
 use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId},
+    invoice::InvoiceBody,
     list::List,
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
+    price_override::PriceOverrideOutBody,
     routes::Routes,
     subscription::{NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
     subscription_change::{
@@ -44,6 +47,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/subscriptions/{id}/resume", resume)
         .post("/api/v1/subscriptions/{id}/undo", undo)
         .post("/api/v1/subscriptions/{id}/preview-invoice", preview_invoice)
+        .post("/api/v1/subscriptions/{id}/generate-invoice", generate_invoice)
         .post("/api/v1/subscriptions/{id}/preview-change", preview_change)
         .get("/api/v1/subscriptions/{id}/usage", usage)
 }
@@ -166,6 +170,16 @@ async fn preview_invoice(
     }
 }
 
+async fn generate_invoice(
+    State(platform): State<Arc<Platform>>,
+    Caller(actor): Caller,
+    PathId(id): PathId<SubscriptionId>,
+) -> Answer<InvoiceBody> {
+    let Generated { invoice, is_new } = generate_invoice::generate(&platform, &actor, id).await?;
+    let body = InvoiceBody::from_domain(invoice)?;
+    if is_new { created(body) } else { ok(body) }
+}
+
 async fn preview_change(
     State(platform): State<Arc<Platform>>,
     Caller(actor): Caller,
@@ -186,15 +200,17 @@ async fn usage(
     ok(UsageByMeterBody::from_period(period, usage))
 }
 
-/// The body of a subscription with what it grants.
+/// The body of a subscription with its own prices and what it grants.
 async fn body(
     platform: &Platform,
     actor: &Actor,
     subscription: Subscription,
 ) -> Result<SubscriptionBody, Problem> {
     let entitlements = entitlement::granted(platform, actor, &subscription).await?;
+    let terms = subscription.terms_at(platform.now());
+    let overrides = terms.map(PriceOverrideOutBody::of_terms).unwrap_or_default();
     let body = SubscriptionBody::from_domain(subscription).map_err(AppError::internal)?;
-    Ok(SubscriptionBody { entitlements, ..body })
+    Ok(SubscriptionBody { overrides, entitlements, ..body })
 }
 
 /// The body of a page of subscriptions.

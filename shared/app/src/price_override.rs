@@ -1,0 +1,63 @@
+//! Prices of one subscription alone, in place of those of its plan.
+
+use std::collections::BTreeMap;
+
+use auth::Actor;
+use domain::{
+    charge::{Charge, Price},
+    id::ChargeId,
+    plan::PricedPlan,
+};
+
+use crate::{AppError, FieldError, Platform, estimate::priced_meter};
+
+/// A price to be put in place of a charge's.
+pub struct PriceOverride {
+    /// Which charge of the plan.
+    pub charge: ChargeId,
+    /// What is made of its price.
+    pub price: MakePrice,
+}
+
+/// Makes a price of the one in the plan. Errors: `Invalid` if that cannot be made of it.
+pub type MakePrice = Box<dyn FnOnce(&Price) -> Result<Price, AppError> + Send + Sync>;
+
+/// The prices that `overrides` make of a plan's, as it has them now.
+///
+/// Errors: `Invalid` if the plan has no such charge, or its price cannot be changed so.
+pub(crate) async fn prices(
+    platform: &Platform,
+    actor: &Actor,
+    priced: &PricedPlan,
+    overrides: Vec<PriceOverride>,
+) -> Result<BTreeMap<ChargeId, Price>, AppError> {
+    let charges = priced.charges_in(priced.plan.price_version).collect::<Vec<&Charge>>();
+    let mut prices = BTreeMap::new();
+    for (index, PriceOverride { charge, price }) in overrides.into_iter().enumerate() {
+        let field = |name: &str| format!("overrides[{index}].{name}");
+        let own = charges.iter().find(|one| one.id == charge);
+        let own = own.ok_or_else(|| AppError::invalid(field("charge_id"), "names no charge of the plan"))?;
+        let price = price(&own.price)?;
+        if let Price::Usage(usage) = &price {
+            priced_meter(platform, actor, usage.meter, usage).await.map_err(|error| within(error, field))?;
+        }
+        prices.insert(charge, price);
+    }
+    Ok(prices)
+}
+
+/// The error with its fields named by `field`.
+fn within(error: AppError, field: impl Fn(&str) -> String) -> AppError {
+    match error {
+        AppError::Invalid(errors) => {
+            let named = |error: FieldError| FieldError { field: field(&error.field), ..error };
+            AppError::Invalid(errors.into_iter().map(named).collect())
+        }
+        error @ (AppError::NotFound(_)
+        | AppError::Conflict { .. }
+        | AppError::Unauthenticated(_)
+        | AppError::Forbidden(_)
+        | AppError::Unavailable(_)
+        | AppError::Internal(_)) => error,
+    }
+}

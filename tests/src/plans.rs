@@ -1,0 +1,41 @@
+//! Plans: every how many units of time they are billed.
+
+use serde_json::json;
+
+use crate::client::{World, fields, text};
+
+#[tokio::test]
+async fn a_plan_may_be_billed_every_so_many_units() {
+    let world = World::new().await;
+    let body = json!({"name": "Quarterly", "type": "FIXED", "billing_interval": "month", "interval_count": 3,
+        "currency": "USD"});
+    let plan = world.owner.created("/plans", body).await;
+    assert_eq!((&plan["billing_interval"], &plan["interval_count"]), (&json!("month"), &json!(3)));
+    assert_eq!(world.owner.get(&format!("/plans/{}", text(&plan["id"]))).await["interval_count"], 3);
+    let charge = json!({"type": "FIXED", "unit_price": 90});
+    world.owner.created(&format!("/plans/{}/charges", text(&plan["id"])), charge).await;
+    let customer = world.customer().await;
+    for (own, count, end) in [
+        (json!({}), 3, "2025-04-01T00:00:00Z"),
+        (json!({"interval_count": 2}), 2, "2025-03-01T00:00:00Z"),
+        (json!({"billing_interval": "month"}), 1, "2025-02-01T00:00:00Z"),
+        (json!({"billing_interval": "week", "interval_count": 2}), 2, "2025-01-15T00:00:00Z"),
+    ] {
+        let mut body =
+            json!({"customer_id": customer["id"], "plan_id": plan["id"], "start_date": "2025-01-01"});
+        body.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        let subscription = world.owner.created("/subscriptions", body).await;
+        assert_eq!(
+            (&subscription["interval_count"], text(&subscription["current_period_end"])),
+            (&json!(count), end)
+        );
+    }
+    for (count, name) in [(json!(0), "none"), (json!(1001), "many"), (json!("x"), "text")] {
+        let body = json!({"name": name, "type": "FIXED", "billing_interval": "month", "interval_count": count,
+            "currency": "USD"});
+        let (status, answer) = world.owner.post("/plans", body).await;
+        assert_eq!((status, fields(&answer)), (422, vec!["interval_count"]));
+    }
+    let plan = world.plan(&[]).await;
+    assert_eq!(plan["interval_count"], 1);
+}
