@@ -15,6 +15,7 @@ mod entitlements;
 mod invoices;
 mod isolation;
 mod lambda;
+mod late_usage;
 mod lifecycle;
 mod local;
 mod main_job;
