@@ -16,6 +16,7 @@ mod generate_invoice;
 mod invoices;
 mod isolation;
 mod lambda;
+mod late_usage;
 mod lifecycle;
 mod local;
 mod main_job;

@@ -11,7 +11,7 @@ use domain::{
 use futures::future::try_join_all;
 use store::StoreError;
 
-use crate::{AppError, Platform, charge_usage, finalize_invoice::terms};
+use crate::{AppError, Platform, charge_usage, finalize_invoice::terms, late_usage};
 
 /// Closes every period of a subscription that has ended, one after the other. Closing again changes
 /// nothing. Returns how many were closed now.
@@ -59,7 +59,11 @@ async fn close_one(
         Ok(None) => PeriodClose::trial(subscription, &plans, now),
         Ok(Some(bill)) => {
             let usage = charge_usage::of_bill(platform, organization, subscription.customer, &bill).await?;
-            PeriodClose::decide(subscription, &plans, &bill, &usage, now)
+            let late = match bill.dues.is_empty() {
+                true => Vec::new(), // there is no invoice for them: they wait for the next
+                false => late_usage::lines(platform, organization, subscription, &plans, bill.at).await?,
+            };
+            PeriodClose::decide(subscription, &plans, &bill, &usage, late, now)
         }
         Err(error) => Err(error),
     };

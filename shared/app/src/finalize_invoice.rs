@@ -12,7 +12,7 @@ use domain::{
 };
 use store::StoreError;
 
-use crate::{AppError, Platform, charge_usage, close_period::plans_of};
+use crate::{AppError, Platform, charge_usage, close_period::plans_of, late_usage};
 
 /// How often a number is tried for that others take at the same time.
 const ATTEMPTS_MAX: u32 = 50;
@@ -200,6 +200,7 @@ async fn rated(
     }
     let bill = bill_of(&subscription, &plans, invoice).map_err(AppError::internal)?;
     let usage = charge_usage::of_bill(platform, organization, invoice.customer, &bill).await?;
-    let lines = lines(&bill, invoice.currency, &usage).map_err(AppError::internal)?;
+    let mut lines = lines(&bill, invoice.currency, &usage).map_err(AppError::internal)?;
+    lines.extend(late_usage::lines(platform, organization, &subscription, &plans, bill.at).await?);
     Ok(Invoice { lines, ..invoice.clone() })
 }

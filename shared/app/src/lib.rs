@@ -22,6 +22,7 @@ pub mod ingest_usage;
 mod invoice_document;
 mod invoice_view;
 pub mod invoices;
+mod late_usage;
 pub mod outbox;
 pub mod overdue;
 pub mod plans;

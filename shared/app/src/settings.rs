@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use auth::Actor;
 use domain::{
     customer::Address,
-    organization::{BankField, Branding, Organization, ZeroInvoices},
+    organization::{BankField, Branding, LateUsage, Organization, ZeroInvoices},
     tax::TaxRate,
     user::Scope,
 };
@@ -37,6 +37,8 @@ pub struct SettingsChanges {
     pub applies_reverse_charge: Option<bool>,
     /// What becomes of drafts that come to nothing.
     pub zero_invoices: Option<ZeroInvoices>,
+    /// What becomes of usage that comes after the invoice of its period was final.
+    pub late_usage: Option<LateUsage>,
     /// A note on every invoice.
     pub invoice_notes: Option<Option<String>>,
     /// How it looks.
@@ -81,6 +83,7 @@ pub async fn update(
     set(&mut settings.tax.is_included, changes.prices_include_tax);
     set(&mut settings.tax.applies_reverse_charge, changes.applies_reverse_charge);
     set(&mut settings.zero_invoices, changes.zero_invoices);
+    set(&mut settings.late_usage, changes.late_usage);
     set(&mut settings.invoice_notes, changes.invoice_notes);
     set(&mut settings.branding, changes.branding);
     if let Some(details) = changes.bank_details {

@@ -16,6 +16,10 @@ pub fn steps(line: &LineItem) -> Vec<String> {
         let s = if events == 1 { "" } else { "s" };
         steps.push(format!("usage of {} from {events} event{s}", number(line.quantity)));
     }
+    if let LineSource::LateUsage { whole_quantity, whole_amount, .. } = line.source {
+        steps.extend(late(line, whole_quantity, whole_amount));
+        return steps;
+    }
     match Money::sum(line.amount.currency(), line.parts.iter().map(|part| part.amount)) {
         Ok(exact) if !line.parts.is_empty() => match line.proration {
             None => steps.extend(of_parts(&line.parts, exact)),
@@ -41,6 +45,18 @@ pub fn steps(line: &LineItem) -> Vec<String> {
 pub fn of_parts(parts: &[LinePart], exact: Money) -> Vec<String> {
     let rounded = format!("{}, rounded to {}", sum_step(parts, exact), exact.rounded());
     parts.iter().map(part).chain([rounded]).collect()
+}
+
+/// The whole as it is known now, what of it was billed before, and the difference.
+fn late(line: &LineItem, whole_quantity: Decimal, whole_amount: Money) -> [String; 3] {
+    let (whole, amount) = (whole_amount.amount(), line.amount.amount());
+    let (billed_quantity, billed) = (whole_quantity - line.quantity, whole - amount);
+    let difference = sum_of([whole, -billed].map(|amount| amount.to_string()));
+    [
+        format!("usage of {} in the whole period, known by now: {whole}", number(whole_quantity)),
+        format!("usage of {} billed before: {billed}", number(billed_quantity)),
+        format!("{difference} = {}", line.amount),
+    ]
 }
 
 fn sum_step(parts: &[LinePart], exact: Money) -> String {

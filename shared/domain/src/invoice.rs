@@ -144,6 +144,19 @@ pub enum LineSource {
         /// How many events there were.
         events: u64,
     },
+    /// Usage that came after the invoice of its period was final. The line is the difference.
+    LateUsage {
+        /// Of which usage charge of the plan.
+        charge: ChargeId,
+        /// What counted it.
+        meter: MeterId,
+        /// How many events came since the period was last billed.
+        events: u64,
+        /// How much was used in the whole period, as known when this was rated.
+        whole_quantity: Decimal,
+        /// What that costs.
+        whole_amount: Money,
+    },
     /// Somebody wrote it.
     Manual,
 }

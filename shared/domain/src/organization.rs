@@ -45,6 +45,8 @@ pub struct Settings {
     pub tax: TaxPolicy,
     /// What becomes of a subscription's draft that comes to nothing.
     pub zero_invoices: ZeroInvoices,
+    /// What becomes of usage that comes after the invoice of its period was final.
+    pub late_usage: LateUsage,
     /// A note on every invoice.
     pub invoice_notes: Option<String>,
     /// How it looks.
@@ -61,6 +63,16 @@ pub enum ZeroInvoices {
     Create,
     /// It is deleted, and takes no number. Finalizing it by hand still makes it.
     Skip,
+}
+
+/// What becomes of usage that comes after the invoice of its period was final.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LateUsage {
+    /// It is billed on the subscription's next invoice, as a line that names its period.
+    #[default]
+    BillNext,
+    /// It is counted and reported, and never billed.
+    Ignore,
 }
 
 /// How an organization looks to its customers.
@@ -108,6 +120,7 @@ impl Default for Settings {
             tax_id: None,
             tax: TaxPolicy { applies_reverse_charge: true, ..TaxPolicy::default() },
             zero_invoices: ZeroInvoices::default(),
+            late_usage: LateUsage::default(),
             invoice_notes: None,
             branding: Branding::default(),
             bank_details: BTreeMap::new(),

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     charge_usage::ChargeUsage,
     id::InvoiceId,
-    invoice::{GRACE_PERIOD, Invoice, InvoiceStatus},
+    invoice::{GRACE_PERIOD, Invoice, InvoiceStatus, LineItem},
     money::MoneyError,
     outbox::{InvoiceEvent, OutboxEntry, SubscriptionEvent},
     period::PeriodError,
@@ -83,12 +83,14 @@ impl PeriodClose {
         Ok(Self { invoice: None, subscription: next, outbox })
     }
 
-    /// What a bill that is due means at `now`. `usage` is that of its usage charges, in its order.
+    /// What a bill that is due means at `now`. `usage` is that of its usage charges, in its order; `late` are
+    /// the lines of usage that was late for earlier bills, which come after its own.
     pub fn decide(
         subscription: &Subscription,
         plans: &PlansById,
         bill: &Bill,
         usage: &[ChargeUsage],
+        late: Vec<LineItem>,
         now: DateTime<Utc>,
     ) -> Result<Self, CloseError> {
         let mut outbox = Vec::new();
@@ -96,7 +98,8 @@ impl PeriodClose {
         let invoice = if bill.dues.is_empty() {
             None
         } else {
-            let draft = draft(subscription, bill, usage, now)?;
+            let mut draft = draft(subscription, bill, usage, now)?;
+            draft.lines.extend(late);
             outbox.push(OutboxEntry::invoice_event(InvoiceEvent::Created, &draft, "DRAFT", now)?);
             next.last_invoiced_at = Some(now);
             Some(draft)
@@ -110,7 +113,7 @@ impl PeriodClose {
 }
 
 /// The draft of a bill, rated from `usage`. The same bill always gives the same id.
-pub fn draft(
+fn draft(
     subscription: &Subscription,
     bill: &Bill,
     usage: &[ChargeUsage],
@@ -127,7 +130,7 @@ pub fn draft(
 
 /// The id of a subscription's invoice for the bill at `at`. Its time is that; its bytes are those that tell
 /// subscriptions apart, but for one: the first bill may fall due in the millisecond of the subscription's id.
-fn invoice_id(subscription: &Subscription, at: DateTime<Utc>) -> InvoiceId {
+pub(crate) fn invoice_id(subscription: &Subscription, at: DateTime<Utc>) -> InvoiceId {
     let mut entropy = [0; 10];
     for (to, from) in entropy.iter_mut().zip(subscription.id.uuid().as_bytes().iter().skip(6)) {
         *to = *from;

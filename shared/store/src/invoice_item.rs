@@ -189,6 +189,13 @@ fn line_item(line: &LineItem) -> Item {
             .display("charge", charge)
             .display("meter", meter)
             .number("events", events),
+        LineSource::LateUsage { charge, meter, events, whole_quantity, whole_amount } => Item::default()
+            .text("kind", "late_usage")
+            .display("charge", charge)
+            .display("meter", meter)
+            .number("events", events)
+            .display("whole_quantity", whole_quantity)
+            .display("whole_amount", whole_amount.amount()),
         LineSource::Manual => Item::default().text("kind", "manual"),
     };
     let item = Item::default()
@@ -222,6 +229,13 @@ fn line_from(line: Reader<'_>, currency: Currency) -> Result<LineItem, StoreErro
                 charge: source.parse("charge")?,
                 meter: source.parse("meter")?,
                 events: source.number("events")?,
+            },
+            "late_usage" => LineSource::LateUsage {
+                charge: source.parse("charge")?,
+                meter: source.parse("meter")?,
+                events: source.number("events")?,
+                whole_quantity: source.parse("whole_quantity")?,
+                whole_amount: Money::new(source.parse("whole_amount")?, currency),
             },
             "manual" => LineSource::Manual,
             _ => return Err(source.corrupt("kind")),

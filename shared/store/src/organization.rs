@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     customer::Sealed,
     id::{OrganizationId, UserId},
-    organization::{BankField, Branding, Organization, Settings, ZeroInvoices},
+    organization::{BankField, Branding, LateUsage, Organization, Settings, ZeroInvoices},
     tax::{TaxPolicy, TaxRate},
     user::{Role, User},
 };
@@ -110,6 +110,7 @@ fn organization_item(organization: &Organization) -> Item {
         .optional("tax_id", settings.tax_id.as_deref())
         .map("tax", tax_policy_item(&settings.tax))
         .flag("skips_zero_invoices", settings.zero_invoices == ZeroInvoices::Skip)
+        .flag("ignores_late_usage", settings.late_usage == LateUsage::Ignore)
         .optional("invoice_notes", settings.invoice_notes.as_deref())
         .map("branding", branding_item(&settings.branding))
         .map("bank_details", bank_details_item(settings))
@@ -172,6 +173,7 @@ fn organization_from(item: &Attributes) -> Result<Organization, StoreError> {
     let item = Reader::new("organization", item)?;
     let branding = item.map("branding")?;
     let skips_zero_invoices = item.flag("skips_zero_invoices")?;
+    let ignores_late_usage = item.has("ignores_late_usage") && item.flag("ignores_late_usage")?;
     Ok(Organization {
         id: item.parse("id")?,
         name: item.text("name")?.to_owned(),
@@ -184,6 +186,7 @@ fn organization_from(item: &Attributes) -> Result<Organization, StoreError> {
             tax_id: item.owned("tax_id")?,
             tax: tax_policy_from(item.map("tax")?)?,
             zero_invoices: if skips_zero_invoices { ZeroInvoices::Skip } else { ZeroInvoices::Create },
+            late_usage: if ignores_late_usage { LateUsage::Ignore } else { LateUsage::BillNext },
             invoice_notes: item.owned("invoice_notes")?,
             branding: Branding {
                 logo_url: branding.owned("logo_url")?,

@@ -109,7 +109,7 @@ pub struct LineItemBody {
     pub charge_id: Option<String>,
     /// The meter that counted.
     pub meter_id: Option<String>,
-    /// How many events there were.
+    /// How many events there were; for late usage, how many more.
     pub event_count: Option<u64>,
     /// How much.
     pub quantity: NumberOut,
@@ -137,6 +137,9 @@ pub enum LineTypeName {
     Fixed,
     /// A usage charge.
     Usage,
+    /// Usage that came after the invoice of its period was final.
+    #[serde(rename = "LATE_USAGE")]
+    LateUsage,
     /// Somebody wrote it.
     Manual,
 }
@@ -243,6 +246,9 @@ impl LineItemBody {
             LineSource::Fixed { charge } => (LineTypeName::Fixed, Some(charge), None, None),
             LineSource::Usage { charge, meter, events } => {
                 (LineTypeName::Usage, Some(charge), Some(meter), Some(events))
+            }
+            LineSource::LateUsage { charge, meter, events, .. } => {
+                (LineTypeName::LateUsage, Some(charge), Some(meter), Some(events))
             }
             LineSource::Manual => (LineTypeName::Manual, None, None, None),
         };

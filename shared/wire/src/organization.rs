@@ -8,7 +8,7 @@ use app::{
 };
 use domain::{
     customer::Address,
-    organization::{BankField, Branding, ZeroInvoices},
+    organization::{BankField, Branding, LateUsage, ZeroInvoices},
     tax::TAX_RATES_MAX,
 };
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,8 @@ pub struct OrganizationBody {
     pub reverse_charge: bool,
     /// What becomes of a subscription's draft that comes to nothing.
     pub zero_invoices: ZeroInvoicesName,
+    /// What becomes of usage that comes after the invoice of its period was final.
+    pub late_usage: LateUsageName,
     /// A note on every invoice.
     pub invoice_notes: Option<String>,
     /// How it looks to its customers.
@@ -91,6 +93,8 @@ pub struct OrganizationChangesBody {
     reverse_charge: Option<bool>,
     /// What becomes of a subscription's draft that comes to nothing.
     zero_invoices: Option<ZeroInvoicesName>,
+    /// What becomes of usage that comes after the invoice of its period was final.
+    late_usage: Option<LateUsageName>,
     /// A note on every invoice.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
@@ -113,6 +117,16 @@ pub enum ZeroInvoicesName {
     Create,
     /// It is deleted, and takes no number.
     Skip,
+}
+
+/// What becomes of usage that comes after the invoice of its period was final.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LateUsageName {
+    /// It is billed on the subscription's next invoice, as a line that names its period.
+    BillNext,
+    /// It is counted, and never billed.
+    Ignore,
 }
 
 /// A postal address.
@@ -190,6 +204,10 @@ impl OrganizationBody {
                 ZeroInvoices::Create => ZeroInvoicesName::Create,
                 ZeroInvoices::Skip => ZeroInvoicesName::Skip,
             },
+            late_usage: match settings.late_usage {
+                LateUsage::BillNext => LateUsageName::BillNext,
+                LateUsage::Ignore => LateUsageName::Ignore,
+            },
             invoice_notes: settings.invoice_notes,
             branding: BrandingBody::from_domain(settings.branding),
             bank_details: BankDetailsBody::from_domain(bank_details),
@@ -230,6 +248,10 @@ impl OrganizationChangesBody {
             zero_invoices: self.zero_invoices.map(|zero_invoices| match zero_invoices {
                 ZeroInvoicesName::Create => ZeroInvoices::Create,
                 ZeroInvoicesName::Skip => ZeroInvoices::Skip,
+            }),
+            late_usage: self.late_usage.map(|late_usage| match late_usage {
+                LateUsageName::BillNext => LateUsage::BillNext,
+                LateUsageName::Ignore => LateUsage::Ignore,
             }),
             invoice_notes: self.invoice_notes.map(|notes| check.optional_text("invoice_notes", notes, 2000)),
             branding: self.branding.map(|branding| branding.unwrap_or_default().into_domain(&mut check)),

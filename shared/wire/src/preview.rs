@@ -318,6 +318,9 @@ impl PreviewLineBody {
             LineSource::Usage { charge, meter, events } => {
                 (LineTypeName::Usage, Some(charge), Some(meter), Some(events))
             }
+            LineSource::LateUsage { charge, meter, events, .. } => {
+                (LineTypeName::LateUsage, Some(charge), Some(meter), Some(events))
+            }
             LineSource::Manual => (LineTypeName::Manual, None, None, None),
         };
         let explanation = explanation::steps(&line);

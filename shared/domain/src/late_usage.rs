@@ -1,0 +1,161 @@
+//! Late usage: what came of a period after its invoice was final, billed on the subscription's next invoice.
+//!
+//! The bill of the period is rated again as a whole, so that tiers, minimums and free units come out as if
+//! the usage had been in time. What differs from all that was billed of it so far is one line.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use rust_decimal::Decimal;
+
+use crate::{
+    charge_usage::ChargeUsage,
+    id::{ChargeId, InvoiceId},
+    invoice::{Invoice, InvoiceStatus, LineItem, LineSource},
+    money::Money,
+    period::{BillingPeriod, PeriodError},
+    period_close::invoice_id,
+    rating::{self, RatingError},
+    subscription::{PlansById, Subscription},
+    timeline::Bill,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// How many bills a draft looks back at.
+pub const BILLS_MAX: usize = 3;
+
+/// A bill with the invoice that was made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Billed {
+    /// The bill.
+    pub bill: Bill,
+    /// Its invoice.
+    pub invoice: Invoice,
+}
+
+/// The last bills before the one at `at`, oldest first, each with the id its invoice has if there is one.
+///
+/// Errors: `OutOfRange` past the calendar.
+pub fn bills_before(
+    subscription: &Subscription,
+    plans: &PlansById,
+    at: DateTime<Utc>,
+) -> Result<Vec<(InvoiceId, Bill)>, PeriodError> {
+    let timeline = subscription.timeline(plans);
+    let mut times = VecDeque::new();
+    let mut last = None;
+    // From the start on, since only from there it is known when something was due.
+    while let Some(next) = timeline.next(last)?
+        && next < at
+    {
+        times.push_back((last, next));
+        if times.len() > BILLS_MAX {
+            times.pop_front();
+        }
+        last = Some(next);
+    }
+    let bill = |(last, at)| Ok((invoice_id(subscription, at), timeline.bill(last, at)?));
+    times.into_iter().map(bill).collect()
+}
+
+/// Those of some bills, oldest first, whose late usage comes to the draft after them.
+///
+/// None while one of them is a draft itself: only the oldest draft of a subscription bills late usage, so
+/// that no two do. None up to one whose lines somebody wrote: nobody knows what those lines settled.
+pub fn looked_back_at(mut before: Vec<Billed>) -> Vec<Billed> {
+    if before.iter().any(|billed| billed.invoice.is_draft()) {
+        return Vec::new();
+    }
+    let written = before.iter().rposition(|billed| billed.invoice.has_edited_lines);
+    before.split_off(written.map_or(0, |place| place + 1))
+}
+
+impl Billed {
+    /// Whether usage that is late for it is billed: it is final, and was not given up.
+    pub fn is_rated_again(&self) -> bool {
+        match self.invoice.status {
+            InvoiceStatus::Open | InvoiceStatus::Paid { .. } | InvoiceStatus::Uncollectible { .. } => true,
+            InvoiceStatus::Draft { .. } | InvoiceStatus::Void { .. } => false,
+        }
+    }
+}
+
+/// The lines of late usage for `looked_back_at`, each with its usage as it is known now. What a void invoice
+/// has of it counts as billed, since nothing of that is to be paid.
+///
+/// Errors: as for [`rating::lines`].
+pub fn lines(before: &[(Billed, Vec<ChargeUsage>)], zone: Tz) -> Result<Vec<LineItem>, RatingError> {
+    let invoices = || before.iter().map(|(billed, _)| &billed.invoice);
+    let mut late = Vec::new();
+    for (billed, usage) in before.iter().filter(|(billed, _)| billed.is_rated_again()) {
+        for whole in rating::lines(&billed.bill, billed.invoice.currency, usage)? {
+            late.extend(line(&whole, &billed.invoice, invoices(), zone)?);
+        }
+    }
+    Ok(late)
+}
+
+/// What `whole`, a line as it would be now, differs by from what is on its `original` and in later lines.
+fn line<'a>(
+    whole: &LineItem,
+    original: &'a Invoice,
+    invoices: impl Iterator<Item = &'a Invoice>,
+    zone: Tz,
+) -> Result<Option<LineItem>, RatingError> {
+    let LineSource::Usage { charge, meter, events } = whole.source else { return Ok(None) };
+    let Some(period) = whole.period else { return Ok(None) };
+    let first = original.lines.iter().find(|line| is_of(line, charge, period, Kind::First));
+    let Some(first) = first else { return Ok(None) };
+    let later = invoices.flat_map(|invoice| &invoice.lines);
+    let billed = later.filter(|line| is_of(line, charge, period, Kind::Late)).chain([first]);
+    let billed = billed.collect::<Vec<_>>();
+    let amount = Money::sum(whole.amount.currency(), billed.iter().map(|line| line.amount))?;
+    let amount = whole.amount.checked_sub(amount)?;
+    if amount.is_zero() {
+        return Ok(None);
+    }
+    let quantity = whole.quantity - billed.iter().map(|line| line.quantity).sum::<Decimal>();
+    let date = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive();
+    let (start, end) = (date(period.start()), date(period.end()));
+    Ok(Some(LineItem {
+        description: format!("{}, late usage of {start} to {end}", whole.description),
+        source: LineSource::LateUsage {
+            charge,
+            meter,
+            events: events.saturating_sub(billed.iter().map(|line| events_of(line)).sum()),
+            whole_quantity: whole.quantity,
+            whole_amount: whole.amount,
+        },
+        quantity,
+        unit_price: None,
+        parts: Vec::new(),
+        proration: None,
+        period: Some(period),
+        amount: amount.rounded(),
+    }))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    First,
+    Late,
+}
+
+fn is_of(line: &LineItem, of: ChargeId, period: BillingPeriod, kind: Kind) -> bool {
+    let is_of_charge = match line.source {
+        LineSource::Usage { charge, .. } => charge == of && kind == Kind::First,
+        LineSource::LateUsage { charge, .. } => charge == of && kind == Kind::Late,
+        LineSource::Fixed { .. } | LineSource::Manual => false,
+    };
+    is_of_charge && line.period == Some(period)
+}
+
+fn events_of(line: &LineItem) -> u64 {
+    match line.source {
+        LineSource::Usage { events, .. } | LineSource::LateUsage { events, .. } => events,
+        LineSource::Fixed { .. } | LineSource::Manual => 0,
+    }
+}
