@@ -1,14 +1,16 @@
 //! `make bench`: what usage costs, in request units, bytes, seconds and dollars, beside what it would cost without
 //! heads and segments. Everything but the prices and the run times of Lambda is measured in this run.
 
-use app::{ingest_usage, read_usage, track_usage};
+use app::{customers, ingest_usage, read_usage, track_usage};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
+    customer::Address,
     event::TrackedEvent,
     meter::{Aggregation, DeduplicateBy, Meter},
     property::Properties,
     quantity::Quantity,
     series::Range,
+    tax::TaxExemption,
 };
 use fluxrate_bench::{
     baseline,
@@ -291,6 +293,17 @@ async fn dollars(report: &mut Report, dense: &PerEvent, medium: &PerEvent) -> Re
         properties: Properties::new(),
         metadata: Properties::new(),
     };
+    let acme = customers::CustomerDetails {
+        name: "Acme".to_owned(),
+        email: None,
+        external_id: Some("acme".to_owned()),
+        phone: None,
+        billing_address: Address::default(),
+        tax_id: None,
+        tax_exemption: TaxExemption::default(),
+        metadata: Properties::new(),
+    };
+    customers::create(&rig.platform, &rig.actor(), acme).await?;
     track_usage::track(&rig.platform, &rig.actor(), told(0)).await?;
     let door = |events: u64| {
         let told = (1..=events).map(told).collect::<Vec<_>>();
