@@ -1,7 +1,7 @@
 //! Counting while everything goes wrong: requests and answers are lost, workers die between any two requests, old
 //! heads are read, and messages come again. At the end every event is counted once, every time.
 //!
-//! `FLUXRATE_CHAOS_EVENTS=200000 FLUXRATE_CHAOS_SEEDS=1..20 cargo nextest run -p fluxrate-tests chaos` for more.
+//! `make chaos` for more.
 
 use std::{
     collections::{BTreeMap, VecDeque},
