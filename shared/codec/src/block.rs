@@ -132,11 +132,6 @@ impl Block {
         let at = |millis: Option<&i64>| millis.and_then(|millis| DateTime::from_timestamp_millis(*millis));
         at(self.times.first()).zip(at(self.times.last()))
     }
-
-    /// The quantities of all events, in their order.
-    pub fn quantities(&self) -> &[Quantity] {
-        &self.quantities
-    }
 }
 
 fn times(body: &mut Cursor<'_>, epoch: DateTime<Utc>, count: usize) -> Result<Vec<i64>, Damaged> {

@@ -79,7 +79,6 @@ struct Fresh<'a> {
 #[derive(Clone, Debug)]
 pub struct Draft {
     head: Head,
-    version: u64,
     verdicts: Vec<Verdict>,
     hours: BTreeMap<(u32, u32), Totals>,
     must_seal: bool,
@@ -328,7 +327,7 @@ impl<'a> Sifted<'a> {
         }
         head.days.retain(|_, totals| totals.events > 0);
         let must_seal = !hours.is_empty() || head.tail.len() > TAIL_EVENTS_MAX;
-        Draft { version: before.version, head, verdicts, hours, must_seal }
+        Draft { head, verdicts, hours, must_seal }
     }
 }
 
@@ -450,11 +449,6 @@ impl Draft {
         head.days.retain(|_, totals| totals.events > 0);
         let segments = head.segments(events);
         Ok(HeadWrite::Seal { head, segments, hours })
-    }
-
-    /// The version that was read, on which the write is conditional.
-    pub fn version(&self) -> u64 {
-        self.version
     }
 }
 

@@ -1,13 +1,10 @@
 //! Corrections: of the events under one key and timestamp, the latest correction decides what counts.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::event::{Event, Identity, Revision, UsageEvent};
+use crate::event::{Event, Revision, UsageEvent};
 
 /// The latest correction of each identity that has any. Events pass through it on their way to a fold.
 #[derive(Clone, Debug, Default)]
@@ -42,11 +39,6 @@ impl Corrections {
             }
         }
         corrections
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.latest.is_empty()
     }
 
     fn of(&self, at: DateTime<Utc>, key: &str) -> Option<&UsageEvent> {
@@ -88,11 +80,6 @@ pub fn visible_of<'a>(events: impl IntoIterator<Item = &'a UsageEvent>) -> Optio
         Revision::First | Revision::Replacement(_) => Some(latest),
         Revision::Void(_) => None,
     }
-}
-
-/// The same identity with a key of its own.
-pub fn owned(identity: Identity<'_>) -> Identity<'static> {
-    (identity.0, Cow::Owned(identity.1.into_owned()))
 }
 
 #[cfg(test)]
