@@ -20,6 +20,7 @@ mod late_usage;
 mod lifecycle;
 mod local;
 mod main_job;
+mod migration;
 mod overrides;
 mod plans;
 mod preview;

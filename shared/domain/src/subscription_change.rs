@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 use crate::{
     charge::{Charge, FixedPrice, FixedTiming, Price},
     id::ChargeId,
+    migration::migrated,
     plan::PricedPlan,
     subscription::{PlansById, Subscription, SubscriptionTerms, TERMS_MAX},
 };
@@ -20,6 +21,8 @@ pub enum Change {
     Plan(Box<PricedPlan>, Option<Decimal>),
     /// The quantity of a fixed charge: the one that is named, or the one that is sold by quantity.
     Quantity(Option<ChargeId>, Decimal),
+    /// The version of its plan's prices.
+    Version(u32),
     /// It is paused.
     Pause,
     /// It is resumed.
@@ -95,6 +98,7 @@ impl Subscription {
             Change::Quantity(charge, quantity) => {
                 with_quantity(terms, plan.ok_or(ChangeError::NoSuchCharge)?, *charge, *quantity)?
             }
+            Change::Version(version) => migrated(terms, plan, *version),
             Change::Pause if current.is_paused => return Err(ChangeError::Paused),
             Change::Pause => SubscriptionTerms { is_paused: true, ..terms },
             Change::Resume if !current.is_paused => return Err(ChangeError::NotPaused),
@@ -157,7 +161,7 @@ fn with_quantity(
     Ok(terms)
 }
 
-fn recurring(charge: &Charge) -> Option<FixedPrice> {
+pub(crate) fn recurring(charge: &Charge) -> Option<FixedPrice> {
     match &charge.price {
         Price::Fixed(price) => match price.timing {
             FixedTiming::Recurring { .. } => Some(*price),

@@ -135,6 +135,8 @@ pub struct SubscriptionBody {
     pub plan_id: String,
     /// The plan's name.
     pub plan_name: String,
+    /// The version of the plan's prices that it is billed by.
+    pub price_version: u32,
     /// Its state.
     pub status: SubscriptionStatusName,
     /// How often it is billed.
@@ -296,6 +298,7 @@ impl SubscriptionBody {
             customer_id: subscription.customer.to_string(),
             plan_id: subscription.plan.to_string(),
             plan_name: subscription.plan_name,
+            price_version: subscription.price_version,
             status: SubscriptionStatusName::from_domain(subscription.status),
             billing_interval: IntervalName::from_domain(subscription.interval),
             interval_count: subscription.interval.count(),
