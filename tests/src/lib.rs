@@ -6,6 +6,7 @@
 mod adapters;
 mod authentication;
 mod bad_input;
+mod billing_defaults;
 mod chaos;
 mod client;
 mod contract;
