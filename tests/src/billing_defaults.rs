@@ -43,7 +43,7 @@ async fn a_subscription_that_does_not_say_is_billed_as_the_organization_set() {
         (
             json!({"time_zone": "UTC", "proration": {"mode": "none"}}),
             ["UTC", "second none", utc[2], utc[3]],
-            "0",
+            "null",
         ),
     ] {
         let mut body = body.clone();

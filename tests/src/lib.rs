@@ -29,6 +29,7 @@ mod pricing;
 mod public_invoices;
 mod repeats;
 mod store;
+mod subscription_events;
 mod taxes;
 mod tidy;
 mod usage;

@@ -198,7 +198,8 @@ async fn seats_and_pauses_are_prorated() {
     let (status, answer) = call(&world.owner, &subscription, "pause", None).await;
     assert_eq!((status, &answer["code"]), (409, &json!("invalid_transition")));
     world.advance_to("2025-04-16T00:00:00Z").await;
-    assert_eq!(done(&world.owner, &subscription, "resume", None).await["status"], "ACTIVE");
+    let resumed = done(&world.owner, &subscription, "resume", None).await;
+    assert_eq!(resumed["status"], "PAST_DUE", "January is not paid");
     world.advance_to("2025-05-02T00:00:00Z").await;
     insta::assert_snapshot!(invoices(&world).await, @"
     OPEN 2025-01-01 to 2025-02-01

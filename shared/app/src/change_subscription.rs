@@ -5,8 +5,9 @@ use auth::Actor;
 use chrono::{DateTime, Duration, SubsecRound, Utc};
 use domain::{
     id::{ChargeId, PlanId, SubscriptionId},
+    invoice::Invoice,
     money::Money,
-    outbox::{OutboxEntry, SubscriptionEvent},
+    outbox::subscription_events,
     rating,
     subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus},
     subscription_change::Change,
@@ -82,15 +83,7 @@ pub(crate) async fn change_read(
         Asked::Plan(plan, _) => Some(plan).filter(|plan| !subscription.plans().any(|known| known == *plan)),
         Asked::Quantity(..) | Asked::Version(_) | Asked::Pause | Asked::Resume | Asked::Cancel(_) => None,
     };
-    let outbox = match changed.status {
-        SubscriptionStatus::Canceled { .. } => {
-            vec![OutboxEntry::subscription_event(SubscriptionEvent::Canceled, &changed, now)]
-        }
-        SubscriptionStatus::Trial { .. }
-        | SubscriptionStatus::Active
-        | SubscriptionStatus::PastDue
-        | SubscriptionStatus::Paused => Vec::new(),
-    };
+    let outbox = subscription_events(subscription, &changed, now);
     let by = platform.change(actor.organization, actor.name());
     platform.store.change_subscription(&by, "change subscription", &changed, new_plan, &outbox).await?;
     if let Some(ends_at) = changed.ends_at.filter(|ends_at| *ends_at <= in_force) {
@@ -120,8 +113,9 @@ pub async fn undo(platform: &Platform, actor: &Actor, id: SubscriptionId) -> Res
     subscription.updated_at = now;
     let plans = plans_of(platform, actor.organization, &subscription).await?;
     let subscription = settled(subscription, &plans, now)?;
+    let outbox = subscription_events(&before, &subscription, now);
     let by = platform.change(actor.organization, actor.name());
-    platform.store.change_subscription(&by, "undo change", &subscription, None, &[]).await?;
+    platform.store.change_subscription(&by, "undo change", &subscription, None, &outbox).await?;
     Ok(platform.store.get_subscription(actor.organization, id).await?)
 }
 
@@ -245,7 +239,23 @@ async fn changed(
     })?;
     let next = Subscription { updated_at: now, ..next };
     let is_over = when == When::Now && ends_unbilled(&next, &plans, at, now);
-    Ok((moved(next, asked, is_over, now)?, plans))
+    let moved = moved(next, asked, is_over, now)?;
+    let is_behind = matches!(asked, Asked::Resume) && is_behind(platform, actor, subscription).await?;
+    let status = if is_behind { SubscriptionStatus::PastDue } else { moved.status };
+    Ok((Subscription { status, ..moved }, plans))
+}
+
+/// Whether an invoice of the subscription was not paid in time: paused, it did not show that.
+async fn is_behind(
+    platform: &Platform,
+    actor: &Actor,
+    subscription: &Subscription,
+) -> Result<bool, AppError> {
+    let invoices = platform.store.list_invoices_of(actor.organization, subscription.customer).await?;
+    let is_late = |invoice: &Invoice| {
+        invoice.billed.is_some_and(|(id, _)| id == subscription.id) && invoice.is_past_due()
+    };
+    Ok(invoices.iter().any(is_late))
 }
 
 /// When a change that is decided at `now` counts from.
