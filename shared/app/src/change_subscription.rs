@@ -19,6 +19,7 @@ use crate::{
     AppError, Platform,
     charge_usage::of_bill,
     close_period::{close_until, plans_of},
+    late_usage,
     preview::{PreviewedInvoice, invalid_change},
     subscriptions::{check_plan, find_plan},
 };
@@ -163,6 +164,7 @@ pub(crate) async fn coming(
     plans: &PlansById,
     count: usize,
 ) -> Result<Vec<PreviewedInvoice>, AppError> {
+    let organization = actor.organization;
     let timeline = subscription.timeline(plans);
     let mut invoices = Vec::new();
     let mut last = subscription.billed_until;
@@ -177,8 +179,12 @@ pub(crate) async fn coming(
             }
             continue;
         }
-        let usage = of_bill(platform, actor.organization, subscription.customer, &bill).await?;
-        let lines = rating::lines(&bill, subscription.currency, &usage).map_err(AppError::internal)?;
+        let usage = of_bill(platform, organization, subscription.customer, &bill).await?;
+        let mut lines = rating::lines(&bill, subscription.currency, &usage).map_err(AppError::internal)?;
+        if invoices.is_empty() {
+            // What is late comes to the next invoice, and is settled by it.
+            lines.extend(late_usage::lines(platform, organization, subscription, plans, at).await?);
+        }
         let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
         let total = total.map_err(AppError::internal)?.rounded();
         invoices.push(PreviewedInvoice { at, period: bill.period, lines, total });
