@@ -18,6 +18,7 @@ mod invoices;
 mod isolation;
 mod lambda;
 mod late_usage;
+mod levels;
 mod lifecycle;
 mod local;
 mod main_job;
