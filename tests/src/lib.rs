@@ -13,6 +13,7 @@ mod contract;
 mod demo;
 mod draft_invoices;
 mod entitlements;
+mod finalize_race;
 mod generate_invoice;
 mod invoices;
 mod isolation;
