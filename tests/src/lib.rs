@@ -7,6 +7,7 @@ mod adapters;
 mod authentication;
 mod bad_input;
 mod billing_defaults;
+mod bounds;
 mod chaos;
 mod client;
 mod contract;

@@ -11,7 +11,7 @@ use crate::{
     id::ChargeId,
     migration::migrated,
     plan::PricedPlan,
-    subscription::{PlansById, Subscription, SubscriptionTerms, TERMS_MAX},
+    subscription::{OWN_PRICES_BYTES_MAX, PlansById, Subscription, SubscriptionTerms, TERMS_MAX},
 };
 
 /// What changes of a subscription.
@@ -55,6 +55,9 @@ pub enum ChangeError {
     /// It was changed too often.
     #[error("is one change too many: a subscription may have 200")]
     TooMany,
+    /// Its own prices of all its life would take too much room.
+    #[error("is one change too many for a subscription with so many prices of its own")]
+    TooLarge,
 }
 
 impl ChangeError {
@@ -65,7 +68,7 @@ impl ChangeError {
             Self::WhichCharge | Self::NoSuchCharge => "charge_id",
             Self::Paused => "pause",
             Self::NotPaused => "resume",
-            Self::Ended | Self::TooMany => "at",
+            Self::Ended | Self::TooMany | Self::TooLarge => "at",
         }
     }
 }
@@ -109,7 +112,8 @@ impl Subscription {
             return Err(ChangeError::TooMany);
         }
         next.terms.push(terms);
-        Ok(next)
+        let own = next.terms.iter().flat_map(|terms| terms.prices.values()).map(Price::size);
+        if own.sum::<usize>() > OWN_PRICES_BYTES_MAX { Err(ChangeError::TooLarge) } else { Ok(next) }
     }
 }
 
