@@ -172,7 +172,7 @@ fn plan_feature_from(item: &Attributes) -> Result<PlanFeature, StoreError> {
             resets_every: unit_from(item)?,
             is_soft: item.flag("is_soft")?,
             rollover_max: item.optional("rollover_max")?,
-            value: item.properties("value")?.into_values().next(),
+            value: item.properties("value")?.into_iter().next().map(|(_, value)| value),
         },
         created_at: item.time("created_at")?,
         version: item.number("version")?,
@@ -221,7 +221,9 @@ fn override_from(item: &Attributes) -> Result<GrantOverride, StoreError> {
             is_soft: is_given("is_soft").then(|| item.flag("is_soft")).transpose()?,
             rollover_max: is_given("rollover_max").then(|| item.optional("rollover_max")).transpose()?,
             value: is_given("value")
-                .then(|| Ok::<_, StoreError>(item.properties("value")?.into_values().next()))
+                .then(|| {
+                    Ok::<_, StoreError>(item.properties("value")?.into_iter().next().map(|(_, value)| value))
+                })
                 .transpose()?,
         },
     })
