@@ -6,6 +6,7 @@
 mod adapters;
 mod authentication;
 mod bad_input;
+mod bench;
 mod chaos;
 mod client;
 mod contract;
