@@ -130,7 +130,7 @@ async fn pins_of<'a>(
             first.entry(group_and_key(tracked)).or_insert(tracked.event.occurred_at);
         }
     }
-    let now = platform.now();
+    let now = platform.real_now();
     let pin = first.into_iter().map(|(named, at)| async move {
         let (organization, meter, customer, key) = named;
         (named, platform.store.pin_event((organization, meter, customer), key, at, now).await)
@@ -216,7 +216,7 @@ async fn reject(platform: &Platform, tracked: &TrackedEvent, reason: &str) -> Ou
 }
 
 async fn set_aside(platform: &Platform, tracked: &TrackedEvent, why: Uncounted, verdict: Verdict) -> Outcome {
-    platform.store.put_uncounted_event(event_id(tracked), tracked, &why, platform.now()).await?;
+    platform.store.put_uncounted_event(event_id(tracked), tracked, &why, platform.real_now()).await?;
     Ok(verdict)
 }
 

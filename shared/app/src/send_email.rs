@@ -46,7 +46,7 @@ pub async fn deliver(
             Delivery::NoAddress
         }
     };
-    platform.store.deliver_outbox_entry(organization, &entry, platform.now()).await?;
+    platform.store.deliver_outbox_entry(organization, &entry, platform.real_now()).await?;
     Ok(delivery)
 }
 
