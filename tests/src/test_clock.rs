@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use app::test_clock;
 use auth::{Actor, Credential};
-use domain::user::Role;
+use domain::{test_clock::TestClock, user::Role};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -55,11 +55,14 @@ impl Tester {
         world.drain().await;
     }
 
-    /// Whoever signed up, as use cases see them.
-    async fn actor(&self, world: &World) -> Actor {
-        let user = world.running.platform.store.find_user_by_email(self.email).await.unwrap().unwrap();
+    /// Moves the clock for no longer than the first thing that is due takes.
+    async fn step(&self, world: &World, to: &str) -> TestClock {
+        let platform = &world.running.platform;
+        let user = platform.store.find_user_by_email(self.email).await.unwrap().unwrap();
         let credential = Credential::Session { user: user.id, role: Role::Owner };
-        Actor { organization: user.organization, credential }
+        let actor = Actor { organization: user.organization, credential };
+        let platform = platform.of(user.organization).await.unwrap();
+        test_clock::advance(&platform, &actor, to.parse().unwrap(), Duration::ZERO).await.unwrap()
     }
 }
 
@@ -184,14 +187,9 @@ async fn what_falls_due_is_done_in_order() {
 async fn an_interrupted_move_goes_on_where_it_stopped() {
     let world = World::new().await;
     let tester = Tester::new(&world, "test@example.com").await;
-    let actor = tester.actor(&world).await;
     let to = "2025-03-15T00:00:00Z";
-    let step = async || {
-        let platform = world.running.platform.of(actor.organization).await.unwrap();
-        test_clock::advance(&platform, &actor, to.parse().unwrap(), Duration::ZERO).await.unwrap()
-    };
     let mut stops = Vec::new();
-    while let clock = step().await
+    while let clock = tester.step(&world, to).await
         && clock.advancing_to.is_some()
     {
         stops.push(clock.now.to_rfc3339());
@@ -207,6 +205,23 @@ async fn an_interrupted_move_goes_on_where_it_stopped() {
     assert_eq!(invoices(&tester.caller).await, expected);
     tester.arrives_at(to).await; // once more changes nothing
     assert_eq!(invoices(&tester.caller).await, expected);
+}
+
+#[tokio::test]
+async fn at_one_instant_periods_end_before_grace_periods() {
+    let world = World::new().await;
+    let tester = Tester::new(&world, "test@example.com").await;
+    let first = tester.caller.get(&tester.subscription).await;
+    let second = json!({"customer_id": first["customer_id"], "plan_id": first["plan_id"],
+        "start_date": "2025-01-01T01:00:00Z"});
+    tester.caller.created("/subscriptions", second).await;
+    let to = "2025-02-02T00:00:00Z";
+    tester.step(&world, to).await;
+    assert_eq!(tester.step(&world, to).await.now.to_rfc3339(), "2025-02-01T01:00:00+00:00");
+    let drafts = ["- DRAFT 2025-02-01T00:00:00Z 10.00", "- DRAFT 2025-02-01T01:00:00Z 10.00"];
+    assert_eq!(invoices(&tester.caller).await, drafts);
+    assert_eq!(tester.step(&world, to).await.now.to_rfc3339(), "2025-02-01T01:00:00+00:00");
+    assert_eq!(invoices(&tester.caller).await, ["0001 OPEN 2025-02-01T01:00:00Z 10.00", drafts[1]]);
 }
 
 #[tokio::test]
