@@ -29,5 +29,6 @@ mod public_invoices;
 mod repeats;
 mod store;
 mod taxes;
+mod test_clock;
 mod tidy;
 mod usage;

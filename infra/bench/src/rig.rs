@@ -17,6 +17,7 @@ use domain::{
     id::{Id, OrganizationId},
     meter::{Aggregation, DeduplicateBy, Meter},
     outbox::OutboxEntry,
+    test_clock::Mode,
     user::Scope,
 };
 use store::Store;
@@ -121,6 +122,7 @@ impl Rig {
             email: "bench@example.com".to_owned(),
             password: "correct horse battery staple".to_owned(),
             organization_name: "Bench".to_owned(),
+            mode: Mode::Live,
         };
         let organization = sessions::sign_up(&quiet, sign_up).await?.user.organization;
         let platform = platform(&dynamo, &line, &clock, &queue);

@@ -152,7 +152,7 @@ async fn pins_of<'a>(
             first.entry(group_and_key(tracked)).or_insert(tracked);
         }
     }
-    let now = platform.now();
+    let now = platform.real_now();
     let pin = first.into_iter().map(|(named, tracked)| {
         let (organization, meter, customer, key) = named;
         let at = tracked.event.occurred_at;
@@ -244,7 +244,7 @@ async fn reject(platform: &Platform, tracked: &TrackedEvent, reason: &str) -> Ou
 }
 
 async fn set_aside(platform: &Platform, tracked: &TrackedEvent, why: Uncounted, verdict: Verdict) -> Outcome {
-    platform.store.put_uncounted_event(event_id(tracked), tracked, &why, platform.now()).await?;
+    platform.store.put_uncounted_event(event_id(tracked), tracked, &why, platform.real_now()).await?;
     Ok(verdict)
 }
 
