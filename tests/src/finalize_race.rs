@@ -28,6 +28,7 @@ use domain::{
     period::{BillingInterval, IntervalUnit},
     plan::PlanType,
     series::Range,
+    test_clock::Mode,
 };
 use fluxrate_bench::rig::Rig;
 use rust_decimal::Decimal;
@@ -56,6 +57,7 @@ impl Billed {
             email: "owner@example.com".into(),
             password: "correct horse battery staple".into(),
             organization_name: "Example".into(),
+            mode: Mode::Live,
         };
         rig.organization = sessions::sign_up(&rig.platform, owner).await.unwrap().user.organization;
         let (platform, actor) = (&rig.platform, &rig.actor());

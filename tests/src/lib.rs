@@ -6,6 +6,7 @@
 mod adapters;
 mod authentication;
 mod bad_input;
+mod bench;
 mod billing_defaults;
 mod bounds;
 mod chaos;
@@ -34,5 +35,6 @@ mod repeats;
 mod store;
 mod subscription_events;
 mod taxes;
+mod test_clock;
 mod tidy;
 mod usage;

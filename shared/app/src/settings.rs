@@ -9,6 +9,7 @@ use domain::{
     organization::{BankField, Branding, LateUsage, Organization, ZeroInvoices},
     proration::ProrationPolicy,
     tax::TaxRate,
+    test_clock::Mode,
     user::Scope,
 };
 
@@ -59,6 +60,8 @@ pub struct OpenOrganization {
     pub organization: Organization,
     /// Where it is paid by transfer.
     pub bank_details: Vec<(BankField, String)>,
+    /// What its time follows.
+    pub mode: Mode,
 }
 
 /// The organization with its settings.
@@ -66,7 +69,7 @@ pub async fn get(platform: &Platform, actor: &Actor) -> Result<OpenOrganization,
     actor.require(Scope::BillingRead)?;
     let organization = platform.store.get_organization(actor.organization).await?;
     let bank_details = open_bank_details(platform, &organization).await?;
-    Ok(OpenOrganization { organization, bank_details })
+    Ok(OpenOrganization { organization, bank_details, mode: platform.mode() })
 }
 
 /// Changes settings.
@@ -102,7 +105,7 @@ pub async fn update(
     let change = platform.change(actor.organization, actor.name());
     platform.store.update_organization(&change, &organization).await?;
     let bank_details = open_bank_details(platform, &organization).await?;
-    Ok(OpenOrganization { organization, bank_details })
+    Ok(OpenOrganization { organization, bank_details, mode: platform.mode() })
 }
 
 fn set<T>(value: &mut T, change: Option<T>) {

@@ -7,6 +7,7 @@ use domain::{
     organization::{BankField, Branding, LateUsage, Organization, Settings, ZeroInvoices},
     proration::ProrationPolicy,
     tax::{TaxPolicy, TaxRate},
+    test_clock::TestClock,
     user::{Role, User},
 };
 
@@ -18,27 +19,31 @@ use crate::{
     item::{Attributes, Item, Reader},
     keys,
     subscription::{proration_from, proration_item},
+    test_clock::test_clock_item,
     transaction::{Otherwise, Transaction},
 };
 
 impl Store {
-    /// Makes an organization and its owner. Errors: `Taken` if the e-mail address has a user already.
+    /// Makes an organization and its owner, with its clock if it is in test mode. Errors: `Taken` if the e-mail address has a user already.
     pub async fn create_organization(
         &self,
         change: &Change,
         organization: &Organization,
         owner: &User,
+        clock: Option<&TestClock>,
     ) -> Result<(), StoreError> {
         let email = Item::new(keys::email(&owner.email), "email")
             .display("organization", owner.organization)
             .display("user", owner.id);
-        Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .create(organization_item(organization), Otherwise::Conflict)
             .create(user_item(owner), Otherwise::Conflict)
             .create(email, Otherwise::Taken("email"))
-            .audited(change, "create organization", organization.id)
-            .commit(self)
-            .await
+            .audited(change, "create organization", organization.id);
+        if let Some(clock) = clock {
+            transaction = transaction.create(test_clock_item(organization.id, clock), Otherwise::Conflict);
+        }
+        transaction.commit(self).await
     }
 
     /// Every organization there is. Reads the whole table: for whoever runs the platform, and no one else.
@@ -77,7 +82,7 @@ impl Store {
         change: &Change,
         organization: &Organization,
     ) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .replace(organization_item(organization), organization.version)
             .audited(change, "update organization", organization.id)
             .commit(self)

@@ -1,12 +1,10 @@
 //! Plans.
 
-use std::sync::Arc;
-
 use app::{
-    Platform, migrate_plan,
+    migrate_plan,
     plans::{self, PlanFilter},
 };
-use axum::{extract::State, http::StatusCode};
+use axum::http::StatusCode;
 use domain::id::PlanId;
 use futures::future::try_join_all;
 use wire::{
@@ -34,17 +32,12 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/plans/{id}/migrate/preview", preview_migration)
 }
 
-async fn create(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    Body(body): Body<NewPlanBody>,
-) -> Answer<PlanBody> {
+async fn create(Caller { platform, actor }: Caller, Body(body): Body<NewPlanBody>) -> Answer<PlanBody> {
     created(PlanBody::from_domain(plans::create(&platform, &actor, body.into_domain()?).await?))
 }
 
 async fn list(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<List<PlanBody>> {
     let page = query.page();
@@ -60,18 +53,13 @@ async fn list(
     }))
 }
 
-async fn get(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<PlanId>,
-) -> Answer<PlanBody> {
+async fn get(Caller { platform, actor }: Caller, PathId(id): PathId<PlanId>) -> Answer<PlanBody> {
     let plan = PlanBody::from_domain(plans::get(&platform, &actor, id).await?);
     ok(PlanBody { features: features(&platform, &actor, id).await?, ..plan })
 }
 
 async fn update(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<PlanId>,
     Body(body): Body<PlanChangesBody>,
 ) -> Answer<PlanBody> {
@@ -80,8 +68,7 @@ async fn update(
 }
 
 async fn delete(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<PlanId>,
 ) -> Result<StatusCode, Problem> {
     plans::delete(&platform, &actor, id).await?;
@@ -89,8 +76,7 @@ async fn delete(
 }
 
 async fn migrate(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<PlanId>,
     Body(body): Body<MigrateBody>,
 ) -> Answer<MigratedBody> {
@@ -103,8 +89,7 @@ async fn migrate(
 }
 
 async fn preview_migration(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<PlanId>,
     Body(body): Body<MigrateBody>,
 ) -> Answer<MigratedBody> {
