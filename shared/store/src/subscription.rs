@@ -69,6 +69,16 @@ impl Store {
         let reference = self.get(keys::reference(organization, id)).await?;
         let reference = reference.ok_or(StoreError::NotFound("subscription"))?;
         let customer = Reader::new("reference", &reference)?.parse("customer")?;
+        self.get_subscription_of(organization, customer, id).await
+    }
+
+    /// A subscription whose customer is known.
+    pub async fn get_subscription_of(
+        &self,
+        organization: OrganizationId,
+        customer: CustomerId,
+        id: SubscriptionId,
+    ) -> Result<Subscription, StoreError> {
         let item = self.get(keys::subscription(organization, customer, id)).await?;
         from_item(&item.ok_or(StoreError::NotFound("subscription"))?)
     }
