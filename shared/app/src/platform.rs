@@ -11,6 +11,7 @@ use domain::id::{Id, OrganizationId};
 use store::{Change, Store};
 
 use crate::{
+    alerts::AlertCache,
     error::AppError,
     port::{Bus, Clock, Keys, Mailer, Queue, Random},
     vault::Vault,
@@ -42,6 +43,7 @@ pub struct Platform {
     /// What is configured.
     pub settings: Settings,
     pub(crate) vault: Vault,
+    pub(crate) alerts: AlertCache,
     /// The time and the sequence of the last id made.
     last_id: AtomicU64,
     pub(crate) passwords: tokio::sync::OnceCell<Arc<PasswordHasher>>,
@@ -70,6 +72,7 @@ impl Platform {
             bus,
             settings,
             vault,
+            alerts: AlertCache::default(),
             last_id: AtomicU64::new(0),
             passwords: Default::default(),
         }

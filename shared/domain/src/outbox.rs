@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
+    alert::Trigger,
     id::{CustomerId, InvoiceId, OutboxId, PlanId, SubscriptionId},
     invoice::{Invoice, InvoiceNumber},
     money::{Money, MoneyError},
@@ -46,6 +47,8 @@ pub enum OutboxMessage {
         /// To which plan.
         plan: PlanId,
     },
+    /// Tell whoever listens that a threshold was reached.
+    AlertTriggered(Box<Trigger>),
 }
 
 /// What can happen to an invoice.
@@ -129,6 +132,25 @@ impl OutboxEntry {
                 subscription: subscription.id,
                 plan: subscription.plan,
             },
+        }
+    }
+
+    /// That an alert reached a threshold.
+    pub fn alert_triggered(trigger: &Trigger) -> Self {
+        let reading = &trigger.reading;
+        let subject =
+            reading.subscription.map_or(reading.customer.uuid(), |subscription| subscription.uuid());
+        // One subject reaches several thresholds at once, and the same ones in each period.
+        let period = reading.period.start().timestamp_millis().unsigned_abs().into();
+        let threshold =
+            trigger.threshold.mantissa().unsigned_abs() ^ (u128::from(trigger.threshold.scale()) << 96);
+        let parts = [trigger.alert.uuid().as_u128(), subject.as_u128(), period, threshold << 8];
+        let about = parts.into_iter().fold(0, |about, part| about ^ part);
+        Self {
+            id: derived(uuid::Uuid::from_u128(about), trigger.at, 0xc0),
+            customer: reading.customer,
+            at: trigger.at,
+            message: OutboxMessage::AlertTriggered(Box::new(trigger.clone())),
         }
     }
 }
