@@ -7,13 +7,14 @@ use std::sync::{
 
 use app::{Platform, alerts, customers, ingest_usage, plans, port::Message, subscriptions};
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use chrono::Duration;
 use domain::{
-    alert::Thresholds,
+    alert::{Reading, Thresholds, Trigger},
     commit::Verdict,
     event::{Revision, TrackedEvent, UsageEvent},
     id::OrganizationId,
     meter::{Aggregation, DeduplicateBy},
-    period::{BillingInterval, IntervalUnit},
+    period::{BillingInterval, BillingPeriod, IntervalUnit},
     plan::PlanType,
 };
 use fluxrate_bench::rig::Rig;
@@ -22,7 +23,7 @@ use futures::future::join_all;
 use reqwest::Method;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use store::{PageRequest, Position};
+use store::{PageRequest, Position, StoreError};
 use testkit::{Fault, Line};
 
 use crate::client::{World, fields, text};
@@ -184,6 +185,34 @@ async fn each_threshold_is_told_of_once_in_a_period_though_the_batch_comes_again
     let page = watched.world.owner.get(&path).await;
     assert_eq!((&page["meta"]["total"], &page["data"][0]["threshold"]), (&json!(5), &json!(90)));
     assert_eq!(page["data"][0]["period_start"], "2025-02-01T00:00:00Z");
+}
+
+#[tokio::test]
+async fn of_two_who_find_the_same_at_once_one_tells_of_it() {
+    let watched = Watched::new().await;
+    let alert = watched.usage_alert(json!([10, 20])).await;
+    let (store, now) = (&watched.world.running.platform.store, watched.world.running.platform.now());
+    let stored = store.get_alert(watched.organization, text(&alert["id"]).parse().unwrap()).await.unwrap();
+    let reading = Reading {
+        customer: text(&watched.customer["id"]).parse().unwrap(),
+        subscription: Some(text(&watched.subscription["id"]).parse().unwrap()),
+        period: BillingPeriod::new(now, now + Duration::days(31)).unwrap(),
+        value: 20.into(),
+        limit: None,
+        currency: None,
+    };
+    let found = |value: u32, after: i64| {
+        let reading = Reading { value: value.into(), ..reading.clone() };
+        stored.triggers(&reading, &Default::default(), now + Duration::milliseconds(after))
+    };
+    let tell = async |triggers: Vec<Trigger>| {
+        store.commit_triggers(watched.organization, stored.id, &triggers).await
+    };
+    tell(found(10, 0)).await.unwrap();
+    for after in [0, 1] {
+        assert!(matches!(tell(found(20, after)).await, Err(StoreError::Conflict)), "all or nothing");
+    }
+    assert_eq!(watched.told(&alert).await, ["10 at 10"]);
 }
 
 #[tokio::test]

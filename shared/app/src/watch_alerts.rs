@@ -191,8 +191,9 @@ async fn limit(
         Err(StoreError::NotFound(_)) => return Ok(None), // deleted since the alert was made
         Err(error) => return Err(error.into()),
     };
-    let allowance =
-        entitlements::allowance_by(platform, organization, customer, subscriptions, feature).await?;
+    let now = platform.now();
+    let entitled = subscriptions.into_iter().filter(|subscription| subscription.is_entitled(now)).collect();
+    let allowance = entitlements::allowance_by(platform, organization, customer, entitled, feature).await?;
     let limit = allowance.entitlement.limit.map(|limit| limit.saturating_add(allowance.rolled_over));
     let found = allowance.entitlement.window.zip(allowance.used);
     Ok(found.map(|(period, value)| Reading { customer, subscription, period, value, limit, currency: None }))
