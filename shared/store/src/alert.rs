@@ -27,7 +27,7 @@ impl Store {
     /// Makes an alert, which is due at once.
     pub async fn create_alert(&self, change: &Change, alert: &Alert) -> Result<(), StoreError> {
         Transaction::new(&self.core_table)
-            .create(alert_item(change.organization, alert), Otherwise::Conflict)
+            .create(alert_item(change, alert), Otherwise::Conflict)
             .audited(change, "create alert", alert.id)
             .commit(self)
             .await
@@ -59,7 +59,7 @@ impl Store {
     /// Puts an alert over the version that was read. It is due at once.
     pub async fn update_alert(&self, change: &Change, alert: &Alert) -> Result<(), StoreError> {
         Transaction::new(&self.core_table)
-            .replace(alert_item(change.organization, alert), alert.version)
+            .replace(alert_item(change, alert), alert.version)
             .audited(change, "update alert", alert.id)
             .commit(self)
             .await
@@ -164,10 +164,12 @@ fn subject(reading: &Reading) -> Uuid {
     reading.subscription.map_or(reading.customer.uuid(), |subscription| subscription.uuid())
 }
 
-/// The alert, due at once.
-fn alert_item(organization: OrganizationId, alert: &Alert) -> Item {
-    let item = Item::new(keys::alert(organization, alert.id), "alert")
-        .due(keys::alert_due(alert.updated_at, alert.id))
+/// The alert, due as soon as it was changed.
+fn alert_item(change: &Change, alert: &Alert) -> Item {
+    let (partition, place) = keys::alert_due(change.at, alert.id);
+    let item = Item::new(keys::alert(change.organization, alert.id), "alert")
+        .text("gsi2pk", partition)
+        .text("gsi2sk", place)
         .number("version", alert.version + 1)
         .display("id", alert.id)
         .text("name", &alert.name)
