@@ -17,8 +17,9 @@ dev: ## Run the whole platform on this machine
 demo: ## Play the whole story, from signing up to the e-mailed invoice
 	$(PYTHON) tools/demo.py
 
-bench: ## Measure what usage costs, in request units, bytes, seconds and dollars
-	cargo run --release -p fluxrate-bench
+bench: .venv/installed ## Measure what usage and billing cost, in request units, bytes, seconds and dollars (QUICK=1 for a look)
+	cargo build --release -p fluxrate-bench -p ingest-usage -p track-usage -p api
+	cargo run --release -p fluxrate-bench -- $(if $(QUICK),--quick)
 
 audit: ## Rebuild every total of DATA from its events, and compare (REPAIR=1 puts right what is wrong)
 	cargo run -p fluxrate-admin -- --data $(DATA) audit $(if $(REPAIR),--repair)

@@ -359,6 +359,7 @@ async fn signed_up(platform: &Platform) -> Actor {
         email: "owner@example.com".into(),
         password: "correct horse battery staple".into(),
         organization_name: "Example".into(),
+        mode: domain::test_clock::Mode::Live,
     };
     let user = sessions::sign_up(platform, sign_up).await.unwrap().user;
     Actor {

@@ -31,6 +31,7 @@ pub fn endpoints() -> Routes {
     let routes = Routes::default();
     let routes = routes::session::add(routes);
     let routes = routes::organization::add(routes);
+    let routes = routes::test_clock::add(routes);
     let routes = routes::api_key::add(routes);
     let routes = routes::feature::add(routes);
     let routes = routes::meter::add(routes);

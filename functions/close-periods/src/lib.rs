@@ -39,7 +39,10 @@ pub async fn handle_messages(platform: &Platform, event: SqsEvent) -> SqsBatchRe
             }
             Err(error) => return Verdict::Poison(error.to_string()),
         };
-        match close_period::close(platform, organization, subscription).await {
+        let close = async {
+            close_period::close(&platform.of(organization).await?, organization, subscription).await
+        };
+        match close.await {
             Ok(_) => Verdict::Done,
             Err(error) => {
                 let id = subscription;

@@ -6,7 +6,6 @@ use app::{AppError, Platform, track_usage};
 use auth::Actor;
 use axum::{
     Json, Router,
-    extract::State,
     http::{HeaderMap, StatusCode},
 };
 use wire::{
@@ -31,8 +30,7 @@ pub fn endpoints() -> Routes {
 }
 
 async fn track(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     headers: HeaderMap,
     Body(body): Body<TrackBody>,
 ) -> Result<(StatusCode, Json<AcceptedBody>), Problem> {
@@ -41,8 +39,7 @@ async fn track(
 
 /// One event as JSON or as a CloudEvent, or CloudEvents in a batch.
 async fn usage(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     headers: HeaderMap,
     body: AnyBody,
 ) -> Result<Answer, Problem> {
@@ -61,8 +58,7 @@ async fn usage(
 
 /// Many events as JSON or as CloudEvents.
 async fn batch(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     body: AnyBody,
 ) -> Result<(StatusCode, Json<UsageBatchAnswerBody>), Problem> {
     let told = match body.kind.as_str() {

@@ -15,23 +15,32 @@ use domain::{
     totals::Fold,
 };
 
-use crate::{rig::Failure, traffic::Traffic};
+use crate::{
+    report::{Report, per_second},
+    rig::Failure,
+    traffic::Traffic,
+};
 
 const SUM: Counting<'static> = Counting { aggregation: Aggregation::Sum, property: "n", filters: &[] };
+
+/// Measures the fold and the way from a message to segments.
+///
+/// Errors: if anything is not as it should be.
+pub fn measure(report: &mut Report) -> Result<(), Failure> {
+    report.heading("One core, no I/O");
+    report.figure("fold_events_per_second", fold()?, "events/s", "target >= 20000000");
+    report.figure("ingest_events_per_second", ingest()?, "events/s", "target >= 1000000");
+    Ok(())
+}
 
 fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_736_935_200, 0).unwrap_or_default()
 }
 
-fn per_second(count: u64, since: Instant) -> u64 {
-    let micros = since.elapsed().as_micros().max(1);
-    u64::try_from(u128::from(count) * 1_000_000 / micros).unwrap_or(u64::MAX)
-}
-
 /// Events per second of a SUM over decoded events.
 ///
 /// Errors: if the sum is not exact.
-pub fn fold() -> Result<u64, Failure> {
+fn fold() -> Result<u64, Failure> {
     let mut traffic = Traffic::new(id(1), id(2), 1, 1);
     let events = traffic.batch(start(), TimeDelta::seconds(10), 20_000);
     let events = events.into_iter().map(|tracked| tracked.event).collect::<Vec<_>>();
@@ -46,14 +55,14 @@ pub fn fold() -> Result<u64, Failure> {
         }
         folded += std::hint::black_box(fold.events());
     }
-    Ok(per_second(folded, began))
+    Ok(per_second(folded, began.elapsed()))
 }
 
 /// Events per second from a queue message to the bytes of segments: decoded, told from repeats, folded, encoded.
 /// Batches of 10,000 of ten customers; 5 % are repeats, which are looked for in decoded segments.
 ///
 /// Errors: if a message or segment cannot be read.
-pub fn ingest() -> Result<u64, Failure> {
+fn ingest() -> Result<u64, Failure> {
     let mut traffic = Traffic::new(id(1), id(2), 10, 2);
     let mut messages = Vec::new();
     for second in 0..30 {
@@ -80,7 +89,7 @@ pub fn ingest() -> Result<u64, Failure> {
             count(heads.entry(customer).or_default(), &events)?;
         }
     }
-    Ok(per_second(counted, began))
+    Ok(per_second(counted, began.elapsed()))
 }
 
 /// What a commit does, with the last segments in the place of DynamoDB.

@@ -1,6 +1,6 @@
 //! The figures, as they come, and at the end as lines that a script reads.
 
-use std::io::Write as _;
+use std::{io::Write as _, time::Duration};
 
 use domain::quantity::Quantity;
 
@@ -51,11 +51,21 @@ impl Report {
         self.lines.push(format!("bench {name} {value} {unit}"));
     }
 
-    /// All figures, as lines.
-    pub fn finish(self) {
-        say("");
-        self.lines.iter().for_each(|line| say(line));
+    /// The lines that a script reads: `bench <name> <value> <unit>`.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
     }
+
+    /// Says all figures, as lines.
+    pub fn finish(&self) {
+        say("");
+        self.lines().iter().for_each(|line| say(line));
+    }
+}
+
+/// How many there are in a second, of `count` in `time`.
+pub fn per_second(count: u64, time: Duration) -> u64 {
+    u64::try_from(u128::from(count) * 1_000_000 / time.as_micros().max(1)).unwrap_or(u64::MAX)
 }
 
 fn say(line: &str) {

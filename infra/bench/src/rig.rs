@@ -1,13 +1,14 @@
 //! A platform with nothing but tables, over a line that counts.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicI64, Ordering},
 };
 
 use app::{
     Platform, Settings, catalog,
     port::{Bus, Clock, DataKey, Keys, Mail, Mailer, Message, PortError, Queue, QueueName},
+    sessions,
 };
 use async_trait::async_trait;
 use auth::{Actor, Credential};
@@ -16,6 +17,7 @@ use domain::{
     id::{Id, OrganizationId},
     meter::{Aggregation, DeduplicateBy, Meter},
     outbox::OutboxEntry,
+    test_clock::Mode,
     user::Scope,
 };
 use store::Store;
@@ -36,6 +38,7 @@ pub struct Rig {
     /// Its tables.
     pub dynamo: Arc<EmbeddedDynamo>,
     clock: Arc<StillClock>,
+    queue: Arc<Kept>,
 }
 
 /// A clock that stands where it is put.
@@ -48,13 +51,14 @@ impl Clock for StillClock {
     }
 }
 
-/// Queue, mail, keys and bus, of which none is needed to count.
-#[derive(Debug)]
-struct Nowhere;
+/// A queue that only keeps what is sent.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Vec<Message>>);
 
 #[async_trait]
-impl Queue for Nowhere {
+impl Queue for Kept {
     async fn send(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(messages);
         messages.iter().map(|_| Ok(())).collect()
     }
 
@@ -62,6 +66,10 @@ impl Queue for Nowhere {
         Err(PortError::new("the dead-letter queue", reason))
     }
 }
+
+/// Mail, keys and bus, none of which costs anything here.
+#[derive(Debug)]
+struct Nowhere;
 
 #[async_trait]
 impl Mailer for Nowhere {
@@ -88,36 +96,50 @@ impl Bus for Nowhere {
     }
 }
 
-fn platform(dynamo: &EmbeddedDynamo, line: &Line, clock: &Arc<StillClock>) -> Platform {
+fn platform(dynamo: &EmbeddedDynamo, line: &Line, clock: &Arc<StillClock>, queue: &Arc<Kept>) -> Platform {
     let nowhere = Arc::new(Nowhere);
     Platform::new(
         Store::new(dynamo.client_over(line), "core", "usage"),
         (clock.clone(), Arc::new(runtime::SystemRandom)),
-        (nowhere.clone(), nowhere.clone(), nowhere.clone()),
+        (queue.clone(), nowhere.clone(), nowhere.clone()),
         nowhere,
         Settings::default(),
     )
 }
 
 impl Rig {
-    /// One with empty tables, its clock at `now`.
+    /// One with an organization, its clock at `now`.
     ///
     /// Errors: if the tables cannot be made.
     pub async fn new(now: DateTime<Utc>, line: Line) -> Result<Self, Failure> {
         let dynamo = Arc::new(EmbeddedDynamo::in_memory().await?);
         Store::new(dynamo.client(), "core", "usage").create_tables().await?;
         let clock = Arc::new(StillClock(AtomicI64::new(now.timestamp_millis())));
-        let platform = platform(&dynamo, &line, &clock);
-        let organization = platform.new_id();
-        Ok(Self { platform, line, organization, dynamo, clock })
+        let queue = Arc::<Kept>::default();
+        // Over a line of its own: what is to go wrong on `line` is not to keep it from being made.
+        let quiet = platform(&dynamo, &Line::counting(), &clock, &queue);
+        let sign_up = sessions::SignUp {
+            email: "bench@example.com".to_owned(),
+            password: "correct horse battery staple".to_owned(),
+            organization_name: "Bench".to_owned(),
+            mode: Mode::Live,
+        };
+        let organization = sessions::sign_up(&quiet, sign_up).await?.user.organization;
+        let platform = platform(&dynamo, &line, &clock, &queue);
+        Ok(Self { platform, line, organization, dynamo, clock, queue })
     }
 
     /// The same tables over another line.
     #[must_use]
     pub fn over(&self, line: Line) -> Self {
-        let (dynamo, clock) = (self.dynamo.clone(), self.clock.clone());
-        let platform = platform(&dynamo, &line, &clock);
-        Self { platform, line, organization: self.organization, dynamo, clock }
+        let (dynamo, clock, queue) = (self.dynamo.clone(), self.clock.clone(), self.queue.clone());
+        let platform = platform(&dynamo, &line, &clock, &queue);
+        Self { platform, line, organization: self.organization, dynamo, clock, queue }
+    }
+
+    /// What was sent to the queues since the last call.
+    pub fn take_sent(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.queue.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Moves the clock.

@@ -213,7 +213,7 @@ impl AlertCache {
 impl Platform {
     /// The alerts of an organization, as they were at most a minute ago.
     pub(crate) async fn alerts_of(&self, organization: OrganizationId) -> Result<Arc<Vec<Alert>>, AppError> {
-        let now = self.now();
+        let now = self.real_now();
         let mut cached = self.alerts.by_organization.lock().await;
         cached.retain(|_, (at, _)| *at <= now && now < *at + CACHED_FOR);
         if let Some((_, alerts)) = cached.get(&organization) {

@@ -27,7 +27,7 @@ pub async fn create(
         hash: secret.hash,
         prefix: secret.prefix,
         scopes,
-        created_at: platform.now(),
+        created_at: platform.real_now(),
     };
     platform.store.create_api_key(&platform.change(actor.organization, actor.name()), &key).await?;
     Ok((key, secret.text))

@@ -24,7 +24,7 @@ pub async fn with_api_key(platform: &Platform, key: &str) -> Result<Actor, AppEr
 /// Errors: `Unauthenticated`.
 pub async fn with_access_token(platform: &Platform, token: &str) -> Result<Actor, AppError> {
     let denied = || AppError::Unauthenticated("the session is not valid: sign in, or refresh it");
-    let claims = platform.signing_key().await?.read(token, platform.now()).ok_or_else(denied)?;
+    let claims = platform.signing_key().await?.read(token, platform.real_now()).ok_or_else(denied)?;
     platform.store.find_session(claims.organization, claims.session).await?.ok_or_else(denied)?;
     let credential = Credential::Session { user: claims.user, role: Role::Owner };
     Ok(Actor { organization: claims.organization, credential })

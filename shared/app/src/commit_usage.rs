@@ -47,9 +47,10 @@ pub(crate) async fn commit(
             refolded.insert(bucket, refold(store, id, &head, counting, &sifted, bucket).await?);
         }
         let draft = sifted.admit(counting, &refolded);
-        let write = write_of(store, id, &head, counting, &draft).await?;
+        let verdicts = draft.verdicts().to_vec();
+        let write = write_of(store, id, &head, counting, draft).await?;
         match store.commit_head(id, &write).await? {
-            CommitOutcome::Committed => return Ok(draft.verdicts()),
+            CommitOutcome::Committed => return Ok(verdicts),
             CommitOutcome::Conflict => tokio::time::sleep(pause(platform, attempt)).await,
         }
     }
@@ -62,7 +63,7 @@ async fn write_of(
     id: HeadId,
     before: &Head,
     counting: Counting<'_>,
-    draft: &Draft,
+    draft: Draft,
 ) -> Result<HeadWrite, AppError> {
     if draft.is_unchanged() {
         return Ok(HeadWrite::Nothing);

@@ -25,7 +25,7 @@ pub async fn claim(
     key: &str,
     request_hash: &str,
 ) -> Result<Option<IdempotentAnswer>, AppError> {
-    let now = platform.now();
+    let now = platform.real_now();
     match platform.store.claim_idempotency_key(actor.organization, key, request_hash, now).await? {
         Claimed::Free => Ok(None),
         Claimed::Answered(answer) => {
@@ -76,7 +76,7 @@ async fn keep(
     let body = String::from_utf8(body).map_err(AppError::internal)?;
     let Sealed(sealed) = platform.field_key(organization).await?.seal(&place(request_hash), &body);
     let answer = IdempotentAnswer { status, body: sealed.into_bytes() };
-    let now = platform.now();
+    let now = platform.real_now();
     Ok(platform.store.answer_idempotency_key(organization, key, request_hash, &answer, now).await?)
 }
 

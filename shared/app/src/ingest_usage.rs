@@ -1,11 +1,12 @@
 //! Counting usage: from queued events to members of heads, each exactly once, whatever is repeated.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::{
     commit::Verdict,
     event::{TrackedEvent, UsageEvent},
+    head::Head,
     id::{CustomerId, MeterId, OrganizationId},
     meter::{DeduplicateBy, Meter},
     month::Month,
@@ -44,7 +45,8 @@ pub fn count<'a>(platform: &'a Platform, events: &'a [TrackedEvent]) -> BoxFutur
 async fn count_all(platform: &Platform, events: &[TrackedEvent]) -> Vec<Outcome> {
     let mut outcomes = events.iter().map(|_| None).collect::<Vec<Option<Outcome>>>();
     let meters = meters_of(platform, events).await;
-    let pins = pins_of(platform, events, &meters).await;
+    let mut known = platform.store.get_heads(&own_heads(events)).await;
+    let pins = pins_of(platform, events, &meters, known.as_ref().ok()).await;
     let mut heads = BTreeMap::<HeadId, Vec<Placed>>::new();
     for ((index, tracked), outcome) in events.iter().enumerate().zip(&mut outcomes) {
         let organization = tracked.organization;
@@ -68,12 +70,11 @@ async fn count_all(platform: &Platform, events: &[TrackedEvent]) -> Vec<Outcome>
             }
             _ => tracked.event.occurred_at,
         };
-        let month = Month::of(occurred_at);
-        let id = HeadId { organization, meter: tracked.meter, customer: tracked.customer, month };
+        let id = head_of(tracked, occurred_at);
         let event = UsageEvent { occurred_at, ..tracked.event.clone() };
         heads.entry(id).or_default().push(Placed { index, event });
     }
-    for (index, verdict) in count_heads(platform, &meters, heads).await {
+    for (index, verdict) in count_heads(platform, &meters, heads, &mut known).await {
         let Some(tracked) = events.get(index) else { continue };
         let kept = match verdict {
             Ok(Verdict::Conflict) => {
@@ -102,7 +103,7 @@ type Meters = BTreeMap<(OrganizationId, MeterId), Result<Meter, StoreError>>;
 /// The meters of `events`, each read once.
 async fn meters_of(platform: &Platform, events: &[TrackedEvent]) -> Meters {
     let ids = events.iter().map(|event| (event.organization, event.meter));
-    let ids = ids.collect::<std::collections::BTreeSet<_>>();
+    let ids = ids.collect::<BTreeSet<_>>();
     let read = ids.into_iter().map(|(organization, meter)| async move {
         ((organization, meter), platform.store.get_meter(organization, meter).await)
     });
@@ -121,41 +122,69 @@ fn is_pinned(meter: &Meter, tracked: &TrackedEvent) -> bool {
     tracked.has_sender_key && meter.deduplicate_by == DeduplicateBy::Key
 }
 
+/// The head of an event that occurred at `at`.
+fn head_of(tracked: &TrackedEvent, at: DateTime<Utc>) -> HeadId {
+    let TrackedEvent { organization, meter, customer, .. } = *tracked;
+    HeadId { organization, meter, customer, month: Month::of(at) }
+}
+
+/// The heads of all events, by the timestamps that they carry themselves. Nearly always those they end up in.
+fn own_heads(events: &[TrackedEvent]) -> Vec<HeadId> {
+    let own = events.iter().map(|tracked| head_of(tracked, tracked.event.occurred_at));
+    own.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// The timestamps that keys are pinned to: a repeat lands where the first one went, whatever timestamp it
 /// carries. If the process dies after pinning, the event that comes again lands there too.
+///
+/// What is a member already under the timestamp that it carries was pinned to it before, and needs no look at
+/// the pin: `known` tells of those that are in a tail still, as repeats within minutes mostly are.
 async fn pins_of<'a>(
     platform: &Platform,
     events: &'a [TrackedEvent],
     meters: &Meters,
+    known: Option<&BTreeMap<HeadId, Head>>,
 ) -> HashMap<GroupAndKey<'a>, Result<DateTime<Utc>, StoreError>> {
-    let mut first = HashMap::<GroupAndKey<'a>, DateTime<Utc>>::new();
+    let tails = known.into_iter().flatten().map(|(id, head)| {
+        let identities = head.tail.iter().map(|event| (event.occurred_at, event.key.as_str()));
+        (*id, identities.collect::<HashSet<_>>())
+    });
+    let tails = tails.collect::<HashMap<_, _>>();
+    let mut first = HashMap::<GroupAndKey<'a>, &'a TrackedEvent>::new();
     for tracked in events {
         let meter = meters.get(&(tracked.organization, tracked.meter));
         if meter.is_some_and(|meter| meter.as_ref().is_ok_and(|meter| is_pinned(meter, tracked))) {
-            first.entry(group_and_key(tracked)).or_insert(tracked.event.occurred_at);
+            first.entry(group_and_key(tracked)).or_insert(tracked);
         }
     }
-    let now = platform.now();
-    let pin = first.into_iter().map(|(named, at)| async move {
+    let now = platform.real_now();
+    let pin = first.into_iter().map(|(named, tracked)| {
         let (organization, meter, customer, key) = named;
-        (named, platform.store.pin_event((organization, meter, customer), key, at, now).await)
+        let at = tracked.event.occurred_at;
+        let tail = tails.get(&head_of(tracked, at));
+        let is_member = tail.is_some_and(|tail| tail.contains(&(at, key)));
+        async move {
+            if is_member {
+                return (named, Ok(at));
+            }
+            (named, platform.store.pin_event((organization, meter, customer), key, at, now).await)
+        }
     });
     let pins = pin.collect::<Vec<_>>();
     stream::iter(pins).buffer_unordered(CONCURRENT_PINS).collect().await
 }
 
-/// Writes each head once, and reads all of them together before.
+/// Writes each head once. Those that are not `known`, because a pin led there, are read by their commit.
 async fn count_heads(
     platform: &Platform,
     meters: &Meters,
     heads: BTreeMap<HeadId, Vec<Placed>>,
+    known: &mut Result<BTreeMap<HeadId, Head>, StoreError>,
 ) -> Vec<(usize, Outcome)> {
-    let ids = heads.keys().copied().collect::<Vec<_>>();
-    let mut known = platform.store.get_heads(&ids).await;
     let counts = heads.into_iter().map(|(id, placed)| {
         let meter = meters.get(&(id.organization, id.meter)).and_then(|meter| meter.as_ref().ok());
-        let head = match &mut known {
-            Ok(heads) => Ok(heads.remove(&id).unwrap_or_default()),
+        let head = match known {
+            Ok(heads) => Ok(heads.remove(&id)),
             Err(error) => Err(unavailable(error)),
         };
         async move {
@@ -174,10 +203,9 @@ async fn count_head(
     platform: &Platform,
     meter: &Meter,
     id: HeadId,
-    head: domain::head::Head,
+    mut head: Option<Head>,
     placed: Vec<Placed>,
 ) -> Vec<(usize, Outcome)> {
-    let mut head = Some(head);
     let mut outcomes = Vec::with_capacity(placed.len());
     for part in parts(placed) {
         let (indexes, part): (Vec<_>, Vec<_>) =
@@ -221,7 +249,7 @@ async fn reject(platform: &Platform, tracked: &TrackedEvent, reason: &str) -> Ou
 }
 
 async fn set_aside(platform: &Platform, tracked: &TrackedEvent, why: Uncounted, verdict: Verdict) -> Outcome {
-    platform.store.put_uncounted_event(event_id(tracked), tracked, &why, platform.now()).await?;
+    platform.store.put_uncounted_event(event_id(tracked), tracked, &why, platform.real_now()).await?;
     Ok(verdict)
 }
 

@@ -107,7 +107,7 @@ pub async fn send_email(platform: &Platform, actor: &Actor, id: InvoiceId) -> Re
         InvoiceStatus::Draft { .. } => open(platform, actor, id, Mailing::Yes).await,
         InvoiceStatus::Void { .. } => Err(AppError::conflict("invoice_void", "a void invoice is not mailed")),
         InvoiceStatus::Open | InvoiceStatus::Paid { .. } | InvoiceStatus::Uncollectible { .. } => {
-            let outbox = [OutboxEntry::invoice_email(&invoice, platform.now())];
+            let outbox = [OutboxEntry::invoice_email(&invoice, platform.real_now())];
             let change = platform.change(actor.organization, actor.name());
             platform.store.update_invoice(&change, "mail invoice", &invoice, &outbox).await?;
             relay_now(platform, actor.organization, &outbox).await;

@@ -38,6 +38,7 @@ pub mod sessions;
 pub mod settings;
 pub mod subscriptions;
 pub mod sweep;
+pub mod test_clock;
 pub mod track_usage;
 pub mod usage_log;
 mod vault;

@@ -15,7 +15,7 @@ const AGAIN_AFTER: Duration = Duration::minutes(30);
 
 /// Relays everything that is due to be told. Returns how much.
 pub async fn relay(platform: &Platform) -> Result<usize, AppError> {
-    let due = platform.store.list_due(DueKind::Outbox, platform.now(), 1_000).await?;
+    let due = platform.store.list_due(DueKind::Outbox, platform.real_now(), 1_000).await?;
     let mut relayed = 0;
     for due in due {
         let entry =
@@ -46,7 +46,7 @@ async fn relay_entry(
     organization: OrganizationId,
     entry: &OutboxEntry,
 ) -> Result<(), AppError> {
-    let now = platform.now();
+    let now = platform.real_now();
     match &entry.message {
         OutboxMessage::EmailInvoice { .. } => {
             let message = Message::DeliverEmail { organization, customer: entry.customer, entry: entry.id };

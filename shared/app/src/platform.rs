@@ -1,13 +1,19 @@
 //! The platform: everything a use case works with.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use auth::PasswordHasher;
 use chrono::{DateTime, Utc};
-use domain::id::{Id, OrganizationId};
+use domain::{
+    id::{Id, OrganizationId},
+    test_clock::Mode,
+};
 use store::{Change, Store};
 
 use crate::{
@@ -26,7 +32,11 @@ pub struct Settings {
     pub email_from: String,
 }
 
-/// The store, the ports, and what is cached of them. Built once per process.
+/// The store, the ports, and what is cached of them. Built once per process; cheap to clone.
+///
+/// Use cases of an organization in test mode get one of [`Platform::of`], whose [`now`](Platform::now) is that of
+/// the organization's test clock.
+#[derive(Clone)]
 pub struct Platform {
     /// Where everything is kept.
     pub store: Store,
@@ -42,12 +52,19 @@ pub struct Platform {
     pub bus: Arc<dyn Bus>,
     /// What is configured.
     pub settings: Settings,
-    pub(crate) vault: Vault,
-    pub(crate) alerts: AlertCache,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) alerts: Arc<AlertCache>,
     /// The time and the sequence of the last id made.
-    last_id: AtomicU64,
-    pub(crate) passwords: tokio::sync::OnceCell<Arc<PasswordHasher>>,
+    last_id: Arc<AtomicU64>,
+    pub(crate) passwords: Arc<tokio::sync::OnceCell<Arc<PasswordHasher>>>,
+    /// The time of the organization it is for, if that is in test mode.
+    test_now: Option<DateTime<Utc>>,
+    /// Organizations that are known to be live, which they stay.
+    live: Arc<RwLock<HashSet<OrganizationId>>>,
 }
+
+/// How many organizations a process knows to be live: less than a megabyte of them.
+const LIVE_MAX: usize = 10_000;
 
 /// Bits of an id between its time and its random end: 4,096 ids in one millisecond, then the next begins.
 const SEQUENCE_BITS: u32 = 12;
@@ -62,7 +79,7 @@ impl Platform {
         keys: Arc<dyn Keys>,
         settings: Settings,
     ) -> Self {
-        let vault = Vault::new(keys);
+        let vault = Arc::new(Vault::new(keys));
         Self {
             store,
             clock,
@@ -72,21 +89,58 @@ impl Platform {
             bus,
             settings,
             vault,
-            alerts: AlertCache::default(),
-            last_id: AtomicU64::new(0),
-            passwords: Default::default(),
+            alerts: Arc::default(),
+            last_id: Arc::default(),
+            passwords: Arc::default(),
+            test_now: None,
+            live: Arc::default(),
         }
     }
 
-    /// Now.
+    /// The platform as an organization's use cases have it: on the organization's own time. Whatever is done for
+    /// an organization begins here.
+    ///
+    /// Whether an organization is in test mode is decided when it signs up, so that a process asks once for each
+    /// that is live. A test clock is read every time: it may have been moved.
+    pub async fn of(&self, organization: OrganizationId) -> Result<Self, AppError> {
+        if self.live.read().unwrap_or_else(PoisonError::into_inner).contains(&organization) {
+            return Ok(self.clone());
+        }
+        if let Some(clock) = self.store.find_test_clock(organization).await? {
+            return Ok(self.on_test_clock(clock.now));
+        }
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        if live.len() >= LIVE_MAX {
+            live.clear();
+        }
+        live.insert(organization);
+        Ok(self.clone())
+    }
+
+    /// The platform of an organization whose test clock stands at `now`.
+    pub(crate) fn on_test_clock(&self, now: DateTime<Utc>) -> Self {
+        Self { test_now: Some(now), store: self.store.in_test_mode(self.real_now()), ..self.clone() }
+    }
+
+    /// What time follows here.
+    pub fn mode(&self) -> Mode {
+        if self.test_now.is_some() { Mode::Test } else { Mode::Live }
+    }
+
+    /// Now, as the organization has it: what is billed, counted and dated follows it.
     pub fn now(&self) -> DateTime<Utc> {
+        self.test_now.unwrap_or_else(|| self.real_now())
+    }
+
+    /// Now, whatever any test clock says: sessions, keys, queues, deliveries, the audit log.
+    pub fn real_now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
     /// A new id, after all that this process has made before: lists by id are in the order things were made
     /// in, also within a millisecond and on a clock that stands still.
     pub fn new_id<K>(&self) -> Id<K> {
-        let now = self.now().timestamp_millis().unsigned_abs() << SEQUENCE_BITS;
+        let now = self.real_now().timestamp_millis().unsigned_abs() << SEQUENCE_BITS;
         let next = |last: u64| now.max(last.saturating_add(1));
         let last = self.last_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
         let place = next(last.unwrap_or_default());
@@ -95,7 +149,7 @@ impl Platform {
         for (to, from) in entropy.iter_mut().zip((place & SEQUENCE_MASK).to_be_bytes().into_iter().skip(6)) {
             *to = from;
         }
-        Id::from_parts(DateTime::from_timestamp_millis(millis).unwrap_or(self.now()), entropy)
+        Id::from_parts(DateTime::from_timestamp_millis(millis).unwrap_or(self.real_now()), entropy)
     }
 
     /// Random bytes.
@@ -108,7 +162,7 @@ impl Platform {
     /// A change that `by` makes now.
     pub fn change(&self, organization: OrganizationId, by: impl Into<String>) -> Change {
         let id: Id<()> = self.new_id();
-        Change { organization, by: by.into(), at: self.now(), id: id.uuid() }
+        Change { organization, by: by.into(), at: self.real_now(), id: id.uuid() }
     }
 
     pub(crate) async fn passwords(&self) -> Result<Arc<PasswordHasher>, AppError> {

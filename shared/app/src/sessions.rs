@@ -5,6 +5,7 @@ use auth::{AccessClaims, RefreshToken, check_password};
 use chrono::{DateTime, Duration, Utc};
 use domain::{
     organization::{Organization, Settings},
+    test_clock::{Mode, TestClock},
     user::{Role, Session, User},
 };
 use store::StoreError;
@@ -19,6 +20,8 @@ pub struct SignUp {
     pub password: String,
     /// What the new organization is called.
     pub organization_name: String,
+    /// What its time follows, for good.
+    pub mode: Mode,
 }
 
 /// A user who is signed in, with new tokens.
@@ -41,7 +44,7 @@ pub async fn sign_up(platform: &Platform, input: SignUp) -> Result<SignedIn, App
     check_password(&input.password).map_err(|weak| {
         AppError::Invalid(vec![FieldError::new("password", "weak_password", weak.to_string())])
     })?;
-    let (now, salt) = (platform.now(), platform.entropy());
+    let (now, salt) = (platform.real_now(), platform.entropy());
     let hasher = platform.passwords().await?;
     let hash = tokio::task::spawn_blocking(move || hasher.hash(&input.password, salt)).await;
     let email = input.email.to_lowercase();
@@ -61,7 +64,11 @@ pub async fn sign_up(platform: &Platform, input: SignUp) -> Result<SignedIn, App
         created_at: now,
     };
     let change = platform.change(organization.id, format!("user {}", user.id));
-    platform.store.create_organization(&change, &organization, &user).await?;
+    let clock = match input.mode {
+        Mode::Live => None,
+        Mode::Test => Some(TestClock::at(now)),
+    };
+    platform.store.create_organization(&change, &organization, &user, clock.as_ref()).await?;
     tracing::info!(organization.id = %organization.id, "signed up organization {}", organization.id);
     begin_session(platform, user).await
 }
@@ -82,7 +89,7 @@ pub async fn log_in(platform: &Platform, email: &str, password: String) -> Resul
 }
 
 async fn begin_session(platform: &Platform, user: User) -> Result<SignedIn, AppError> {
-    let now = platform.now();
+    let now = platform.real_now();
     let id = platform.new_id();
     let refresh_token = RefreshToken::new(user.organization, id, platform.entropy());
     let session = Session {
@@ -105,7 +112,7 @@ async fn begin_session(platform: &Platform, user: User) -> Result<SignedIn, AppE
 pub async fn refresh(platform: &Platform, token: &str) -> Result<SignedIn, AppError> {
     let denied = || AppError::Unauthenticated("the session is over: sign in again");
     let token = RefreshToken::from_text(token).ok_or_else(denied)?;
-    let now = platform.now();
+    let now = platform.real_now();
     let session = platform.store.find_session(token.organization, token.session).await?.ok_or_else(denied)?;
     if now >= session.expires_at {
         return Err(denied());

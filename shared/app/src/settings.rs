@@ -7,6 +7,7 @@ use domain::{
     customer::Address,
     organization::{BankField, Branding, LateUsage, Organization, ZeroInvoices},
     tax::TaxRate,
+    test_clock::Mode,
     user::Scope,
 };
 
@@ -53,6 +54,8 @@ pub struct OpenOrganization {
     pub organization: Organization,
     /// Where it is paid by transfer.
     pub bank_details: Vec<(BankField, String)>,
+    /// What its time follows.
+    pub mode: Mode,
 }
 
 /// The organization with its settings.
@@ -60,7 +63,7 @@ pub async fn get(platform: &Platform, actor: &Actor) -> Result<OpenOrganization,
     actor.require(Scope::BillingRead)?;
     let organization = platform.store.get_organization(actor.organization).await?;
     let bank_details = open_bank_details(platform, &organization).await?;
-    Ok(OpenOrganization { organization, bank_details })
+    Ok(OpenOrganization { organization, bank_details, mode: platform.mode() })
 }
 
 /// Changes settings.
@@ -94,7 +97,7 @@ pub async fn update(
     let change = platform.change(actor.organization, actor.name());
     platform.store.update_organization(&change, &organization).await?;
     let bank_details = open_bank_details(platform, &organization).await?;
-    Ok(OpenOrganization { organization, bank_details })
+    Ok(OpenOrganization { organization, bank_details, mode: platform.mode() })
 }
 
 fn set<T>(value: &mut T, change: Option<T>) {

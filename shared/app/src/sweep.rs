@@ -13,7 +13,7 @@ const LIMIT: i32 = 1_000;
 
 /// Hands every subscription whose period ended to the queue. Returns how many.
 pub async fn close_periods(platform: &Platform) -> Result<usize, AppError> {
-    let due = platform.store.list_due(DueKind::PeriodEnd, platform.now(), LIMIT).await?;
+    let due = platform.store.list_due(DueKind::PeriodEnd, platform.real_now(), LIMIT).await?;
     let messages = due
         .iter()
         .map(|due| Message::ClosePeriod {
@@ -30,7 +30,7 @@ pub async fn close_periods(platform: &Platform) -> Result<usize, AppError> {
 
 /// Marks every invoice of a subscription that is not paid in time.
 async fn mark_overdue(platform: &Platform) -> Result<(), AppError> {
-    for due in platform.store.list_due(DueKind::PaymentDue, platform.now(), LIMIT).await? {
+    for due in platform.store.list_due(DueKind::PaymentDue, platform.real_now(), LIMIT).await? {
         let id = Id::from_uuid(due.id);
         if let Err(error) = overdue::mark(platform, due.organization, due.customer, id).await {
             tracing::error!(invoice.id = %id, error = ?error, "invoice {id} is not marked past due");
@@ -42,7 +42,7 @@ async fn mark_overdue(platform: &Platform) -> Result<(), AppError> {
 /// Finalizes every draft whose grace period ended, looks at alerts, and relays what is to be told. Returns how many drafts
 /// were finalized.
 pub async fn finalize_invoices(platform: &Platform) -> Result<usize, AppError> {
-    let due = platform.store.list_due(DueKind::GraceEnd, platform.now(), LIMIT).await?;
+    let due = platform.store.list_due(DueKind::GraceEnd, platform.real_now(), LIMIT).await?;
     let mut by_organization = BTreeMap::<_, Vec<_>>::new();
     for due in due {
         by_organization.entry(due.organization).or_default().push(due);

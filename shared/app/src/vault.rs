@@ -52,7 +52,7 @@ impl Vault {
 impl Platform {
     /// The key that signs sessions.
     pub(crate) async fn signing_key(&self) -> Result<Arc<SigningKey>, AppError> {
-        let now = self.now();
+        let now = self.real_now();
         let mut cached = self.vault.signing.lock().await;
         if let Some((at, key)) = cached.as_ref()
             && is_fresh(*at, now)
@@ -66,7 +66,7 @@ impl Platform {
 
     /// The key that seals an organization's sensitive fields.
     pub(crate) async fn field_key(&self, organization: OrganizationId) -> Result<Arc<FieldKey>, AppError> {
-        let now = self.now();
+        let now = self.real_now();
         let mut cached = self.vault.fields.lock().await;
         cached.retain(|_, (at, _)| is_fresh(*at, now));
         if let Some((_, key)) = cached.get(&organization) {

@@ -52,17 +52,27 @@ pub(crate) async fn look_at(platform: &Platform, counted: impl Iterator<Item = &
     }
     let all = async {
         for (organization, used) in used {
-            match platform.alerts_of(organization).await {
-                Ok(alerts) => look_at_each(platform, organization, concerned(&alerts, &used)).await,
-                Err(error) => {
-                    tracing::warn!(organization.id = %organization, error = ?error, "no alert is looked at")
-                }
+            if let Err(error) = look_at_used(platform, organization, &used).await {
+                tracing::warn!(organization.id = %organization, error = ?error, "no alert is looked at");
             }
         }
     };
     if tokio::time::timeout(PATIENCE, all).await.is_err() {
         tracing::warn!("alerts are left to the sweep: they take too long");
     }
+}
+
+async fn look_at_used(
+    platform: &Platform,
+    organization: OrganizationId,
+    used: &BTreeSet<(CustomerId, MeterId)>,
+) -> Result<(), AppError> {
+    let alerts = platform.alerts_of(organization).await?;
+    let concerned = concerned(&alerts, used);
+    if !concerned.is_empty() {
+        look_at_each(&platform.of(organization).await?, organization, concerned).await;
+    }
+    Ok(())
 }
 
 /// The customers that each alert has to be looked at for, once they used these meters.
@@ -83,7 +93,7 @@ pub(crate) async fn sweep(platform: &Platform) -> Result<(), AppError> {
     let mut left = SUBSCRIPTIONS_PER_SWEEP;
     let mut failed = BTreeSet::new(); // these stay due, and must not keep the others from their turn
     while left > 0 {
-        let due = platform.store.list_due_alerts(platform.now(), DUE_MAX).await?;
+        let due = platform.store.list_due_alerts(platform.real_now(), DUE_MAX).await?;
         let due = due.into_iter().filter(|due| !failed.contains(&due.alert)).take(CONCURRENT_ALERTS);
         let turns = due.map(|due| async move { (due, take_turn(platform, &due).await) }).collect::<Vec<_>>();
         if turns.is_empty() {
@@ -103,9 +113,19 @@ pub(crate) async fn sweep(platform: &Platform) -> Result<(), AppError> {
     Ok(())
 }
 
+/// Makes all alerts of an organization due: its time was moved.
+pub(crate) async fn make_due(platform: &Platform, organization: OrganizationId) -> Result<(), AppError> {
+    let now = platform.real_now();
+    for alert in platform.store.list_alerts(organization).await? {
+        platform.store.postpone_alert(organization, &alert, None, now).await?;
+    }
+    Ok(())
+}
+
 /// One turn of an alert that is due. Returns at how many subscriptions it looked.
 async fn take_turn(platform: &Platform, due: &DueAlert) -> Result<usize, AppError> {
     let organization = due.organization;
+    let platform = &platform.of(organization).await?;
     let Some((alert, place)) = platform.store.find_alert_sweep(organization, due.alert).await? else {
         return Ok(0); // deleted since it fell due
     };
@@ -123,7 +143,8 @@ async fn take_turn(platform: &Platform, due: &DueAlert) -> Result<usize, AppErro
     // An alert that is not through is due again behind the others.
     let is_through = subscriptions.len() < SUBSCRIPTIONS_PER_TURN;
     let place = subscriptions.last().map(|subscription| subscription.id).filter(|_| !is_through);
-    let due_at = if is_through { platform.now() + AGAIN_AFTER } else { platform.now() };
+    let now = platform.real_now();
+    let due_at = if is_through { now + AGAIN_AFTER } else { now };
     platform.store.postpone_alert(organization, &alert, place, due_at).await?;
     Ok(subscriptions.len())
 }

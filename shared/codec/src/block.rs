@@ -1,6 +1,6 @@
 //! Columns back to events, one row at a time and only as far as somebody looks.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -117,6 +117,17 @@ impl Block {
     /// The events, in order of time.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.len()).map(|row| Row { block: self, row })
+    }
+
+    /// The events themselves, in order of time. Those with the same properties share them.
+    pub fn to_events(&self) -> impl Iterator<Item = UsageEvent> {
+        let mut shared = HashMap::<(bool, Vec<usize>), Properties>::new();
+        let mut properties = move |row: &Row<'_>, is_metadata: bool| {
+            let columns = self.columns.iter().filter(|column| column.is_metadata == is_metadata);
+            let places = columns.map(|column| column.place(row.row)).collect::<Vec<_>>();
+            shared.entry((is_metadata, places)).or_insert_with(|| row.properties(is_metadata)).clone()
+        };
+        self.rows().map(move |row| row.event_with(properties(&row, false), properties(&row, true)))
     }
 
     /// The events that occurred at `at`.
@@ -245,9 +256,13 @@ pub(crate) fn property(body: &mut Cursor<'_>) -> Result<Property, Damaged> {
 }
 
 impl Column {
+    /// 0 if the row has no value, else one more than the place of its value.
+    fn place(&self, row: usize) -> usize {
+        if self.rows.is_empty() { 1 } else { self.rows.get(row).copied().unwrap_or_default() }
+    }
+
     fn value(&self, row: usize) -> Option<&Property> {
-        let place = if self.rows.is_empty() { 1 } else { *self.rows.get(row)? };
-        self.values.get(place.checked_sub(1)?)
+        self.values.get(self.place(row).checked_sub(1)?)
     }
 }
 
@@ -270,6 +285,19 @@ impl Row<'_> {
         let columns = self.block.columns.iter().filter(|column| column.is_metadata == is_metadata);
         let value = |column: &Column| Some((column.name.clone(), column.value(self.row)?.clone()));
         columns.filter_map(value).collect()
+    }
+
+    fn event_with(&self, properties: Properties, metadata: Properties) -> UsageEvent {
+        let revision = self.block.revisions.iter().find(|(row, _)| *row == self.row);
+        UsageEvent {
+            key: self.key().into_owned(),
+            occurred_at: self.occurred_at(),
+            ingested_at: self.ingested_at(),
+            quantity: self.quantity(),
+            properties,
+            metadata,
+            revision: revision.map(|(_, revision)| *revision).unwrap_or_default(),
+        }
     }
 
     fn time(column: &[i64], row: usize) -> DateTime<Utc> {
@@ -310,15 +338,6 @@ impl Event for Row<'_> {
     }
 
     fn to_event(&self) -> UsageEvent {
-        let revision = self.block.revisions.iter().find(|(row, _)| *row == self.row);
-        UsageEvent {
-            key: self.key().into_owned(),
-            occurred_at: self.occurred_at(),
-            ingested_at: self.ingested_at(),
-            quantity: self.quantity(),
-            properties: self.properties(false),
-            metadata: self.properties(true),
-            revision: revision.map(|(_, revision)| *revision).unwrap_or_default(),
-        }
+        self.event_with(self.properties(false), self.properties(true))
     }
 }

@@ -54,7 +54,8 @@ fn revision() -> impl Strategy<Value = Revision> {
 
 fn event() -> impl Strategy<Value = UsageEvent> {
     let key = prop_oneof![".{1,12}", any::<u128>().prop_map(|n| Uuid::from_u128(n).to_string())];
-    let properties = || prop::collection::btree_map(".{0,6}", property(), 0..4);
+    let properties =
+        || prop::collection::btree_map(".{0,6}", property(), 0..4).prop_map(Properties::from_iter);
     (key, instant(), -90_000_000_i64..9_000_000_000, quantity(), properties(), properties(), revision())
         .prop_map(|(key, occurred_at, delay, quantity, properties, metadata, revision)| UsageEvent {
             key,
@@ -75,7 +76,10 @@ fn in_order(events: &[UsageEvent]) -> Vec<UsageEvent> {
 
 fn decoded(bytes: &[u8]) -> Result<Vec<UsageEvent>, Damaged> {
     let block = Block::decode(bytes, month().start())?;
-    Ok(block.rows().map(|row| row.to_event()).collect())
+    let events = block.to_events().collect::<Vec<_>>();
+    let one_by_one = block.rows().map(|row| row.to_event());
+    assert!(one_by_one.eq(events.iter().cloned()), "rows that share properties are the rows");
+    Ok(events)
 }
 
 fn latest() -> impl Strategy<Value = Latest> {

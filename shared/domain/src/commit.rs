@@ -396,8 +396,8 @@ impl Draft {
     }
 
     /// One verdict per event, in the order they came in.
-    pub fn verdicts(self) -> Vec<Verdict> {
-        self.verdicts
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.verdicts
     }
 
     /// The days about to be sealed into of which totals by hour are kept, or are to be from now on.
@@ -426,22 +426,24 @@ impl Draft {
     ///
     /// Errors: if a total by hour cannot be computed exactly, which that of its day would not be either.
     pub fn seal(
-        &self,
+        self,
         counting: Counting<'_>,
         mut hours: BTreeMap<u32, Hours>,
     ) -> Result<HeadWrite, QuantityOverflow> {
-        let mut head = self.head.clone();
+        let Self { mut head, hours: refolded, .. } = self;
         let mut events = std::mem::take(&mut head.tail);
-        events.sort_by(|left, right| left.identity().cmp(&right.identity()));
+        events.sort_unstable_by(|left, right| {
+            (left.occurred_at, &left.key).cmp(&(right.occurred_at, &right.key))
+        });
         for (day, hours) in &mut hours {
-            let is_folded = |event: &UsageEvent| self.hours.contains_key(&(*day, event.occurred_at.hour()));
+            let is_folded = |event: &UsageEvent| refolded.contains_key(&(*day, event.occurred_at.hour()));
             for event in events.iter().filter(|event| event.occurred_at.day() == *day && !is_folded(event)) {
                 hours.add(counting, event)?;
             }
-            let refolded = self.hours.iter().filter(|((other, _), _)| other == day);
-            let refolded = refolded.map(|((_, hour), totals)| (*hour, *totals)).collect::<Vec<_>>();
-            if !refolded.is_empty() {
-                hours.totals.extend(refolded);
+            let of_day = refolded.iter().filter(|((other, _), _)| other == day);
+            let of_day = of_day.map(|((_, hour), totals)| (*hour, *totals)).collect::<Vec<_>>();
+            if !of_day.is_empty() {
+                hours.totals.extend(of_day);
                 head.days.insert(*day, hours.day(counting)?);
             }
             head.hourly.insert(*day);
@@ -464,10 +466,11 @@ impl Head {
         let (late_finest, finest) = (self.finest.min(Level::Hour), self.finest);
         self.fill(&on_time);
         let mut windows = BTreeMap::<Window, Vec<UsageEvent>>::new();
-        for (window, event) in
-            [self.windows_for(late, late_finest), self.windows_for(on_time, finest)].concat()
-        {
-            windows.entry(window).or_default().push(event);
+        for (events, finest) in [(late, late_finest), (on_time, finest)] {
+            let level = self.level_of(&events, finest);
+            for event in events {
+                windows.entry(level.window_of(event.occurred_at)).or_default().push(event);
+            }
         }
         let segment = |(window, events)| SegmentWrite { window: Some(window), events };
         let mut segments = windows.into_iter().map(segment).collect::<Vec<_>>();
@@ -478,14 +481,14 @@ impl Head {
         segments
     }
 
-    /// The window of each event, all of one level.
-    fn windows_for(&mut self, events: Vec<UsageEvent>, finest: Level) -> Vec<(Window, UsageEvent)> {
+    /// The level of the windows that events go to, all of them.
+    fn level_of(&mut self, events: &[UsageEvent], finest: Level) -> Level {
         let times = events.iter().map(|event| event.occurred_at).collect::<Vec<_>>();
-        let level = level_for(&times, bytes_of(&events), finest);
+        let level = level_for(&times, bytes_of(events), finest);
         if let (Some(first), Some(last)) = (times.first(), times.last()) {
             self.sealed.extend(level, *first, *last);
         }
-        events.into_iter().map(|event| (level.window_of(event.occurred_at), event)).collect()
+        level
     }
 
     /// Notes how full the newest window becomes, and makes the next ones finer when it is full.

@@ -41,6 +41,7 @@ pub mod series;
 pub mod subscription;
 pub mod subscription_change;
 pub mod tax;
+pub mod test_clock;
 pub mod tiers;
 pub mod timeline;
 pub mod totals;

@@ -110,12 +110,18 @@ pub fn runs(windows: &BTreeSet<Window>) -> Vec<WindowRun> {
     runs
 }
 
-/// The finest level, not finer than `finest`, by which events at these times make no more windows than
-/// [`windows_max`] allows.
+/// The finest level, not finer than `finest`, by which events at these times, which are in order, make no more
+/// windows than [`windows_max`] allows.
 pub fn level_for(times: &[DateTime<Utc>], bytes: usize, finest: Level) -> Level {
-    let count = |level: Level| times.iter().map(|at| level.start_of(*at)).collect::<BTreeSet<_>>().len();
-    let fits = |level: &&Level| **level <= finest && count(**level) <= windows_max(bytes);
+    let max = windows_max(bytes);
+    let fits = |level: &&Level| **level <= finest && windows(times, **level).nth(max).is_none();
     Level::ALL.iter().rev().find(fits).copied().unwrap_or_default()
+}
+
+/// The starts of the windows that ordered times lie in, each once.
+fn windows(times: &[DateTime<Utc>], level: Level) -> impl Iterator<Item = DateTime<Utc>> {
+    let mut last = None;
+    times.iter().map(move |at| level.start_of(*at)).filter(move |start| last.replace(*start) != Some(*start))
 }
 
 /// How many segments `bytes` of events may become: one costs at least what 1 KB costs, and a transaction

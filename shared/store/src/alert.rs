@@ -26,7 +26,7 @@ use crate::{
 impl Store {
     /// Makes an alert, which is due at once.
     pub async fn create_alert(&self, change: &Change, alert: &Alert) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .create(alert_item(change, alert), Otherwise::Conflict)
             .audited(change, "create alert", alert.id)
             .commit(self)
@@ -58,7 +58,7 @@ impl Store {
 
     /// Puts an alert over the version that was read. It is due at once.
     pub async fn update_alert(&self, change: &Change, alert: &Alert) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .replace(alert_item(change, alert), alert.version)
             .audited(change, "update alert", alert.id)
             .commit(self)
@@ -67,7 +67,7 @@ impl Store {
 
     /// Deletes an alert of the version that was read. What it told stays stored.
     pub async fn delete_alert(&self, change: &Change, alert: &Alert) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .delete(keys::alert(change.organization, alert.id), alert.version)
             .audited(change, "delete alert", alert.id)
             .commit(self)
@@ -129,7 +129,7 @@ impl Store {
         alert: AlertId,
         triggers: &[Trigger],
     ) -> Result<(), StoreError> {
-        let exists = Transaction::new(&self.core_table).check(
+        let exists = Transaction::new(self).check(
             keys::alert(organization, alert),
             "attribute_exists(pk)",
             Otherwise::NotFound("alert"),

@@ -22,7 +22,7 @@ impl Store {
     pub async fn create_api_key(&self, change: &Change, key: &ApiKey) -> Result<(), StoreError> {
         let listed = item(keys::api_key(key.organization, key.id), key)
             .listed(keys::list(key.organization, LIST.what, 0), key.id);
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .create(item(keys::api_key_hash(&key.hash), key), Otherwise::Conflict)
             .create(listed, Otherwise::Conflict)
             .audited(change, "create api key", key.id)
@@ -49,7 +49,7 @@ impl Store {
         let listed = keys::api_key(change.organization, id);
         let item = self.get(listed.clone()).await?.ok_or(StoreError::NotFound("API key"))?;
         let key = from_item(&item)?;
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .delete(listed, 1)
             .delete(keys::api_key_hash(&key.hash), 1)
             .audited(change, "delete api key", id)

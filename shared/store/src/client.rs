@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::{
     operation::put_item::PutItemError,
     types::{AttributeValue, KeysAndAttributes},
 };
+use chrono::{DateTime, Utc};
 
 use crate::{
     error::{StoreError, unavailable},
@@ -20,12 +21,33 @@ pub struct Store {
     pub(crate) client: Client,
     pub(crate) core_table: String,
     pub(crate) usage_table: String,
+    pub(crate) placing: DuePlacing,
+}
+
+/// Where what is due is put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DuePlacing {
+    /// Where the sweeps find it.
+    #[default]
+    Swept,
+    /// Where the organization's test clock finds it. Only what is to be told is swept, from now on.
+    TestClock {
+        /// The real time.
+        real_now: DateTime<Utc>,
+    },
 }
 
 impl Store {
     /// A store on two tables that exist (see [`Store::create_tables`]).
     pub fn new(client: Client, core_table: impl Into<String>, usage_table: impl Into<String>) -> Self {
-        Self { client, core_table: core_table.into(), usage_table: usage_table.into() }
+        let placing = DuePlacing::default();
+        Self { client, core_table: core_table.into(), usage_table: usage_table.into(), placing }
+    }
+
+    /// The same store for an organization in test mode, whose due things no sweep is to find.
+    #[must_use]
+    pub fn in_test_mode(&self, real_now: DateTime<Utc>) -> Self {
+        Self { placing: DuePlacing::TestClock { real_now }, ..self.clone() }
     }
 
     /// One item of the core table, strongly consistent.

@@ -21,7 +21,7 @@ const LIST: List = List { what: "CUSTOMERS", shards: 4, filter: None };
 impl Store {
     /// Makes a customer. Errors: `Taken` if its external id is.
     pub async fn create_customer(&self, change: &Change, customer: &Customer) -> Result<(), StoreError> {
-        let mut transaction = Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .create(customer_item(change.organization, customer), Otherwise::Conflict)
             .audited(change, "create customer", customer.id);
         if let Some(external_id) = &customer.external_id {
@@ -70,7 +70,7 @@ impl Store {
         before: &Customer,
         customer: &Customer,
     ) -> Result<(), StoreError> {
-        let mut transaction = Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .replace(customer_item(change.organization, customer), before.version)
             .audited(change, "update customer", customer.id);
         if before.external_id != customer.external_id {
@@ -87,7 +87,7 @@ impl Store {
 
     /// Deletes a customer of the version that was read.
     pub async fn delete_customer(&self, change: &Change, customer: &Customer) -> Result<(), StoreError> {
-        let mut transaction = Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .delete(keys::customer(change.organization, customer.id), customer.version)
             .audited(change, "delete customer", customer.id);
         if let Some(external_id) = &customer.external_id {

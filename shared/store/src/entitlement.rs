@@ -30,7 +30,7 @@ impl Store {
         let organization = change.organization;
         let (plan_key, feature_key) =
             (keys::plan(organization, plan), keys::feature(organization, feature.feature));
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .check(plan_key, "attribute_exists(pk)", Otherwise::NotFound("plan"))
             .check(feature_key, "attribute_exists(pk)", Otherwise::NotFound("feature"))
             .create(plan_feature_item(organization, plan, feature), Otherwise::Taken("feature_id"))
@@ -46,7 +46,7 @@ impl Store {
         plan: PlanId,
         feature: &PlanFeature,
     ) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .replace(plan_feature_item(change.organization, plan, feature), feature.version)
             .audited(change, "change feature of plan", feature.feature)
             .commit(self)
@@ -60,7 +60,7 @@ impl Store {
         plan: PlanId,
         feature: &PlanFeature,
     ) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .delete(keys::plan_feature(change.organization, plan, feature.feature), feature.version)
             .audited(change, "take feature from plan", feature.feature)
             .commit(self)
@@ -102,7 +102,7 @@ impl Store {
         let organization = change.organization;
         let owner = keys::subscription(organization, customer, subscription);
         let feature = keys::feature(organization, grant_override.feature);
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .check(owner, "attribute_exists(pk)", Otherwise::NotFound("subscription"))
             .check(feature, "attribute_exists(pk)", Otherwise::NotFound("feature"))
             .overwrite(override_item(organization, (customer, subscription), grant_override))
@@ -118,7 +118,7 @@ impl Store {
         (customer, subscription): (CustomerId, SubscriptionId),
         feature: FeatureId,
     ) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .release(keys::grant_override(change.organization, customer, subscription, feature))
             .audited(change, "delete entitlement override", subscription)
             .commit(self)
@@ -172,7 +172,7 @@ fn plan_feature_from(item: &Attributes) -> Result<PlanFeature, StoreError> {
             resets_every: unit_from(item)?,
             is_soft: item.flag("is_soft")?,
             rollover_max: item.optional("rollover_max")?,
-            value: item.properties("value")?.into_values().next(),
+            value: item.properties("value")?.into_iter().next().map(|(_, value)| value),
         },
         created_at: item.time("created_at")?,
         version: item.number("version")?,
@@ -221,7 +221,9 @@ fn override_from(item: &Attributes) -> Result<GrantOverride, StoreError> {
             is_soft: is_given("is_soft").then(|| item.flag("is_soft")).transpose()?,
             rollover_max: is_given("rollover_max").then(|| item.optional("rollover_max")).transpose()?,
             value: is_given("value")
-                .then(|| Ok::<_, StoreError>(item.properties("value")?.into_values().next()))
+                .then(|| {
+                    Ok::<_, StoreError>(item.properties("value")?.into_iter().next().map(|(_, value)| value))
+                })
                 .transpose()?,
         },
     })

@@ -31,7 +31,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let organization = change.organization;
         let lookup_key = keys::claim(organization, "FEATURE", &feature.lookup_key);
-        let mut transaction = Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .create(feature_item(organization, feature), Otherwise::Conflict)
             .claim(lookup_key, feature.id, "lookup_key")
             .audited(change, "create feature", feature.id);
@@ -76,7 +76,7 @@ impl Store {
 
     /// Puts a feature over the version that was read.
     pub async fn update_feature(&self, change: &Change, feature: &Feature) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .replace(feature_item(change.organization, feature), feature.version)
             .audited(change, "update feature", feature.id)
             .commit(self)
@@ -91,7 +91,7 @@ impl Store {
         meter: Option<&Meter>,
     ) -> Result<(), StoreError> {
         let organization = change.organization;
-        let mut transaction = Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .delete(keys::feature(organization, feature.id), feature.version)
             .release(keys::claim(organization, "FEATURE", &feature.lookup_key))
             .audited(change, "delete feature", feature.id);

@@ -40,7 +40,7 @@ impl Store {
     /// Errors: `Conflict` if the subscription changed, or the period was closed, meanwhile.
     pub async fn commit_close(&self, change: &Change, close: &PeriodClose) -> Result<(), StoreError> {
         let organization = change.organization;
-        let mut transaction = Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .subscription(organization, &close.subscription)
             .outbox(organization, &close.outbox)
             .audited(change, "close period", close.subscription.id);
@@ -61,7 +61,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let organization = change.organization;
         let customer = keys::customer(organization, invoice.customer);
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .check(customer, "attribute_exists(pk)", Otherwise::NotFound("customer"))
             .create(invoice_item(organization, invoice)?, Otherwise::Conflict)
             .create(reference(organization, invoice), Otherwise::Conflict)
@@ -165,7 +165,7 @@ impl Store {
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
         let organization = change.organization;
-        let mut transaction = Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .replace(invoice_item(organization, invoice)?, invoice.version)
             .outbox(organization, outbox)
             .audited(change, "finalize invoice", invoice.id);
@@ -187,7 +187,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let organization = change.organization;
         let item = invoice_item(organization, draft)?;
-        let transaction = Transaction::new(&self.core_table).audited(change, "edit invoice", draft.id);
+        let transaction = Transaction::new(self).audited(change, "edit invoice", draft.id);
         let transaction = if before.customer == draft.customer {
             transaction.replace(item, before.version)
         } else {
@@ -209,7 +209,7 @@ impl Store {
         draft: &Invoice,
     ) -> Result<(), StoreError> {
         let organization = change.organization;
-        let mut transaction = Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .delete(keys::invoice(organization, draft.customer, draft.id), draft.version)
             .release(keys::reference(organization, draft.id))
             .audited(change, action, draft.id);
@@ -231,7 +231,7 @@ impl Store {
             .display("organization", organization)
             .display("invoice", invoice.id);
         let with_token = Invoice { public_token_hash: Some(hash.to_owned()), ..invoice.clone() };
-        let mut transaction = Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .replace(invoice_item(organization, &with_token)?, invoice.version)
             .create(public, Otherwise::Conflict)
             .audited(change, "make public token", invoice.id);
@@ -270,7 +270,7 @@ impl Store {
         (invoice, subscription): (&Invoice, &Subscription),
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .replace(invoice_item(change.organization, invoice)?, invoice.version)
             .subscription(change.organization, subscription)
             .outbox(change.organization, outbox)
@@ -287,7 +287,7 @@ impl Store {
         invoice: &Invoice,
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .replace(invoice_item(change.organization, invoice)?, invoice.version)
             .outbox(change.organization, outbox)
             .audited(change, action, invoice.id)

@@ -14,7 +14,7 @@ use domain::{
 use rust_decimal::Decimal;
 
 use crate::{
-    due::DueKind,
+    due::{Due, DueKind},
     error::StoreError,
     item::{Attributes, Item, Reader},
     keys,
@@ -52,11 +52,12 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
     if let Some(InvoiceNumber { year, sequence }) = invoice.number {
         item = item.map("number", Item::default().display("year", year).number("sequence", sequence));
     }
+    let due = |at| Due { at, organization, customer: invoice.customer, id: invoice.id.uuid() };
     if let Some(finalize_at) = invoice.finalize_at() {
-        item = item.due(keys::due(DueKind::GraceEnd, finalize_at, invoice.id));
+        item = item.due(DueKind::GraceEnd, due(finalize_at));
     }
     if let Some(overdue_at) = invoice.overdue_at() {
-        item = item.due(keys::due(DueKind::PaymentDue, overdue_at, invoice.id));
+        item = item.due(DueKind::PaymentDue, due(overdue_at));
     }
     Ok(item)
 }

@@ -4,9 +4,16 @@ use std::{collections::HashMap, fmt::Display, str::FromStr};
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use chrono::{DateTime, SecondsFormat, Utc};
-use domain::property::{Properties, Property};
+use domain::{
+    id::Id,
+    property::{Properties, Property},
+};
 
-use crate::{error::StoreError, keys::Key};
+use crate::{
+    due::{Due, DueKind},
+    error::StoreError,
+    keys::{self, Key},
+};
 
 /// An item's attributes, or those of a map inside it.
 pub(crate) type Attributes = HashMap<String, AttributeValue>;
@@ -16,22 +23,26 @@ const SCHEMA: u64 = 1;
 
 /// An item, or a map inside one, being written.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Item(Attributes);
+pub(crate) struct Item {
+    attributes: Attributes,
+    /// When something is to be done about it, and what.
+    due: Option<(DueKind, Due)>,
+}
 
 impl Item {
     /// An item of type `kind` under `key`.
     pub(crate) fn new(key: Key, kind: &'static str) -> Self {
-        Self(key.attributes()).text("type", kind).number("schema", SCHEMA)
+        Self::terse(key).text("type", kind).number("schema", SCHEMA)
     }
 
     /// An item of the usage table, where every byte is paid for with each event: what it is says its key, and
     /// its shape the first of its bytes.
     pub(crate) fn terse(key: Key) -> Self {
-        Self(key.attributes())
+        Self { attributes: key.attributes(), due: None }
     }
 
     pub(crate) fn text(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.0.insert(name.to_owned(), AttributeValue::S(value.into()));
+        self.attributes.insert(name.to_owned(), AttributeValue::S(value.into()));
         self
     }
 
@@ -48,17 +59,17 @@ impl Item {
     }
 
     pub(crate) fn number(mut self, name: &str, value: u64) -> Self {
-        self.0.insert(name.to_owned(), AttributeValue::N(value.to_string()));
+        self.attributes.insert(name.to_owned(), AttributeValue::N(value.to_string()));
         self
     }
 
     pub(crate) fn flag(mut self, name: &str, value: bool) -> Self {
-        self.0.insert(name.to_owned(), AttributeValue::Bool(value));
+        self.attributes.insert(name.to_owned(), AttributeValue::Bool(value));
         self
     }
 
     pub(crate) fn bytes(mut self, name: &str, value: Vec<u8>) -> Self {
-        self.0.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
+        self.attributes.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
         self
     }
 
@@ -71,19 +82,19 @@ impl Item {
     }
 
     pub(crate) fn map(mut self, name: &str, value: Item) -> Self {
-        self.0.insert(name.to_owned(), AttributeValue::M(value.0));
+        self.attributes.insert(name.to_owned(), AttributeValue::M(value.attributes));
         self
     }
 
     pub(crate) fn list(mut self, name: &str, values: impl IntoIterator<Item = Item>) -> Self {
-        let values = values.into_iter().map(|value| AttributeValue::M(value.0)).collect();
-        self.0.insert(name.to_owned(), AttributeValue::L(values));
+        let values = values.into_iter().map(|value| AttributeValue::M(value.attributes)).collect();
+        self.attributes.insert(name.to_owned(), AttributeValue::L(values));
         self
     }
 
     pub(crate) fn texts<T: Into<String>>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
         let values = values.into_iter().map(|value| AttributeValue::S(value.into())).collect();
-        self.0.insert(name.to_owned(), AttributeValue::L(values));
+        self.attributes.insert(name.to_owned(), AttributeValue::L(values));
         self
     }
 
@@ -94,10 +105,10 @@ impl Item {
                 Property::Bool(value) => AttributeValue::Bool(*value),
                 Property::Text(text) => AttributeValue::S(text.clone()),
                 // Numbers keep their digits, which DynamoDB's own number type does not.
-                Property::Number(text) => AttributeValue::M(Self::default().text("number", text).0),
-                Property::Nested(text) => AttributeValue::M(Self::default().text("json", text).0),
+                Property::Number(text) => AttributeValue::M(Self::default().text("number", text).attributes),
+                Property::Nested(text) => AttributeValue::M(Self::default().text("json", text).attributes),
             };
-            map.0.insert(name.clone(), value);
+            map.attributes.insert(name.clone(), value);
             map
         });
         self.map(name, map)
@@ -108,13 +119,34 @@ impl Item {
         self.text("gsi1pk", partition).display("gsi1sk", sort)
     }
 
-    /// Makes it due in `gsi2`.
-    pub(crate) fn due(self, (partition, sort): (String, String)) -> Self {
-        self.text("gsi2pk", partition).text("gsi2sk", sort)
+    /// Makes it due.
+    pub(crate) fn due(self, kind: DueKind, due: Due) -> Self {
+        Self { due: Some((kind, due)), ..self }
     }
 
+    /// What is due of it, which it then no longer is.
+    pub(crate) fn take_due(&mut self) -> Option<(DueKind, Due)> {
+        self.due.take()
+    }
+
+    /// The version it has; 0 if it has none.
+    pub(crate) fn version(&self) -> u64 {
+        match self.attributes.get("version") {
+            Some(AttributeValue::N(text)) => text.parse().unwrap_or_default(),
+            _ => 0,
+        }
+    }
+
+    /// What is written. If it is due, it is in `gsi2`.
     pub(crate) fn into_attributes(self) -> Attributes {
-        self.0
+        match self.due {
+            Some((kind, due)) => {
+                let (partition, sort) = keys::due(kind, due.at, Id::<()>::from_uuid(due.id));
+                let item = Self { attributes: self.attributes, due: None };
+                item.text("gsi2pk", partition).text("gsi2sk", sort).attributes
+            }
+            None => self.attributes,
+        }
     }
 }
 

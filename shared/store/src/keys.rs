@@ -20,7 +20,7 @@ use domain::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    due::DueKind,
+    due::{Due, DueKind},
     item::{Attributes, time_text},
     usage::HeadId,
 };
@@ -238,6 +238,28 @@ pub(crate) fn alert_due(at: DateTime<Utc>, id: AlertId) -> (String, String) {
 
 pub(crate) fn alert_due_partition(shard: u32) -> String {
     format!("DUE#ALERT#{shard}")
+}
+
+/// The clock of an organization in test mode.
+pub(crate) fn test_clock(organization: OrganizationId) -> Key {
+    Key::new(organization.to_string(), "TESTCLOCK")
+}
+
+/// What is due in an organization in test mode, in the order that its clock does it in.
+pub(crate) fn test_due_partition(organization: OrganizationId) -> String {
+    format!("{organization}#DUE")
+}
+
+/// At the same instant, periods end first, then grace periods, then times to pay.
+pub(crate) fn test_due(kind: DueKind, due: &Due) -> Key {
+    let rank = match kind {
+        DueKind::PeriodEnd => 1,
+        DueKind::GraceEnd => 2,
+        DueKind::PaymentDue => 3,
+        DueKind::Outbox => 4,
+    };
+    let place = format!("{}#{rank}#{}", time_text(due.at), due.id);
+    Key::new(test_due_partition(due.organization), place)
 }
 
 /// Shards of each kind of due time.

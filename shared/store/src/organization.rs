@@ -6,6 +6,7 @@ use domain::{
     id::{OrganizationId, UserId},
     organization::{BankField, Branding, LateUsage, Organization, Settings, ZeroInvoices},
     tax::{TaxPolicy, TaxRate},
+    test_clock::TestClock,
     user::{Role, User},
 };
 
@@ -16,27 +17,31 @@ use crate::{
     error::{StoreError, unavailable},
     item::{Attributes, Item, Reader},
     keys,
+    test_clock::test_clock_item,
     transaction::{Otherwise, Transaction},
 };
 
 impl Store {
-    /// Makes an organization and its owner. Errors: `Taken` if the e-mail address has a user already.
+    /// Makes an organization and its owner, with its clock if it is in test mode. Errors: `Taken` if the e-mail address has a user already.
     pub async fn create_organization(
         &self,
         change: &Change,
         organization: &Organization,
         owner: &User,
+        clock: Option<&TestClock>,
     ) -> Result<(), StoreError> {
         let email = Item::new(keys::email(&owner.email), "email")
             .display("organization", owner.organization)
             .display("user", owner.id);
-        Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .create(organization_item(organization), Otherwise::Conflict)
             .create(user_item(owner), Otherwise::Conflict)
             .create(email, Otherwise::Taken("email"))
-            .audited(change, "create organization", organization.id)
-            .commit(self)
-            .await
+            .audited(change, "create organization", organization.id);
+        if let Some(clock) = clock {
+            transaction = transaction.create(test_clock_item(organization.id, clock), Otherwise::Conflict);
+        }
+        transaction.commit(self).await
     }
 
     /// Every organization there is. Reads the whole table: for whoever runs the platform, and no one else.
@@ -75,7 +80,7 @@ impl Store {
         change: &Change,
         organization: &Organization,
     ) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .replace(organization_item(organization), organization.version)
             .audited(change, "update organization", organization.id)
             .commit(self)

@@ -11,7 +11,7 @@ use domain::{
 use crate::{
     alert::{trigger_from, trigger_item},
     client::Store,
-    due::DueKind,
+    due::{Due, DueKind},
     error::StoreError,
     item::{Attributes, Item, Reader},
     keys,
@@ -72,7 +72,8 @@ const KEPT: chrono::Duration = chrono::Duration::days(90);
 
 /// An entry that is due at `due_at`.
 pub(crate) fn outbox_item(organization: OrganizationId, entry: &OutboxEntry, due_at: DateTime<Utc>) -> Item {
-    base_item(organization, entry).due(keys::due(DueKind::Outbox, due_at, entry.id))
+    let due = Due { at: due_at, organization, customer: entry.customer, id: entry.id.uuid() };
+    base_item(organization, entry).due(DueKind::Outbox, due)
 }
 
 fn base_item(organization: OrganizationId, entry: &OutboxEntry) -> Item {

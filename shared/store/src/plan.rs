@@ -23,7 +23,7 @@ const LIST: List = List { what: "PLAN", shards: 1, filter: None };
 impl Store {
     /// Makes a plan without charges. Errors: `Taken` if its lookup id is.
     pub async fn create_plan(&self, change: &Change, plan: &Plan) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .create(plan_item(change.organization, plan), Otherwise::Conflict)
             .claim(keys::claim(change.organization, "PLAN", &plan.lookup_id), plan.id, "lookup_id")
             .audited(change, "create plan", plan.id)
@@ -52,7 +52,7 @@ impl Store {
 
     /// Puts a plan over the version that was read.
     pub async fn update_plan(&self, change: &Change, plan: &Plan) -> Result<(), StoreError> {
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .replace(plan_item(change.organization, plan), plan.version)
             .audited(change, "update plan", plan.id)
             .commit(self)
@@ -62,7 +62,7 @@ impl Store {
     /// Puts a charge, and the plan whose prices it changes over the version that was read.
     pub async fn put_charge(&self, change: &Change, plan: &Plan, charge: &Charge) -> Result<(), StoreError> {
         let is_new = charge.retired_in.is_none();
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .replace(plan_item(change.organization, plan), plan.version)
             .replace(charge_item(change.organization, plan.id, charge), u64::from(!is_new))
             .audited(change, if is_new { "add charge" } else { "retire charge" }, charge.id)
@@ -80,14 +80,14 @@ impl Store {
     pub async fn delete_plan(&self, change: &Change, plan: &PricedPlan) -> Result<(), StoreError> {
         let (organization, id) = (change.organization, plan.plan.id);
         // The plan goes first, in one write with its name: without it, nothing finds the charges.
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .delete(keys::plan(organization, id), plan.plan.version)
             .release(keys::claim(organization, "PLAN", &plan.plan.lookup_id))
             .audited(change, "delete plan", id)
             .commit(self)
             .await?;
         for charges in plan.charges.chunks(100) {
-            let mut transaction = Transaction::new(&self.core_table);
+            let mut transaction = Transaction::new(self);
             for charge in charges {
                 transaction = transaction.release(keys::charge(organization, id, charge.id));
             }
@@ -95,7 +95,7 @@ impl Store {
         }
         let features = self.list_plan_features(organization, id).await?;
         for features in features.chunks(100) {
-            let mut transaction = Transaction::new(&self.core_table);
+            let mut transaction = Transaction::new(self);
             for feature in features {
                 transaction = transaction.release(keys::plan_feature(organization, id, feature.feature));
             }

@@ -14,7 +14,7 @@ use crate::{
     audit::Change,
     charge::{price_from, price_item},
     client::Store,
-    due::DueKind,
+    due::{Due, DueKind},
     error::StoreError,
     item::{Attributes, Item, Reader},
     keys,
@@ -40,7 +40,7 @@ impl Store {
         let reference = Item::new(keys::reference(organization, subscription.id), "reference")
             .display("customer", subscription.customer);
         let plan_use = keys::plan_use(organization, subscription.plan, subscription.id);
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .check(
                 keys::customer(organization, subscription.customer),
                 "attribute_exists(pk)",
@@ -127,7 +127,7 @@ impl Store {
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
         let organization = change.organization;
-        let mut transaction = Transaction::new(&self.core_table)
+        let mut transaction = Transaction::new(self)
             .subscription(organization, subscription)
             .outbox(organization, outbox)
             .audited(change, action, subscription.id);
@@ -148,7 +148,7 @@ impl Store {
         subscription: &Subscription,
     ) -> Result<(), StoreError> {
         let organization = change.organization;
-        Transaction::new(&self.core_table)
+        Transaction::new(self)
             .delete(
                 keys::subscription(organization, subscription.customer, subscription.id),
                 subscription.version,
@@ -214,7 +214,10 @@ fn subscription_item(organization: OrganizationId, subscription: &Subscription) 
         item = item.map("cancellation", cancellation);
     }
     match subscription.due_at() {
-        Some(due_at) => item.due(keys::due(DueKind::PeriodEnd, due_at, subscription.id)),
+        Some(at) => {
+            let due = Due { at, organization, customer: subscription.customer, id: subscription.id.uuid() };
+            item.due(DueKind::PeriodEnd, due)
+        }
         None => item,
     }
 }

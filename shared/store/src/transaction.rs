@@ -7,10 +7,12 @@ use aws_sdk_dynamodb::{
 };
 
 use crate::{
-    client::{Store, version_condition},
+    client::{DuePlacing, Store, version_condition},
+    due::{Due, DueKind},
     error::{StoreError, unavailable},
-    item::Item,
+    item::{Attributes, Item},
     keys::Key,
+    test_clock::test_due_item,
 };
 
 /// What it means that a write's condition failed.
@@ -28,13 +30,19 @@ pub(crate) enum Otherwise {
 #[derive(Debug)]
 pub(crate) struct Transaction {
     table: String,
+    placing: DuePlacing,
     writes: Vec<(TransactWriteItem, Otherwise)>,
 }
 
 impl Transaction {
-    /// Nothing yet, in the table of that name.
-    pub(crate) fn new(table: &str) -> Self {
-        Self { table: table.to_owned(), writes: Vec::new() }
+    /// Nothing yet, in the core table.
+    pub(crate) fn new(store: &Store) -> Self {
+        Self { table: store.core_table.clone(), placing: store.placing, writes: Vec::new() }
+    }
+
+    /// Nothing yet, in the usage table.
+    pub(crate) fn of_usage(store: &Store) -> Self {
+        Self { table: store.usage_table.clone(), ..Self::new(store) }
     }
 
     /// Puts an item whose key has to be free.
@@ -48,12 +56,8 @@ impl Transaction {
     }
 
     /// Puts an item over whatever is there. Only for what another write of the transaction protects.
-    pub(crate) fn overwrite(mut self, item: Item) -> Self {
-        let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes())).build();
-        if let Ok(put) = put {
-            self.writes.push((TransactWriteItem::builder().put(put).build(), Otherwise::Conflict));
-        }
-        self
+    pub(crate) fn overwrite(self, item: Item) -> Self {
+        self.ensure(item)
     }
 
     /// Claims a key for a value that must be unique. The item says whose claim it is.
@@ -63,7 +67,8 @@ impl Transaction {
 
     /// Puts an item that says the same whenever it is put, whether it is there or not.
     pub(crate) fn ensure(mut self, item: Item) -> Self {
-        let put = Put::builder().table_name(&self.table).set_item(Some(item.into_attributes())).build();
+        let attributes = self.placed(item);
+        let put = Put::builder().table_name(&self.table).set_item(Some(attributes)).build();
         if let Ok(put) = put {
             self.writes.push((TransactWriteItem::builder().put(put).build(), Otherwise::Conflict));
         }
@@ -72,9 +77,10 @@ impl Transaction {
 
     fn put(mut self, item: Item, expected: u64, otherwise: Otherwise) -> Self {
         let (condition, names, values) = version_condition(expected);
+        let attributes = self.placed(item);
         let put = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(item.into_attributes()))
+            .set_item(Some(attributes))
             .condition_expression(condition)
             .set_expression_attribute_names(names)
             .set_expression_attribute_values(values)
@@ -84,6 +90,25 @@ impl Transaction {
             self.writes.push((TransactWriteItem::builder().put(put).build(), otherwise));
         }
         self
+    }
+
+    /// What is written of an item. What is due of it goes where the organization's time is followed.
+    fn placed(&mut self, mut item: Item) -> Attributes {
+        if let DuePlacing::TestClock { real_now } = self.placing {
+            match item.take_due() {
+                Some((DueKind::Outbox, due)) => item = item.due(DueKind::Outbox, Due { at: real_now, ..due }),
+                Some((kind, due)) => self.put_test_due(kind, &due, item.version()),
+                None => {}
+            }
+        }
+        item.into_attributes()
+    }
+
+    fn put_test_due(&mut self, kind: DueKind, due: &Due, version: u64) {
+        let item = test_due_item(kind, due, version).into_attributes();
+        if let Ok(put) = Put::builder().table_name(&self.table).set_item(Some(item)).build() {
+            self.writes.push((TransactWriteItem::builder().put(put).build(), Otherwise::Conflict));
+        }
     }
 
     /// Deletes an item of version `expected`.

@@ -61,7 +61,7 @@ impl Store {
         let listed = keys::uncounted(organization, event.ingested_at, id, &content);
         let by_id = keys::uncounted_by_id(organization, id, &content);
         let write = |transaction: Transaction, key| transaction.overwrite(to_item(key, id, tracked, why, at));
-        let transaction = Transaction::new(&self.usage_table);
+        let transaction = Transaction::of_usage(self);
         write(write(transaction, listed), by_id).commit(self).await
     }
 

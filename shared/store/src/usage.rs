@@ -169,8 +169,7 @@ impl Store {
             HeadWrite::Nothing => Ok(()),
             HeadWrite::Put(head) => self.put_over(&self.usage_table, head_item(id, head), head.version).await,
             HeadWrite::Seal { head, segments, hours } => {
-                let mut transaction =
-                    Transaction::new(&self.usage_table).replace(head_item(id, head), head.version);
+                let mut transaction = Transaction::of_usage(self).replace(head_item(id, head), head.version);
                 let version = head.version + 1;
                 for segment in segments {
                     for (chunk, events) in chunks(&segment.events).into_iter().enumerate() {

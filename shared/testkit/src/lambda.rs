@@ -115,6 +115,17 @@ impl LambdaProcess {
         lock(&self.log).clone()
     }
 
+    /// What it has taken of the machine so far.
+    ///
+    /// Errors: if it has ended, or where there is no `/proc`.
+    pub fn resources(&self) -> io::Result<Resources> {
+        let folder = Path::new("/proc").join(lock(&self.child).id().to_string());
+        let status = std::fs::read_to_string(folder.join("status"))?;
+        let stat = std::fs::read_to_string(folder.join("stat"))?;
+        let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "/proc is not as it should be");
+        Resources::read(&status, &stat).ok_or_else(unreadable)
+    }
+
     fn failure(&self, error_type: &str, message: &str) -> Value {
         json!({ "errorType": error_type, "errorMessage": message, "log": self.log() })
     }
@@ -127,6 +138,28 @@ impl Drop for LambdaProcess {
         let _ = child.kill();
         let _ = child.wait();
         self.server.abort();
+    }
+}
+
+/// What a process has taken of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// The most memory it had at any time, in bytes.
+    pub peak_bytes: u64,
+    /// The time that processors worked for it, to a hundredth of a second.
+    pub processor: Duration,
+}
+
+impl Resources {
+    /// From `/proc/<pid>/status` and `/proc/<pid>/stat`.
+    fn read(status: &str, stat: &str) -> Option<Self> {
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let peak = peak.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+        // The name, in brackets, may hold anything; user and system time are the 12th and 13th field behind it.
+        let (_, behind_name) = stat.rsplit_once(')')?;
+        let mut times = behind_name.split_whitespace().skip(11).map(|ticks| ticks.parse::<u64>().ok());
+        let ticks = times.next()?? + times.next()??;
+        Some(Self { peak_bytes: peak * 1024, processor: Duration::from_millis(ticks * 10) })
     }
 }
 
@@ -243,4 +276,20 @@ fn collect(output: Option<impl Read + Send + 'static>, log: &Arc<Mutex<String>>)
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_takes_is_read_off_proc() {
+        let status = "Name:\tapi\nVmPeak:\t  999999 kB\nVmHWM:\t   20480 kB\nVmRSS:\t    1024 kB\n";
+        let stat = "77 (a (strange) name) S 1 77 77 0 -1 4194560 100 0 0 0 12 30 0 0 20 0 3 0 8 9 10";
+        let read = Resources::read(status, stat).unwrap();
+        let expected = Resources { peak_bytes: 20 << 20, processor: Duration::from_millis(420) };
+        assert_eq!(read, expected);
+        assert_eq!(Resources::read("", stat), None);
+        assert_eq!(Resources::read(status, "77 (api) S"), None);
+    }
 }

@@ -8,7 +8,7 @@ mod line;
 mod moto;
 
 pub use dynamo::EmbeddedDynamo;
-pub use lambda::LambdaProcess;
+pub use lambda::{LambdaProcess, Resources};
 pub use line::{Consumed, Fault, Line};
 pub use moto::Moto;
 

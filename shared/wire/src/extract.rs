@@ -25,7 +25,12 @@ pub struct AnyBody {
 }
 
 /// The caller, by API key or session.
-pub struct Caller(pub Actor);
+pub struct Caller {
+    /// The platform, on the time of the caller's organization.
+    pub platform: Platform,
+    /// Who calls.
+    pub actor: Actor,
+}
 
 /// The query parameters.
 pub struct Parameters(pub Query);
@@ -84,12 +89,12 @@ impl FromRequestParts<Arc<Platform>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, platform: &Arc<Platform>) -> Result<Self, Problem> {
-        if let Some(actor) = parts.extensions.get::<Actor>() {
-            return Ok(Self(actor.clone())); // found out before
-        }
-        let actor = authenticate_request(platform, &parts.headers).await?;
+        let actor = match parts.extensions.get::<Actor>() {
+            Some(actor) => actor.clone(), // found out before
+            None => authenticate_request(platform, &parts.headers).await?,
+        };
         parts.extensions.insert(actor.clone());
-        Ok(Self(actor))
+        Ok(Self { platform: platform.of(actor.organization).await?, actor })
     }
 }
 

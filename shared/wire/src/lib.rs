@@ -37,6 +37,7 @@ pub mod session;
 pub mod subscription;
 pub mod subscription_change;
 pub mod tax;
+pub mod test_clock;
 mod time;
 pub mod usage;
 pub mod usage_batch;

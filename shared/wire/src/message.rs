@@ -12,7 +12,7 @@ use app::port::Message;
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use chrono::{DateTime, Utc};
 use domain::{
-    event::{Event, Revision, TrackedEvent, UsageEvent},
+    event::{Revision, TrackedEvent, UsageEvent},
     id::{CustomerId, MeterId, OrganizationId},
     outbox::{InvoiceEvent, OutboxEntry, OutboxMessage, SubscriptionEvent},
 };
@@ -120,8 +120,11 @@ pub fn decode(text: &str) -> Result<Message, Unreadable> {
         }
         Body::CountSegments { organization, segments } => {
             let organization = read(&organization)?;
-            let events = segments.into_iter().map(|segment| events_of(organization, &segment));
-            Ok(Message::CountUsage(events.collect::<Result<Vec<_>, _>>()?.concat()))
+            let mut events = Vec::new();
+            for segment in &segments {
+                add_events(organization, segment, &mut events)?;
+            }
+            Ok(Message::CountUsage(events))
         }
         Body::ClosePeriod { organization, subscription } => Ok(Message::ClosePeriod {
             organization: read(&organization)?,
@@ -151,14 +154,19 @@ fn segments(events: &[TrackedEvent]) -> Body {
     Body::CountSegments { organization, segments: groups.into_iter().map(segment).collect() }
 }
 
-fn events_of(organization: OrganizationId, segment: &SegmentBody) -> Result<Vec<TrackedEvent>, Unreadable> {
+fn add_events(
+    organization: OrganizationId,
+    segment: &SegmentBody,
+    events: &mut Vec<TrackedEvent>,
+) -> Result<(), Unreadable> {
     let bytes = STANDARD_NO_PAD.decode(&segment.events).map_err(|error| Unreadable(error.to_string()))?;
     let block = codec::Block::decode(&bytes, DateTime::UNIX_EPOCH);
     let block = block.map_err(|error| Unreadable(error.to_string()))?;
     let (meter, customer) = (read(&segment.meter)?, read(&segment.customer)?);
     let has_sender_key = segment.has_sender_key;
     let tracked = |event| TrackedEvent { organization, meter, customer, has_sender_key, event };
-    Ok(block.rows().map(|row| tracked(row.to_event())).collect())
+    events.extend(block.to_events().map(tracked));
+    Ok(())
 }
 
 fn tracked(body: EventBody) -> Result<TrackedEvent, Unreadable> {

@@ -40,6 +40,7 @@ use crate::{
     subscription_change::{
         CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, PreviewChangeBody,
     },
+    test_clock::{AdvanceClockBody, TestClockBody},
     usage::{AcceptedBody, TrackBody, UsageBody},
     usage_batch::{UsageBatchAnswerBody, UsageBatchBody},
     usage_log::{CorrectionBody, EventBody, EventStatusBody, NewCorrectionBody, ReplayBody},
@@ -164,6 +165,15 @@ pub fn endpoints() -> Vec<Endpoint> {
         patch("/api/v1/organization", "Organization", "Change settings")
             .takes::<OrganizationChangesBody>()
             .gives::<OrganizationBody>(200),
+        get("/api/v1/test-clock", "Organization", "The organization's time").gives::<TestClockBody>(200),
+        post(
+            "/api/v1/test-clock",
+            "Organization",
+            "Move the clock of an organization in test mode; 202 asks for the same again",
+        )
+        .takes::<AdvanceClockBody>()
+        .gives::<TestClockBody>(200)
+        .or(202),
         post("/api/v1/api-keys", "API keys", "Make an API key")
             .takes::<NewApiKeyBody>()
             .gives::<ApiKeyBody>(201),

@@ -18,6 +18,7 @@ use crate::{
     check::Check,
     json::given,
     tax::{NewTaxRateBody, TaxRateBody},
+    test_clock::ModeName,
     time::TimeOut,
 };
 
@@ -29,6 +30,8 @@ pub struct OrganizationBody {
     pub id: String,
     /// Its name, as on its invoices.
     pub name: String,
+    /// What its time follows: the real time, or its test clock.
+    pub mode: ModeName,
     /// Whether usage of an unknown external id makes the customer.
     pub create_customers_on_track: bool,
     /// Whether an invoice is mailed when its grace period ends.
@@ -186,11 +189,12 @@ pub struct BankDetailsBody {
 impl OrganizationBody {
     /// The body of an organization.
     pub fn from_domain(open: OpenOrganization) -> Self {
-        let OpenOrganization { organization, bank_details } = open;
+        let OpenOrganization { organization, bank_details, mode } = open;
         let settings = organization.settings;
         Self {
             id: organization.id.to_string(),
             name: organization.name,
+            mode: ModeName::from_domain(mode),
             create_customers_on_track: settings.creates_customers_on_track,
             email_invoices: settings.emails_invoices,
             payment_terms_days: settings.payment_terms_days,

@@ -5,7 +5,7 @@ use domain::{organization::Organization, user::User};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{check::Check, time::TimeOut};
+use crate::{check::Check, test_clock::ModeName, time::TimeOut};
 
 /// Somebody signs up.
 #[derive(Deserialize, ToSchema)]
@@ -17,6 +17,8 @@ pub struct SignUpBody {
     password: String,
     /// What the new organization is called.
     organization_name: String,
+    /// `LIVE` if left out. In `TEST` its time is that of its test clock. Chosen for good.
+    mode: Option<ModeName>,
 }
 
 /// Somebody signs in.
@@ -69,7 +71,8 @@ impl SignUpBody {
         let mut check = Check::default();
         let email = check.email("email", self.email);
         let organization_name = check.text("organization_name", self.organization_name, 200);
-        check.finish(SignUp { email, password: self.password, organization_name })
+        let mode = self.mode.unwrap_or_default().into_domain();
+        check.finish(SignUp { email, password: self.password, organization_name, mode })
     }
 }
 

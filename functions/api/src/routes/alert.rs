@@ -1,9 +1,7 @@
 //! Alerts.
 
-use std::sync::Arc;
-
-use app::{Platform, alerts};
-use axum::{extract::State, http::StatusCode};
+use app::alerts;
+use axum::http::StatusCode;
 use domain::id::AlertId;
 use wire::{
     Problem,
@@ -25,17 +23,12 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .get("/api/v1/alerts/{id}/triggers", triggers)
 }
 
-async fn create(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    Body(body): Body<NewAlertBody>,
-) -> Answer<AlertBody> {
+async fn create(Caller { platform, actor }: Caller, Body(body): Body<NewAlertBody>) -> Answer<AlertBody> {
     created(AlertBody::from_domain(alerts::create(&platform, &actor, body.into_domain()?).await?))
 }
 
 async fn list(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<List<AlertBody>> {
     let page = query.page();
@@ -44,17 +37,12 @@ async fn list(
     ok(List::from_page(alerts, &page, AlertBody::from_domain))
 }
 
-async fn get(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<AlertId>,
-) -> Answer<AlertBody> {
+async fn get(Caller { platform, actor }: Caller, PathId(id): PathId<AlertId>) -> Answer<AlertBody> {
     ok(AlertBody::from_domain(alerts::get(&platform, &actor, id).await?))
 }
 
 async fn update(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<AlertId>,
     Body(body): Body<AlertChangesBody>,
 ) -> Answer<AlertBody> {
@@ -62,8 +50,7 @@ async fn update(
 }
 
 async fn delete(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<AlertId>,
 ) -> Result<StatusCode, Problem> {
     alerts::delete(&platform, &actor, id).await?;
@@ -71,8 +58,7 @@ async fn delete(
 }
 
 async fn triggers(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<AlertId>,
     Parameters(mut query): Parameters,
 ) -> Answer<List<TriggerBody>> {

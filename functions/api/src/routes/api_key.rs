@@ -1,9 +1,7 @@
 //! API keys.
 
-use std::sync::Arc;
-
-use app::{Platform, api_keys};
-use axum::{extract::State, http::StatusCode};
+use app::api_keys;
+use axum::http::StatusCode;
 use wire::{
     Problem,
     api_key::{ApiKeyBody, NewApiKeyBody},
@@ -21,19 +19,14 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .delete("/api/v1/api-keys/{id}", delete)
 }
 
-async fn create(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    Body(body): Body<NewApiKeyBody>,
-) -> Answer<ApiKeyBody> {
+async fn create(Caller { platform, actor }: Caller, Body(body): Body<NewApiKeyBody>) -> Answer<ApiKeyBody> {
     let (name, scopes) = body.into_domain()?;
     let (key, text) = api_keys::create(&platform, &actor, name, scopes).await?;
     created(ApiKeyBody::from_domain(key, Some(text)))
 }
 
 async fn list(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<List<ApiKeyBody>> {
     let page = query.page();
@@ -43,8 +36,7 @@ async fn list(
 }
 
 async fn delete(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<domain::id::ApiKeyId>,
 ) -> Result<StatusCode, Problem> {
     api_keys::delete(&platform, &actor, id).await?;

@@ -1,9 +1,6 @@
 //! Charges of plans, and what a charge would cost.
 
-use std::sync::Arc;
-
-use app::{Platform, estimate, plans};
-use axum::extract::State;
+use app::{estimate, plans};
 use domain::id::{ChargeId, PlanId};
 use wire::{
     charge::{ChargeBody, ChargeChangesBody, NewChargeBody},
@@ -22,8 +19,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
 }
 
 async fn add_charge(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<PlanId>,
     Body(body): Body<NewChargeBody>,
 ) -> Answer<ChargeBody> {
@@ -32,8 +28,7 @@ async fn add_charge(
 }
 
 async fn retire_charge(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathIds(plan, charge): PathIds<PlanId, ChargeId>,
     Body(_): Body<ChargeChangesBody>,
 ) -> Answer<ChargeBody> {
@@ -42,8 +37,7 @@ async fn retire_charge(
 }
 
 async fn estimate_charge(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Body(body): Body<NewEstimateBody>,
 ) -> Answer<EstimateBody> {
     let (currency, asked) = body.into_domain()?;

@@ -1,9 +1,7 @@
 //! Customers, and what they have.
 
-use std::sync::Arc;
-
-use app::{Platform, customers, invoices, read_usage, subscriptions};
-use axum::{extract::State, http::StatusCode};
+use app::{customers, invoices, read_usage, subscriptions};
+use axum::http::StatusCode;
 use domain::id::CustomerId;
 use wire::{
     Problem,
@@ -34,8 +32,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
 }
 
 async fn create(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Body(body): Body<NewCustomerBody>,
 ) -> Answer<CustomerBody> {
     let customer = customers::create(&platform, &actor, body.into_domain()?).await?;
@@ -43,8 +40,7 @@ async fn create(
 }
 
 async fn list(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<List<CustomerBody>> {
     let page = query.page();
@@ -53,18 +49,13 @@ async fn list(
     ok(List::from_page(customers, &page, |customer| CustomerBody::from_domain(actor.organization, customer)))
 }
 
-async fn get(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<CustomerId>,
-) -> Answer<CustomerBody> {
+async fn get(Caller { platform, actor }: Caller, PathId(id): PathId<CustomerId>) -> Answer<CustomerBody> {
     let customer = customers::get(&platform, &actor, id).await?;
     ok(CustomerBody::from_domain(actor.organization, customer))
 }
 
 async fn update(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<CustomerId>,
     Body(body): Body<CustomerChangesBody>,
 ) -> Answer<CustomerBody> {
@@ -74,8 +65,7 @@ async fn update(
 }
 
 async fn delete(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<CustomerId>,
 ) -> Result<StatusCode, Problem> {
     customers::delete(&platform, &actor, id).await?;
@@ -83,8 +73,7 @@ async fn delete(
 }
 
 async fn list_subscriptions(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<CustomerId>,
     Parameters(mut query): Parameters,
 ) -> Answer<List<SubscriptionBody>> {
@@ -96,8 +85,7 @@ async fn list_subscriptions(
 }
 
 async fn list_invoices(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<CustomerId>,
     Parameters(mut query): Parameters,
 ) -> Answer<List<InvoiceBody>> {
@@ -108,8 +96,7 @@ async fn list_invoices(
 }
 
 async fn usage(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<CustomerId>,
     Parameters(mut query): Parameters,
 ) -> Answer<UsageByMeterBody> {

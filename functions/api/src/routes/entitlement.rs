@@ -1,16 +1,11 @@
 //! Entitlements: what plans grant, and what customers may use.
 
-use std::sync::Arc;
-
 use app::{
     Platform,
     entitlements::{self, Allowance, Whose},
 };
 use auth::Actor;
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{extract::Path, http::StatusCode};
 use domain::{
     id::{CustomerId, FeatureId, PlanId, SubscriptionId},
     quantity::Quantity,
@@ -42,8 +37,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
 }
 
 async fn add_to_plan(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(plan): PathId<PlanId>,
     Body(body): Body<NewPlanFeatureBody>,
 ) -> Answer<PlanFeatureBody> {
@@ -53,8 +47,7 @@ async fn add_to_plan(
 }
 
 async fn change_in_plan(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathIds(plan, feature): PathIds<PlanId, FeatureId>,
     Body(body): Body<GrantChangesBody>,
 ) -> Answer<PlanFeatureBody> {
@@ -64,8 +57,7 @@ async fn change_in_plan(
 }
 
 async fn remove_from_plan(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathIds(plan, feature): PathIds<PlanId, FeatureId>,
 ) -> Result<StatusCode, Problem> {
     entitlements::remove_from_plan(&platform, &actor, plan, feature).await?;
@@ -73,8 +65,7 @@ async fn remove_from_plan(
 }
 
 async fn of_customer(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<CustomerId>,
     Parameters(mut query): Parameters,
 ) -> Answer<List<EntitlementBody>> {
@@ -85,8 +76,7 @@ async fn of_customer(
 }
 
 async fn of_subscription(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
     Parameters(mut query): Parameters,
 ) -> Answer<List<EntitlementBody>> {
@@ -101,8 +91,7 @@ fn body(allowance: Allowance) -> EntitlementBody {
 }
 
 async fn check(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Path((customer, lookup_key)): Path<(String, String)>,
     Parameters(mut query): Parameters,
 ) -> Answer<EntitlementBody> {
@@ -115,8 +104,7 @@ async fn check(
 }
 
 async fn check_by_query(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<EntitlementBody> {
     let wanted = quantity(&mut query);
@@ -168,8 +156,7 @@ pub(crate) async fn granted(
 }
 
 async fn override_grant(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathIds(subscription, feature): PathIds<SubscriptionId, FeatureId>,
     Body(body): Body<GrantChangesBody>,
 ) -> Answer<PlanFeatureBody> {
@@ -179,8 +166,7 @@ async fn override_grant(
 }
 
 async fn delete_override(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathIds(subscription, feature): PathIds<SubscriptionId, FeatureId>,
 ) -> Result<StatusCode, Problem> {
     entitlements::delete_override(&platform, &actor, subscription, feature).await?;

@@ -1,9 +1,7 @@
 //! Features.
 
-use std::sync::Arc;
-
-use app::{Platform, catalog};
-use axum::{extract::State, http::StatusCode};
+use app::catalog;
+use axum::http::StatusCode;
 use domain::id::FeatureId;
 use wire::{
     Problem,
@@ -24,18 +22,13 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .delete("/api/v1/features/{id}", delete)
 }
 
-async fn create(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    Body(body): Body<NewFeatureBody>,
-) -> Answer<FeatureBody> {
+async fn create(Caller { platform, actor }: Caller, Body(body): Body<NewFeatureBody>) -> Answer<FeatureBody> {
     let (feature, meter) = catalog::create_feature(&platform, &actor, body.into_domain()?).await?;
     created(FeatureBody::from_domain(feature, meter))
 }
 
 async fn list(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<List<FeatureBody>> {
     let page = query.page();
@@ -44,18 +37,13 @@ async fn list(
     ok(List::from_page(features, &page, |(feature, meter)| FeatureBody::from_domain(feature, meter)))
 }
 
-async fn get(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<FeatureId>,
-) -> Answer<FeatureBody> {
+async fn get(Caller { platform, actor }: Caller, PathId(id): PathId<FeatureId>) -> Answer<FeatureBody> {
     let (feature, meter) = catalog::get_feature(&platform, &actor, id).await?;
     ok(FeatureBody::from_domain(feature, meter))
 }
 
 async fn update(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<FeatureId>,
     Body(body): Body<FeatureChangesBody>,
 ) -> Answer<FeatureBody> {
@@ -64,8 +52,7 @@ async fn update(
 }
 
 async fn delete(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<FeatureId>,
 ) -> Result<StatusCode, Problem> {
     catalog::delete_feature(&platform, &actor, id).await?;

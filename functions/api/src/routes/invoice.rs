@@ -49,8 +49,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
 }
 
 async fn list(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<List<InvoiceBody>> {
     let page = query.page();
@@ -65,8 +64,7 @@ async fn list(
 }
 
 async fn list_of_subscription(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
     Parameters(mut query): Parameters,
 ) -> Answer<List<InvoiceBody>> {
@@ -76,18 +74,13 @@ async fn list_of_subscription(
     self::page(invoices::list(&platform, &actor, filter, &page).await?, &page)
 }
 
-async fn create(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    Body(body): Body<NewInvoiceBody>,
-) -> Answer<InvoiceBody> {
+async fn create(Caller { platform, actor }: Caller, Body(body): Body<NewInvoiceBody>) -> Answer<InvoiceBody> {
     let invoice = draft_invoices::create(&platform, &actor, body.into_domain()?).await?;
     created(InvoiceBody::from_domain(invoice)?)
 }
 
 async fn edit(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<InvoiceId>,
     Body(body): Body<InvoiceChangesBody>,
 ) -> Answer<InvoiceBody> {
@@ -96,25 +89,19 @@ async fn edit(
 }
 
 async fn delete(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<InvoiceId>,
 ) -> Result<StatusCode, Problem> {
     draft_invoices::delete(&platform, &actor, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn recompute(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<InvoiceId>,
-) -> Answer<InvoiceBody> {
+async fn recompute(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(draft_invoices::recompute(&platform, &actor, id).await?)?)
 }
 
 async fn generate_token(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<InvoiceId>,
 ) -> Answer<PublicTokenBody> {
     let public_token = public_invoices::generate_token(&platform, &actor, id).await?;
@@ -129,27 +116,18 @@ async fn public(
     ok(PublicInvoiceBody::from_domain(public_invoices::get(&platform, &token).await?)?)
 }
 
-async fn get(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<InvoiceId>,
-) -> Answer<InvoiceBody> {
+async fn get(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(invoices::get(&platform, &actor, id).await?)?)
 }
 
 async fn explain(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<InvoiceId>,
 ) -> Answer<ExplanationBody> {
     ok(ExplanationBody::from_domain(&invoices::get(&platform, &actor, id).await?)?)
 }
 
-async fn pdf(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<InvoiceId>,
-) -> Result<Response, Problem> {
+async fn pdf(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) -> Result<Response, Problem> {
     let (name, pdf) = invoices::get_pdf(&platform, &actor, id).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/pdf".to_owned()),
@@ -158,35 +136,22 @@ async fn pdf(
     Ok((headers, pdf).into_response())
 }
 
-async fn finalize(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<InvoiceId>,
-) -> Answer<InvoiceBody> {
+async fn finalize(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(invoices::finalize_now(&platform, &actor, id).await?)?)
 }
 
-async fn send_email(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<InvoiceId>,
-) -> Answer<SentBody> {
+async fn send_email(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) -> Answer<SentBody> {
     let invoice = invoices::send_email(&platform, &actor, id).await?;
     let number = invoice.number.map(|number| number.to_string()).unwrap_or_default();
     ok(SentBody { success: true, message: format!("{number} is on its way"), payment_link: None })
 }
 
-async fn pay(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<InvoiceId>,
-) -> Answer<InvoiceBody> {
+async fn pay(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(invoices::move_to(&platform, &actor, id, Move::Pay, None).await?)?)
 }
 
 async fn change_status(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<InvoiceId>,
     Body(body): Body<InvoiceStatusBody>,
 ) -> Answer<InvoiceBody> {

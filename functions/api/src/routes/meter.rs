@@ -1,12 +1,9 @@
 //! Meters and their usage.
 
-use std::sync::Arc;
-
 use app::{
-    Platform, catalog, read_usage,
+    catalog, read_usage,
     usage_log::{self, LogFilter},
 };
-use axum::extract::State;
 use domain::{id::MeterId, zone::Step};
 use wire::{
     extract::{Caller, Parameters, PathId},
@@ -30,8 +27,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
 }
 
 async fn list(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<List<MeterBody>> {
     let page = query.page();
@@ -40,17 +36,12 @@ async fn list(
     ok(List::from_page(meters, &page, MeterBody::from_domain))
 }
 
-async fn get(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<MeterId>,
-) -> Answer<MeterBody> {
+async fn get(Caller { platform, actor }: Caller, PathId(id): PathId<MeterId>) -> Answer<MeterBody> {
     ok(MeterBody::from_domain(catalog::get_meter(&platform, &actor, id).await?))
 }
 
 async fn usage(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<MeterId>,
     Parameters(mut query): Parameters,
 ) -> Answer<SeriesBody> {
@@ -63,8 +54,7 @@ async fn usage(
 }
 
 async fn top_customers(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<MeterId>,
     Parameters(mut query): Parameters,
 ) -> Answer<TopCustomersBody> {
@@ -75,18 +65,13 @@ async fn top_customers(
     ok(TopCustomersBody::from_domain(id.to_string(), (range, end), customers))
 }
 
-async fn stats(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<MeterId>,
-) -> Answer<MeterStatsBody> {
+async fn stats(Caller { platform, actor }: Caller, PathId(id): PathId<MeterId>) -> Answer<MeterStatsBody> {
     let stats = read_usage::stats(&platform, &actor, id).await?;
     ok(MeterStatsBody::from_domain(id.to_string(), &stats))
 }
 
 async fn events(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<MeterId>,
     Parameters(mut query): Parameters,
 ) -> Answer<List<EventBody>> {

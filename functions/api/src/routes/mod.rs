@@ -13,4 +13,5 @@ pub(crate) mod organization;
 pub(crate) mod plan;
 pub(crate) mod session;
 pub(crate) mod subscription;
+pub(crate) mod test_clock;
 pub(crate) mod usage;

@@ -1,9 +1,6 @@
 //! The organization and its settings.
 
-use std::sync::Arc;
-
-use app::{Platform, settings};
-use axum::extract::State;
+use app::settings;
 use wire::{
     extract::{Body, Caller},
     organization::{OrganizationBody, OrganizationChangesBody},
@@ -16,13 +13,12 @@ pub(crate) fn add(routes: Routes) -> Routes {
     routes.get("/api/v1/organization", get).patch("/api/v1/organization", update)
 }
 
-async fn get(State(platform): State<Arc<Platform>>, Caller(actor): Caller) -> Answer<OrganizationBody> {
+async fn get(Caller { platform, actor }: Caller) -> Answer<OrganizationBody> {
     ok(OrganizationBody::from_domain(settings::get(&platform, &actor).await?))
 }
 
 async fn update(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Body(body): Body<OrganizationChangesBody>,
 ) -> Answer<OrganizationBody> {
     let organization = settings::update(&platform, &actor, body.into_domain()?).await?;

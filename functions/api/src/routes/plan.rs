@@ -1,12 +1,7 @@
 //! Plans.
 
-use std::sync::Arc;
-
-use app::{
-    Platform,
-    plans::{self, PlanFilter},
-};
-use axum::{extract::State, http::StatusCode};
+use app::plans::{self, PlanFilter};
+use axum::http::StatusCode;
 use domain::id::PlanId;
 use futures::future::try_join_all;
 use wire::{
@@ -31,17 +26,12 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .delete("/api/v1/plans/{id}", delete)
 }
 
-async fn create(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    Body(body): Body<NewPlanBody>,
-) -> Answer<PlanBody> {
+async fn create(Caller { platform, actor }: Caller, Body(body): Body<NewPlanBody>) -> Answer<PlanBody> {
     created(PlanBody::from_domain(plans::create(&platform, &actor, body.into_domain()?).await?))
 }
 
 async fn list(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<List<PlanBody>> {
     let page = query.page();
@@ -57,18 +47,13 @@ async fn list(
     }))
 }
 
-async fn get(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<PlanId>,
-) -> Answer<PlanBody> {
+async fn get(Caller { platform, actor }: Caller, PathId(id): PathId<PlanId>) -> Answer<PlanBody> {
     let plan = PlanBody::from_domain(plans::get(&platform, &actor, id).await?);
     ok(PlanBody { features: features(&platform, &actor, id).await?, ..plan })
 }
 
 async fn update(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<PlanId>,
     Body(body): Body<PlanChangesBody>,
 ) -> Answer<PlanBody> {
@@ -77,8 +62,7 @@ async fn update(
 }
 
 async fn delete(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<PlanId>,
 ) -> Result<StatusCode, Problem> {
     plans::delete(&platform, &actor, id).await?;

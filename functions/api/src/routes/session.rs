@@ -62,7 +62,7 @@ async fn log_out(State(platform): State<Arc<Platform>>, headers: HeaderMap) -> R
     Ok(response)
 }
 
-async fn me(State(platform): State<Arc<Platform>>, Caller(actor): Caller) -> Answer<MeBody> {
+async fn me(Caller { platform, actor }: Caller) -> Answer<MeBody> {
     let (user, organization) = authenticate::who_am_i(&platform, &actor).await?;
     ok(MeBody::from_domain(user, organization))
 }

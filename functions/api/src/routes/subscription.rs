@@ -1,7 +1,5 @@
 //! Subscriptions.
 
-use std::sync::Arc;
-
 use app::{
     AppError, Page, PageRequest, Platform,
     change_subscription::{self, Asked, When, change},
@@ -10,7 +8,7 @@ use app::{
     subscriptions::{self, Filter},
 };
 use auth::Actor;
-use axum::{extract::State, http::StatusCode};
+use axum::http::StatusCode;
 use domain::{id::SubscriptionId, subscription::Subscription};
 use futures::future::try_join_all;
 use wire::{
@@ -53,8 +51,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
 }
 
 async fn create(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Body(body): Body<NewSubscriptionBody>,
 ) -> Answer<SubscriptionBody> {
     let subscription = subscriptions::create(&platform, &actor, body.into_domain()?).await?;
@@ -62,8 +59,7 @@ async fn create(
 }
 
 async fn list(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<List<SubscriptionBody>> {
     let page = query.page();
@@ -77,8 +73,7 @@ async fn list(
 }
 
 async fn preview_new(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Body(body): Body<NewPreviewBody>,
 ) -> Answer<PreviewBody> {
     let new = body.into_domain()?;
@@ -87,16 +82,14 @@ async fn preview_new(
 }
 
 async fn get(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
 ) -> Answer<SubscriptionBody> {
     ok(body(&platform, &actor, subscriptions::get(&platform, &actor, id).await?).await?)
 }
 
 async fn delete(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
 ) -> Result<StatusCode, Problem> {
     subscriptions::delete(&platform, &actor, id).await?;
@@ -104,8 +97,7 @@ async fn delete(
 }
 
 async fn cancel(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<CancelBody>,
 ) -> Answer<SubscriptionBody> {
@@ -114,8 +106,7 @@ async fn cancel(
 }
 
 async fn change_plan(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<ChangePlanBody>,
 ) -> Answer<SubscriptionBody> {
@@ -124,8 +115,7 @@ async fn change_plan(
 }
 
 async fn change_quantity(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<ChangeQuantityBody>,
 ) -> Answer<SubscriptionBody> {
@@ -134,32 +124,28 @@ async fn change_quantity(
 }
 
 async fn pause(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
 ) -> Answer<SubscriptionBody> {
     ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Pause, When::Now).await?).await?)
 }
 
 async fn resume(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
 ) -> Answer<SubscriptionBody> {
     ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Resume, When::Now).await?).await?)
 }
 
 async fn undo(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
 ) -> Answer<SubscriptionBody> {
     ok(body(&platform, &actor, change_subscription::undo(&platform, &actor, id).await?).await?)
 }
 
 async fn preview_invoice(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
 ) -> Answer<PreviewInvoiceBody> {
     let (_, invoices) = change_subscription::preview(&platform, &actor, id, None).await?;
@@ -171,8 +157,7 @@ async fn preview_invoice(
 }
 
 async fn generate_invoice(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
 ) -> Answer<InvoiceBody> {
     let Generated { invoice, is_new } = generate_invoice::generate(&platform, &actor, id).await?;
@@ -181,8 +166,7 @@ async fn generate_invoice(
 }
 
 async fn preview_change(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<PreviewChangeBody>,
 ) -> Answer<ComingInvoicesBody> {
@@ -192,8 +176,7 @@ async fn preview_change(
 }
 
 async fn usage(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
 ) -> Answer<UsageByMeterBody> {
     let (period, usage) = read_usage::of_subscription(&platform, &actor, id).await?;

@@ -1,7 +1,5 @@
 //! Usage as it is asked for, what became of single events, and corrections.
 
-use std::sync::Arc;
-
 use app::{
     AppError, Platform,
     correct_usage::correct,
@@ -10,7 +8,6 @@ use app::{
     track_usage::{CustomerRef, MeterRef},
     usage_log,
 };
-use axum::extract::State;
 use domain::id::EventId;
 use wire::{
     Problem,
@@ -34,17 +31,12 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/usage/rejected/{id}/replay", replay)
 }
 
-async fn usage(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    Parameters(query): Parameters,
-) -> Answer<UsageAnswerBody> {
+async fn usage(Caller { platform, actor }: Caller, Parameters(query): Parameters) -> Answer<UsageAnswerBody> {
     answer(&platform, &actor, query, false).await
 }
 
 async fn aggregate(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(query): Parameters,
 ) -> Answer<UsageAnswerBody> {
     answer(&platform, &actor, query, true).await
@@ -95,8 +87,7 @@ fn customer(query: &mut Query) -> Option<CustomerRef> {
 }
 
 async fn event(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<EventStatusBody> {
     let (meter, customer, key) = (meter(&mut query), customer(&mut query), query.text("idempotency_key"));
@@ -120,8 +111,7 @@ async fn event(
 }
 
 async fn correction(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Body(body): Body<NewCorrectionBody>,
 ) -> Answer<CorrectionBody> {
     let (name, correction) = body.into_domain()?;
@@ -131,8 +121,7 @@ async fn correction(
 }
 
 async fn rejected(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
+    Caller { platform, actor }: Caller,
     Parameters(mut query): Parameters,
 ) -> Answer<List<EventBody>> {
     let page = query.page();
@@ -143,10 +132,6 @@ async fn rejected(
     ok(List::from_page(found, &page, EventBody::from_uncounted))
 }
 
-async fn replay(
-    State(platform): State<Arc<Platform>>,
-    Caller(actor): Caller,
-    PathId(id): PathId<EventId>,
-) -> Answer<ReplayBody> {
+async fn replay(Caller { platform, actor }: Caller, PathId(id): PathId<EventId>) -> Answer<ReplayBody> {
     accepted(ReplayBody { replayed: usage_log::replay(&platform, &actor, id).await? })
 }

@@ -81,12 +81,13 @@ impl Stored {
             refolded.insert(bucket, refold.finish(bucket));
         }
         let draft = sifted.admit(self.counting, &refolded);
+        let verdicts = draft.verdicts().to_vec();
         if draft.is_unchanged() {
-            return draft.verdicts();
+            return verdicts;
         }
         if !draft.must_seal() && draft.head().tail.len() <= self.room {
             self.head = Head { version: head.version + 1, ..draft.head().clone() };
-            return draft.verdicts();
+            return verdicts;
         }
         let mut hours = BTreeMap::new();
         for (day, source) in draft.hours_wanted(self.counting, &head) {
@@ -118,7 +119,7 @@ impl Stored {
             }
             HeadWrite::Nothing | HeadWrite::Put(_) => panic!("not sealed"),
         }
-        draft.verdicts()
+        verdicts
     }
 
     /// What the application folds when a day gets totals by hour after it has begun.

@@ -85,7 +85,7 @@ impl Stored {
             refolded.insert(bucket, self.folded(counting, known, bucket, &unsealed, corrections));
         }
         let draft = sifted.admit(counting, &refolded);
-        if draft.clone().verdicts().iter().any(|one| matches!(one, Verdict::Conflict | Verdict::Overflow)) {
+        if draft.verdicts().iter().any(|one| matches!(one, Verdict::Conflict | Verdict::Overflow)) {
             return Err("an event was neither counted nor a repeat".into());
         }
         if draft.is_unchanged() {
