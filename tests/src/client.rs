@@ -14,7 +14,7 @@ use tempfile::TempDir;
 pub(crate) struct World {
     pub(crate) running: Running,
     pub(crate) owner: Caller,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// Somebody who calls.
@@ -37,7 +37,7 @@ impl World {
         let start = "2025-01-01T00:00:00Z".parse().unwrap();
         let running = fluxrate_local::start(Options::for_test(data.path(), Some(start))).await.unwrap();
         let owner = Caller::anonymous(&running).signed_up("owner@example.com").await;
-        Self { running, owner, _data: data }
+        Self { running, owner, data }
     }
 
     pub(crate) fn anonymous(&self) -> Caller {
@@ -48,6 +48,13 @@ impl World {
     pub(crate) async fn advance_to(&mut self, at: &str) {
         self.owner.local("clock", json!({"advance_to": at})).await;
         self.owner = self.anonymous().logged_in("owner@example.com").await;
+    }
+
+    /// What was told on the bus by this name, in order.
+    pub(crate) fn told(&self, name: &str) -> Vec<Value> {
+        let events = std::fs::read_to_string(self.data.path().join("events.jsonl")).unwrap();
+        let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.filter(|event| event["event"] == name).collect()
     }
 
     /// Waits until every queue is empty.

@@ -4,12 +4,13 @@
 use auth::Actor;
 use chrono::{DateTime, Duration, SubsecRound, Utc};
 use domain::{
-    id::{ChargeId, PlanId, SubscriptionId},
+    id::{ChargeId, OrganizationId, PlanId, SubscriptionId},
     money::Money,
     outbox::{OutboxEntry, SubscriptionEvent},
     rating,
     subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus},
     subscription_change::Change,
+    timeline::Bill,
     user::Scope,
 };
 use rust_decimal::Decimal;
@@ -147,13 +148,23 @@ pub async fn preview(
             }
             continue;
         }
-        let usage = of_bill(platform, actor.organization, subscription.customer, &bill).await?;
-        let lines = rating::lines(&bill, subscription.currency, &usage).map_err(AppError::internal)?;
-        let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
-        let total = total.map_err(AppError::internal)?.rounded();
-        invoices.push(PreviewedInvoice { at, period: bill.period, lines, total });
+        invoices.push(invoice_of(platform, actor.organization, &subscription, &bill).await?);
     }
     Ok((subscription, invoices))
+}
+
+/// The invoice that a bill of a subscription would make, with what is known of usage by now.
+pub(crate) async fn invoice_of(
+    platform: &Platform,
+    organization: OrganizationId,
+    subscription: &Subscription,
+    bill: &Bill,
+) -> Result<PreviewedInvoice, AppError> {
+    let usage = of_bill(platform, organization, subscription.customer, bill).await?;
+    let lines = rating::lines(bill, subscription.currency, &usage).map_err(AppError::internal)?;
+    let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
+    let total = total.map_err(AppError::internal)?.rounded();
+    Ok(PreviewedInvoice { at: bill.at, period: bill.period, lines, total })
 }
 
 fn live(subscription: &Subscription) -> Result<&Subscription, AppError> {

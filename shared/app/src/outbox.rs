@@ -62,7 +62,9 @@ async fn relay_entry(
             platform.queue.send(&[message]).await.into_iter().next().unwrap_or(Ok(()))?;
             platform.store.postpone_outbox_entry(organization, entry, now + AGAIN_AFTER).await?;
         }
-        OutboxMessage::InvoiceEvent { .. } | OutboxMessage::SubscriptionEvent { .. } => {
+        OutboxMessage::InvoiceEvent { .. }
+        | OutboxMessage::SubscriptionEvent { .. }
+        | OutboxMessage::AlertTriggered(_) => {
             platform.bus.publish(organization, entry).await?;
             platform.store.deliver_outbox_entry(organization, entry, now).await?;
         }

@@ -13,6 +13,7 @@ use crate::{
     finalize_invoice::{finalize_due, rate_due, settle_due},
     overdue,
     port::Message,
+    watch_alerts,
 };
 
 /// How much of each shard one look takes.
@@ -49,7 +50,7 @@ async fn mark_overdue(platform: &Platform) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Finalizes every draft whose grace period ended, and relays what is to be told. Returns how many drafts
+/// Finalizes every draft whose grace period ended, looks at alerts, and relays what is to be told. Returns how many drafts
 /// were finalized.
 pub async fn finalize_invoices(platform: &Platform) -> Result<usize, AppError> {
     let due = platform.store.list_due(DueKind::GraceEnd, platform.real_now(), LIMIT).await?;
@@ -61,6 +62,9 @@ pub async fn finalize_invoices(platform: &Platform) -> Result<usize, AppError> {
         by_organization.into_iter().map(|(organization, due)| finalize_all(platform, organization, due));
     let finalized = futures::future::join_all(organizations).await.into_iter().sum();
     mark_overdue(platform).await?;
+    if let Err(error) = watch_alerts::sweep(platform).await {
+        tracing::error!(error = ?error, "alerts are left to the next sweep");
+    }
     crate::outbox::relay(platform).await?;
     Ok(finalized)
 }

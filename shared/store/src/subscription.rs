@@ -103,6 +103,19 @@ impl Store {
         Ok(Page::of(rows.collect(), request))
     }
 
+    /// The newest `size` subscriptions of an organization that were made before the one of id `before`.
+    pub async fn list_subscriptions_before(
+        &self,
+        organization: OrganizationId,
+        before: Option<SubscriptionId>,
+        size: usize,
+    ) -> Result<Vec<Subscription>, StoreError> {
+        let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter: None };
+        let before = before.map(|id| id.to_string());
+        let items = self.list_after(organization, &list, before.as_deref(), size).await?;
+        items.iter().map(from_item).collect()
+    }
+
     /// All subscriptions of one customer, oldest first.
     pub async fn list_subscriptions_of(
         &self,
