@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{DOCUMENT, World, text};
+use crate::client::{DOCUMENT, World, fields, text};
 
 #[tokio::test]
 async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
@@ -16,6 +16,8 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
     let granted = json!({"feature_id": meter["id"], "usage_limit": 10});
     world.owner.created(&format!("/plans/{}/features", text(&plan["id"])), granted).await;
     let key = world.owner.created("/api-keys", json!({"name": "k", "scopes": ["usage.read"]})).await;
+    let alert = json!({"name": "Busy", "type": "usage", "meter_id": meter["meter_id"], "thresholds": [1]});
+    let alert = world.owner.created("/alerts", alert).await;
     world.advance_to("2025-02-01T00:01:00Z").await;
     let invoices = world.owner.get("/invoices").await;
     let invoice = &invoices["data"][0];
@@ -41,6 +43,7 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
             ("/invoices/", &invoice["id"]),
             ("/api-keys/", &key["id"]),
             ("/usage/rejected/", &counted["id"]),
+            ("/alerts/", &alert["id"]),
         ];
         owned.into_iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, id)| text(id).to_owned())
     };
@@ -73,7 +76,7 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
     assert_eq!(other_key.post("/sdk/track", track).await.0, 404);
     let usage = json!({"meter_id": meter["meter_id"], "customer_id": customer["id"], "quantity": 1});
     assert_eq!(other.post("/usage", usage).await.0, 404);
-    for list in ["features", "meters", "plans", "customers", "subscriptions", "invoices"] {
+    for list in ["features", "meters", "plans", "customers", "subscriptions", "invoices", "alerts"] {
         assert_eq!(other.get(&format!("/{list}")).await["meta"]["total"], 0, "{list}");
     }
     for list in ["subscriptions", "invoices"] {
@@ -86,6 +89,17 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
         assert_eq!(other_key.call(Method::GET, &path, None).await.0, 404);
     }
 
+    for (kind, field, id) in [
+        ("amount", "customer_id", &customer["id"]),
+        ("amount", "subscription_id", &subscription["id"]),
+        ("usage", "meter_id", &meter["meter_id"]),
+        ("limit_percent", "feature_id", &meter["id"]),
+    ] {
+        let body = json!({"name": "Spy", "type": kind, field: id, "thresholds": [1]});
+        let (status, answer) = other.post("/alerts", body).await;
+        assert_eq!((status, fields(&answer)), (422, vec![field]));
+    }
+
     // And nothing was changed by trying.
     assert_eq!(
         world.owner.get(&format!("/plans/{}", text(&plan["id"]))).await["charges"][0]["status"],
@@ -94,6 +108,7 @@ async fn foreign_ids_are_as_absent_as_ids_that_do_not_exist() {
     assert_eq!(world.owner.get(&format!("/invoices/{}", text(&invoice["id"]))).await["status"], "DRAFT");
     let plan = world.owner.get(&format!("/plans/{}", text(&plan["id"]))).await;
     assert_eq!(plan["features"][0]["usage_limit"], 10);
+    assert_eq!(world.owner.get(&format!("/alerts/{}", text(&alert["id"]))).await["name"], "Busy");
     assert_eq!(world.owner.get("/api-keys").await["meta"]["total"], 1);
     assert_eq!(world.owner.get("/usage/rejected").await["meta"]["total"], 1);
 }

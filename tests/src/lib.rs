@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod adapters;
+mod alerts;
 mod authentication;
 mod bad_input;
 mod bench;

@@ -37,7 +37,7 @@ impl Told {
     /// What is told when the clock stands at `at`, and was not before.
     async fn until(&mut self, at: &str) -> Vec<String> {
         self.world.advance_to(at).await;
-        let told = self.world.told();
+        let told = self.world.all_told();
         let new = told[self.seen..].iter().inspect(|event| {
             let is_its = event["data"]["subscription_id"] == self.subscription["id"];
             assert!(is_its || event["data"].get("invoice_id").is_some(), "{event}");
@@ -100,7 +100,7 @@ async fn falling_behind_and_recovering_are_told_with_the_invoices() {
     let invoice = told.world.owner.get("/invoices").await["data"][0]["id"].clone();
     let path = format!("/invoices/{}/pay", text(&invoice));
     assert_eq!(told.world.owner.call(Method::POST, &path, None).await.0, 200);
-    let paid = told.world.told()[told.seen..]
+    let paid = told.world.all_told()[told.seen..]
         .iter()
         .map(|event| text(&event["event"]).to_owned())
         .collect::<Vec<_>>();
@@ -116,6 +116,6 @@ async fn falling_behind_and_recovering_are_told_with_the_invoices() {
         let path = format!("/invoices/{}", text(&invoice["id"]));
         assert_eq!(told.world.owner.call(Method::POST, &format!("{path}/finalize"), None).await.0, 200);
         told.world.owner.changed(Method::PATCH, &format!("{path}/status"), json!({"status": status})).await;
-        assert_eq!(text(&told.world.told().last().unwrap()["event"]), event);
+        assert_eq!(text(&told.world.all_told().last().unwrap()["event"]), event);
     }
 }

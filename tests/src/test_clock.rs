@@ -292,3 +292,24 @@ async fn a_live_organization_has_no_clock_to_move() {
         json!({"email": "x@example.com", "password": PASSWORD, "organization_name": "X", "mode": "test"});
     assert_eq!(fields(&world.anonymous().post("/auth/signup", body).await.1), ["mode"]);
 }
+
+#[tokio::test]
+async fn alerts_are_looked_at_when_the_clock_was_moved() {
+    let world = World::new().await;
+    let tester = Tester::new(&world, "tester@example.com").await;
+    let body = json!({"name": "Billed", "type": "amount", "thresholds": [10]});
+    tester.caller.created("/alerts", body).await;
+    world.drain().await;
+    tester.arrives_at("2025-02-10T00:00:00Z").await;
+    world.drain().await;
+    world.drain().await;
+    let told = world.told("alert.triggered");
+    let told = told.iter().map(|event| [&event["data"]["period_start"], &event["data"]["triggered_at"]]);
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            [&json!("2025-01-01T00:00:00Z"), &json!("2025-01-01T00:00:00Z")],
+            [&json!("2025-02-01T00:00:00Z"), &json!("2025-02-10T00:00:00Z")],
+        ]
+    );
+}

@@ -41,6 +41,7 @@ pub fn endpoints() -> Routes {
     let routes = routes::subscription::add(routes);
     let routes = routes::usage::add(routes);
     let routes = routes::entitlement::add(routes);
+    let routes = routes::alert::add(routes);
     routes::invoice::add(routes)
 }
 

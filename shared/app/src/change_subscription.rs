@@ -4,13 +4,14 @@
 use auth::Actor;
 use chrono::{DateTime, Duration, SubsecRound, Utc};
 use domain::{
-    id::{ChargeId, PlanId, SubscriptionId},
-    invoice::Invoice,
+    id::{ChargeId, OrganizationId, PlanId, SubscriptionId},
+    invoice::{Invoice, LineItem},
     money::Money,
     outbox::subscription_events,
     rating,
     subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus},
     subscription_change::Change,
+    timeline::Bill,
     user::Scope,
 };
 use rust_decimal::Decimal;
@@ -179,17 +180,33 @@ pub(crate) async fn coming(
             }
             continue;
         }
-        let usage = of_bill(platform, organization, subscription.customer, &bill).await?;
-        let mut lines = rating::lines(&bill, subscription.currency, &usage).map_err(AppError::internal)?;
+        let mut invoice = invoice_of(platform, organization, subscription, &bill).await?;
         if invoices.is_empty() {
             // What is late comes to the next invoice, and is settled by it.
-            lines.extend(late_usage::lines(platform, organization, subscription, plans, at).await?);
+            invoice.lines.extend(late_usage::lines(platform, organization, subscription, plans, at).await?);
+            invoice.total = total(subscription, &invoice.lines)?;
         }
-        let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
-        let total = total.map_err(AppError::internal)?.rounded();
-        invoices.push(PreviewedInvoice { at, period: bill.period, lines, total });
+        invoices.push(invoice);
     }
     Ok(invoices)
+}
+
+/// The invoice that a bill of a subscription would make, with what is known of usage by now.
+pub(crate) async fn invoice_of(
+    platform: &Platform,
+    organization: OrganizationId,
+    subscription: &Subscription,
+    bill: &Bill,
+) -> Result<PreviewedInvoice, AppError> {
+    let usage = of_bill(platform, organization, subscription.customer, bill).await?;
+    let lines = rating::lines(bill, subscription.currency, &usage).map_err(AppError::internal)?;
+    let total = total(subscription, &lines)?;
+    Ok(PreviewedInvoice { at: bill.at, period: bill.period, lines, total })
+}
+
+fn total(subscription: &Subscription, lines: &[LineItem]) -> Result<Money, AppError> {
+    let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
+    Ok(total.map_err(AppError::internal)?.rounded())
 }
 
 fn live(subscription: &Subscription) -> Result<&Subscription, AppError> {

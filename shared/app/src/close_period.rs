@@ -30,29 +30,46 @@ pub(crate) async fn close_until(
     id: SubscriptionId,
     until: DateTime<Utc>,
 ) -> Result<usize, AppError> {
-    let mut closed = 0;
+    let (mut closed, mut known) = (0, None);
     loop {
-        let subscription = match platform.store.get_subscription(organization, id).await {
-            Ok(subscription) => subscription,
-            Err(StoreError::NotFound(_)) => return Ok(closed), // deleted since it fell due
-            Err(error) => return Err(error.into()),
+        let subscription = match known.take() {
+            Some(subscription) => subscription,
+            None => match platform.store.get_subscription(organization, id).await {
+                Ok(subscription) => subscription,
+                Err(StoreError::NotFound(_)) => return Ok(closed), // deleted since it fell due
+                Err(error) => return Err(error.into()),
+            },
         };
         match close_one(platform, organization, &subscription, platform.now().max(until)).await? {
-            true => closed += 1,
-            false => return Ok(closed),
+            Closing::NotDue => return Ok(closed),
+            Closing::Closed(next) => {
+                closed += 1;
+                known = Some(*next);
+            }
+            Closing::ChangedMeanwhile => {}
         }
     }
 }
 
-/// Closes the current period, if it has ended. `false` if it has not.
+/// What came of an attempt to close a period.
+enum Closing {
+    /// It has not ended.
+    NotDue,
+    /// It is closed; this is the subscription in its next one.
+    Closed(Box<Subscription>),
+    /// Somebody else closed it, or changed the subscription: look again.
+    ChangedMeanwhile,
+}
+
+/// Closes the current period, if it has ended.
 async fn close_one(
     platform: &Platform,
     organization: OrganizationId,
     subscription: &Subscription,
     now: DateTime<Utc>,
-) -> Result<bool, AppError> {
+) -> Result<Closing, AppError> {
     if subscription.due_at().is_none_or(|due_at| now < due_at) {
-        return Ok(false);
+        return Ok(Closing::NotDue);
     }
     let plans = plans_of(platform, organization, subscription).await?;
     let close = match PeriodClose::due(subscription, &plans, now) {
@@ -69,7 +86,7 @@ async fn close_one(
     };
     let close = match close {
         Ok(close) => close,
-        Err(CloseError::NotDue) => return Ok(false),
+        Err(CloseError::NotDue) => return Ok(Closing::NotDue),
         Err(error) => return Err(AppError::internal(error)),
     };
     let terms = terms(platform, organization, subscription.customer).await?;
@@ -78,10 +95,10 @@ async fn close_one(
         Ok(()) => {
             let id = subscription.id;
             tracing::info!(organization.id = %organization, subscription.id = %id, "closed a period of {id}");
-            Ok(true)
+            let version = close.subscription.version + 1;
+            Ok(Closing::Closed(Box::new(Subscription { version, ..close.subscription })))
         }
-        // Somebody else closed it, or changed the subscription: look again.
-        Err(StoreError::Conflict) => Ok(true),
+        Err(StoreError::Conflict) => Ok(Closing::ChangedMeanwhile),
         Err(error) => Err(error.into()),
     }
 }

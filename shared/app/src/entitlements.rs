@@ -247,6 +247,17 @@ pub async fn check(
     };
     let (customer, feature) = try_join(customer, feature).await?;
     let subscriptions = entitled(platform, organization, customer).await?;
+    allowance_by(platform, organization, customer, subscriptions, feature).await
+}
+
+/// What a customer may use of one feature by some of its subscriptions.
+pub(crate) async fn allowance_by(
+    platform: &Platform,
+    organization: OrganizationId,
+    customer: CustomerId,
+    subscriptions: Vec<Subscription>,
+    feature: Feature,
+) -> Result<Allowance, AppError> {
     let grants = subscriptions.into_iter().map(|subscription| {
         let feature = feature.id;
         async move {

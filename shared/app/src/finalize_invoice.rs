@@ -28,6 +28,13 @@ pub enum Mailing {
     Yes,
 }
 
+/// A draft whose grace period is over, rated from the usage known by now.
+pub(crate) struct DueDraft {
+    draft: Invoice,
+    rated: Invoice,
+    settings: Settings,
+}
+
 /// Finalizes a draft whose grace period is over, or deletes it if it comes to nothing and the organization
 /// wants no such invoices. Anything else is left as it is: it was done already, or is not due. `true` if it
 /// was finalized now.
@@ -38,27 +45,8 @@ pub async fn finalize_due(
     id: InvoiceId,
 ) -> Result<bool, AppError> {
     for _ in 0..ATTEMPTS_MAX {
-        let draft = match platform.store.get_invoice_of(organization, customer, id).await {
-            Ok(invoice) => invoice,
-            Err(StoreError::NotFound(_)) => return Ok(false), // deleted since it fell due
-            Err(error) => return Err(error.into()),
-        };
-        if draft.finalize_at().is_none_or(|finalize_at| platform.now() < finalize_at) {
-            return Ok(false);
-        }
-        let by = "finalize-invoices";
-        let settings = platform.store.get_organization(organization).await?.settings;
-        let is_done = match is_skipped(platform, organization, &settings, &draft).await? {
-            true => {
-                let change = platform.change(organization, by);
-                let deleted = platform.store.delete_draft(&change, "skip empty invoice", &draft).await;
-                deleted.map(|()| false).map_err(AppError::from)
-            }
-            false => {
-                finalize(platform, organization, by, (draft, &settings), Mailing::AsSet).await.map(|_| true)
-            }
-        };
-        match is_done {
+        let Some(due) = rate_due(platform, organization, customer, id).await? else { return Ok(false) };
+        match settle_due(platform, organization, due).await {
             Err(error) if error.is_changed_meanwhile() => {} // somebody edited it: look again
             other => return other,
         }
@@ -66,30 +54,57 @@ pub async fn finalize_due(
     Err(AppError::Unavailable("the draft is changed again and again".into()))
 }
 
-/// Whether a draft of a subscription is not to become an invoice, since there is nothing on it to pay.
-async fn is_skipped(
+/// The first half of [`finalize_due`], which takes no number yet. `None` if there is nothing to be done.
+pub(crate) async fn rate_due(
     platform: &Platform,
     organization: OrganizationId,
-    settings: &Settings,
-    draft: &Invoice,
-) -> Result<bool, AppError> {
-    match settings.zero_invoices {
-        ZeroInvoices::Create => Ok(false),
-        ZeroInvoices::Skip => {
-            let total = recomputed(platform, organization, draft).await?.total();
-            total.map(Money::is_zero).map_err(AppError::internal)
-        }
+    customer: CustomerId,
+    id: InvoiceId,
+) -> Result<Option<DueDraft>, AppError> {
+    let draft = match platform.store.get_invoice_of(organization, customer, id).await {
+        Ok(invoice) => invoice,
+        Err(StoreError::NotFound(_)) => return Ok(None), // deleted since it fell due
+        Err(error) => return Err(error.into()),
+    };
+    if draft.finalize_at().is_none_or(|finalize_at| platform.now() < finalize_at) {
+        return Ok(None);
     }
+    let settings = platform.store.get_organization(organization).await?.settings;
+    let rated = recomputed_under(platform, organization, &settings, &draft).await?;
+    Ok(Some(DueDraft { draft, rated, settings }))
 }
 
-/// Finalizes a draft now. Returns the open invoice and what is to be told of it.
+/// The second half of [`finalize_due`].
+///
+/// Errors: `Conflict` if the draft was changed since it was read.
+pub(crate) async fn settle_due(
+    platform: &Platform,
+    organization: OrganizationId,
+    DueDraft { draft, rated, settings }: DueDraft,
+) -> Result<bool, AppError> {
+    let by = "finalize-invoices";
+    let is_skipped = match settings.zero_invoices {
+        ZeroInvoices::Create => false,
+        ZeroInvoices::Skip => rated.total().map(Money::is_zero).map_err(AppError::internal)?,
+    };
+    if is_skipped {
+        let change = platform.change(organization, by);
+        platform.store.delete_draft(&change, "skip empty invoice", &draft).await?;
+        return Ok(false);
+    }
+    finalize(platform, organization, by, (rated, &settings), Mailing::AsSet).await?;
+    Ok(true)
+}
+
+/// Finalizes a draft now, with the lines it has: [`recomputed`] gives it those. Returns the open invoice and
+/// what is to be told of it.
 ///
 /// Errors: `Conflict` if it is no draft, or was changed since it was read.
 pub(crate) async fn finalize(
     platform: &Platform,
     organization: OrganizationId,
     by: &str,
-    (draft, settings): (Invoice, &Settings),
+    (rated, settings): (Invoice, &Settings),
     mailing: Mailing,
 ) -> Result<(Invoice, Vec<OutboxEntry>), AppError> {
     let is_mailed = match mailing {
@@ -99,10 +114,10 @@ pub(crate) async fn finalize(
     };
     for _ in 0..ATTEMPTS_MAX {
         let now = platform.now();
-        let rated = recomputed(platform, organization, &draft).await?;
         let year = InvoiceNumber::next(0, now).year;
         let last = platform.store.last_invoice_sequence(organization, year).await?;
         let invoice = rated
+            .clone()
             .finalized(InvoiceNumber::next(last, now), now, settings.payment_terms_days)
             .map_err(|error| AppError::conflict("invalid_transition", error.to_string()))?;
         let outbox = told_of(&invoice, is_mailed, now).map_err(AppError::internal)?;
@@ -120,8 +135,8 @@ pub(crate) async fn finalize(
                 return Ok((invoice, outbox));
             }
             Err(StoreError::Conflict) => {
-                let stored = platform.store.get_invoice_of(organization, draft.customer, draft.id).await?;
-                if stored.version != draft.version {
+                let stored = platform.store.get_invoice_of(organization, rated.customer, rated.id).await?;
+                if stored.version != rated.version {
                     return Err(StoreError::Conflict.into());
                 }
                 // The number was taken: try the next.
@@ -167,12 +182,23 @@ pub(crate) async fn recomputed(
     if !invoice.is_draft() {
         return Ok(invoice.clone());
     }
-    let rated = match invoice.is_rated() {
-        true => rated(platform, organization, invoice).await?,
-        false => invoice.clone(),
+    let settings = platform.store.get_organization(organization).await?.settings;
+    recomputed_under(platform, organization, &settings, invoice).await
+}
+
+/// A draft, as [`recomputed`], of an organization whose settings are known.
+pub(crate) async fn recomputed_under(
+    platform: &Platform,
+    organization: OrganizationId,
+    settings: &Settings,
+    draft: &Invoice,
+) -> Result<Invoice, AppError> {
+    let rated = match draft.is_rated() {
+        true => rated(platform, organization, draft).await?,
+        false => draft.clone(),
     };
-    let terms = terms(platform, organization, invoice.customer).await?;
-    rated.with_terms(&terms).map_err(AppError::internal)
+    let customer = platform.store.get_customer(organization, draft.customer).await?;
+    rated.with_terms(&settings.invoice_terms(&customer)).map_err(AppError::internal)
 }
 
 /// What the drafts of a customer take over.
@@ -193,7 +219,8 @@ async fn rated(
     invoice: &Invoice,
 ) -> Result<Invoice, AppError> {
     let Some((subscription, _)) = invoice.billed else { return Ok(invoice.clone()) };
-    let subscription = platform.store.get_subscription(organization, subscription).await?;
+    let subscription =
+        platform.store.get_subscription_of(organization, invoice.customer, subscription).await?;
     let plans = plans_of(platform, organization, &subscription).await?;
     if subscription.plans().any(|plan| !plans.contains_key(&plan)) {
         return Ok(invoice.clone()); // deleted since the subscription ended: what was drafted stands

@@ -14,7 +14,7 @@ use domain::{
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use store::{HeadId, StoreError, Uncounted};
 
-use crate::{AppError, Platform, commit_usage::commit, track_usage::event_id};
+use crate::{AppError, Platform, commit_usage::commit, track_usage::event_id, watch_alerts};
 
 /// Heads that are written at once. Each is a few requests to DynamoDB, and waits more than it works.
 const CONCURRENT_HEADS: usize = 16;
@@ -89,6 +89,11 @@ async fn count_all(platform: &Platform, events: &[TrackedEvent]) -> Vec<Outcome>
             *outcome = Some(kept);
         }
     }
+    // Also what was counted before: it may come again because nobody got to the alerts.
+    let is_counted =
+        |outcome: &Option<Outcome>| matches!(outcome, Some(Ok(Verdict::Counted | Verdict::Duplicate)));
+    let counted = events.iter().zip(&outcomes).filter(|(_, outcome)| is_counted(outcome));
+    watch_alerts::look_at(platform, counted.map(|(event, _)| event)).await;
     let missing = || Err(AppError::internal("an event was left without a verdict"));
     outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect()
 }

@@ -16,7 +16,7 @@ pub use store::InvoiceFilter;
 
 use crate::{
     AppError, Platform, document,
-    finalize_invoice::{Mailing, finalize, recomputed},
+    finalize_invoice::{Mailing, finalize, recomputed, recomputed_under},
     invoice_view::view,
     outbox::relay_now,
     overdue,
@@ -134,8 +134,9 @@ async fn open_draft(
     mailing: Mailing,
 ) -> Result<Invoice, AppError> {
     let settings = platform.store.get_organization(actor.organization).await?.settings;
-    let draft = (invoice, &settings);
-    let (invoice, outbox) = finalize(platform, actor.organization, &actor.name(), draft, mailing).await?;
+    let rated = recomputed_under(platform, actor.organization, &settings, &invoice).await?;
+    let (invoice, outbox) =
+        finalize(platform, actor.organization, &actor.name(), (rated, &settings), mailing).await?;
     relay_now(platform, actor.organization, &outbox).await;
     Ok(invoice)
 }

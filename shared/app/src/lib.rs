@@ -1,5 +1,6 @@
 //! Use cases: load, decide (in `domain`), save. One module per thing that is asked of the product.
 
+pub mod alerts;
 pub mod api_keys;
 pub mod audit_usage;
 pub mod authenticate;
@@ -43,6 +44,7 @@ pub mod track_usage;
 pub mod usage_log;
 mod vault;
 mod visit_usage;
+mod watch_alerts;
 
 pub use error::{AppError, FieldError};
 pub use invoice_document::document;

@@ -17,6 +17,7 @@ use domain::{
 use store::{Change, Store};
 
 use crate::{
+    alerts::AlertCache,
     error::AppError,
     port::{Bus, Clock, Keys, Mailer, Queue, Random},
     vault::Vault,
@@ -52,6 +53,7 @@ pub struct Platform {
     /// What is configured.
     pub settings: Settings,
     pub(crate) vault: Arc<Vault>,
+    pub(crate) alerts: Arc<AlertCache>,
     /// The time and the sequence of the last id made.
     last_id: Arc<AtomicU64>,
     pub(crate) passwords: Arc<tokio::sync::OnceCell<Arc<PasswordHasher>>>,
@@ -87,6 +89,7 @@ impl Platform {
             bus,
             settings,
             vault,
+            alerts: Arc::default(),
             last_id: Arc::default(),
             passwords: Arc::default(),
             test_now: None,

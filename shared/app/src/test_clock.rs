@@ -11,7 +11,7 @@ use domain::{
 };
 use store::{DueKind, StoreError, TestDue};
 
-use crate::{AppError, Platform, close_period, finalize_invoice::finalize_due, overdue};
+use crate::{AppError, Platform, close_period, finalize_invoice::finalize_due, overdue, watch_alerts};
 
 /// The clock of the caller's organization; `None` if its time is the real one.
 pub async fn find(platform: &Platform, actor: &Actor) -> Result<Option<TestClock>, AppError> {
@@ -50,7 +50,9 @@ pub async fn advance(
             return Ok(clock);
         }
     }
-    put(platform, organization, clock.arrived()).await
+    let clock = put(platform, organization, clock.arrived()).await?;
+    watch_alerts::make_due(platform, organization).await?;
+    Ok(clock)
 }
 
 /// Puts the clock where it goes. Of two who move it, one gets no further.

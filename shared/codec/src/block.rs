@@ -121,13 +121,8 @@ impl Block {
 
     /// The events themselves, in order of time. Those with the same properties share them.
     pub fn to_events(&self) -> impl Iterator<Item = UsageEvent> {
-        let mut shared = HashMap::<(bool, Vec<usize>), Properties>::new();
-        let mut properties = move |row: &Row<'_>, is_metadata: bool| {
-            let columns = self.columns.iter().filter(|column| column.is_metadata == is_metadata);
-            let places = columns.map(|column| column.place(row.row)).collect::<Vec<_>>();
-            shared.entry((is_metadata, places)).or_insert_with(|| row.properties(is_metadata)).clone()
-        };
-        self.rows().map(move |row| row.event_with(properties(&row, false), properties(&row, true)))
+        let (mut properties, mut metadata) = (Shared::of(self, false), Shared::of(self, true));
+        self.rows().map(move |row| row.event_with(properties.of_row(row), metadata.of_row(row)))
     }
 
     /// The events that occurred at `at`.
@@ -263,6 +258,42 @@ impl Column {
 
     fn value(&self, row: usize) -> Option<&Property> {
         self.values.get(self.place(row).checked_sub(1)?)
+    }
+}
+
+/// The properties, or the metadata, of the rows of a block, made once for all rows that have the same.
+struct Shared<'a> {
+    is_metadata: bool,
+    columns: Vec<&'a Column>,
+    /// By the places of the values, where there is one column: no values are told apart more often.
+    of_one: Vec<Option<Properties>>,
+    of_many: HashMap<Vec<usize>, Properties>,
+}
+
+impl<'a> Shared<'a> {
+    fn of(block: &'a Block, is_metadata: bool) -> Self {
+        let columns = block.columns.iter().filter(|column| column.is_metadata == is_metadata);
+        let columns = columns.collect::<Vec<_>>();
+        let of_one = match columns.as_slice() {
+            [column] => vec![None; column.values.len() + 1],
+            _ => Vec::new(),
+        };
+        Self { is_metadata, columns, of_one, of_many: HashMap::new() }
+    }
+
+    fn of_row(&mut self, row: Row<'_>) -> Properties {
+        let make = || row.properties(self.is_metadata);
+        match self.columns.as_slice() {
+            [] => Properties::new(),
+            [column] => match self.of_one.get_mut(column.place(row.row)) {
+                Some(known) => known.get_or_insert_with(make).clone(),
+                None => make(),
+            },
+            columns => {
+                let places = columns.iter().map(|column| column.place(row.row)).collect();
+                self.of_many.entry(places).or_insert_with(make).clone()
+            }
+        }
     }
 }
 

@@ -152,46 +152,69 @@ fn revisions(body: &mut Writer, events: &[&UsageEvent]) {
 }
 
 /// One column of `properties` or `metadata`: each value once, and by row which one it is.
-#[derive(Default)]
 struct Column<'a> {
+    is_metadata: bool,
+    name: &'a str,
     values: Vec<&'a Property>,
-    places: HashMap<&'a Property, u32>,
+    places: HashMap<&'a Property, usize>,
     /// By row: 0 for none, else one more than the place of its value.
-    rows: Vec<u32>,
+    rows: Vec<usize>,
+}
+
+/// Among so few values it is quicker to look than to hash.
+const FEW_VALUES: usize = 8;
+
+impl<'a> Column<'a> {
+    fn new((is_metadata, name): (bool, &'a str)) -> Self {
+        Self { is_metadata, name, values: Vec::new(), places: HashMap::new(), rows: Vec::new() }
+    }
+
+    fn add(&mut self, row: usize, value: &'a Property) {
+        let known = match self.values.len() {
+            0..=FEW_VALUES => self.values.iter().position(|known| *known == value),
+            _ => self.places.get(value).copied(),
+        };
+        let place = known.unwrap_or_else(|| {
+            self.values.push(value);
+            self.places.insert(value, self.values.len() - 1);
+            self.values.len() - 1
+        });
+        self.rows.resize(row, 0);
+        self.rows.push(place + 1);
+    }
 }
 
 fn properties(body: &mut Writer, events: &[&UsageEvent]) {
-    let mut names = Vec::new();
-    let mut columns = HashMap::<(bool, &str), Column<'_>>::new();
+    let mut columns = Vec::<Column<'_>>::new();
+    let mut places = HashMap::<(bool, &str), usize>::new();
     for (row, event) in events.iter().enumerate() {
         let properties = event.properties.iter().map(|(name, value)| ((false, name.as_str()), value));
         let metadata = event.metadata.iter().map(|(name, value)| ((true, name.as_str()), value));
+        // Most events name the same, in the same order.
+        let mut next = 0;
         for (name, value) in properties.chain(metadata) {
-            let column = columns.entry(name).or_insert_with(|| {
-                names.push(name);
-                Column::default()
-            });
-            let next = u32::try_from(column.values.len()).unwrap_or(u32::MAX);
-            let place = *column.places.entry(value).or_insert_with(|| {
-                column.values.push(value);
-                next
-            });
-            column.rows.resize(row, 0);
-            column.rows.push(place + 1);
+            let is_next = columns.get(next).is_some_and(|column| (column.is_metadata, column.name) == name);
+            let place = if is_next { next } else { *places.entry(name).or_insert(columns.len()) };
+            if place == columns.len() {
+                columns.push(Column::new(name));
+            }
+            if let Some(column) = columns.get_mut(place) {
+                column.add(row, value);
+            }
+            next = place + 1;
         }
     }
-    body.unsigned(names.len() as u128);
-    for name in names {
-        let Some(column) = columns.get_mut(&name) else { continue };
+    body.unsigned(columns.len() as u128);
+    for column in &mut columns {
         column.rows.resize(events.len(), 0);
-        body.bytes.push(name.0.into());
-        body.text(name.1);
+        body.bytes.push(column.is_metadata.into());
+        body.text(column.name);
         body.unsigned(column.values.len() as u128);
         column.values.iter().for_each(|value| property(body, value));
         let is_constant = column.rows.iter().all(|place| *place == 1);
         body.bytes.push(is_constant.into());
         if !is_constant {
-            column.rows.iter().for_each(|place| body.unsigned((*place).into()));
+            column.rows.iter().for_each(|place| body.unsigned(*place as u128));
         }
     }
 }

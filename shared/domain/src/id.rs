@@ -138,6 +138,7 @@ kinds! {
     EventKind, EventId, "a usage event id";
     OutboxKind, OutboxId, "an outbox entry id";
     SessionKind, SessionId, "a session id";
+    AlertKind, AlertId, "an alert id";
 }
 
 #[cfg(test)]

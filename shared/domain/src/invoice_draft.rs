@@ -209,7 +209,8 @@ impl PeriodClose {
                 }
                 OutboxMessage::InvoiceEvent { .. }
                 | OutboxMessage::EmailInvoice { .. }
-                | OutboxMessage::SubscriptionEvent { .. } => {}
+                | OutboxMessage::SubscriptionEvent { .. }
+                | OutboxMessage::AlertTriggered(_) => {}
             }
         }
         self.invoice = Some(draft);

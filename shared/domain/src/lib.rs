@@ -3,6 +3,7 @@
 //! Every function here is a pure function of its arguments. `now`, new ids and stored state come in;
 //! decisions go out, whole, for `app` to commit in one write.
 
+pub mod alert;
 pub mod charge;
 pub mod charge_model;
 pub mod charge_usage;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
+    alert::Trigger,
     id::{CustomerId, InvoiceId, OutboxId, PlanId, SubscriptionId},
     invoice::{Invoice, InvoiceNumber},
     money::{Money, MoneyError},
@@ -46,6 +47,8 @@ pub enum OutboxMessage {
         /// To which plan.
         plan: PlanId,
     },
+    /// Tell whoever listens that a threshold was reached.
+    AlertTriggered(Box<Trigger>),
 }
 
 /// What can happen to an invoice.
@@ -146,6 +149,25 @@ impl OutboxEntry {
             },
         }
     }
+
+    /// That an alert reached a threshold.
+    pub fn alert_triggered(trigger: &Trigger) -> Self {
+        let reading = &trigger.reading;
+        let subject =
+            reading.subscription.map_or(reading.customer.uuid(), |subscription| subscription.uuid());
+        // One subject reaches several thresholds at once, and the same ones in each period.
+        let period = reading.period.start().timestamp_millis().unsigned_abs().into();
+        let threshold =
+            trigger.threshold.mantissa().unsigned_abs() ^ (u128::from(trigger.threshold.scale()) << 96);
+        let parts = [trigger.alert.uuid().as_u128(), subject.as_u128(), period, threshold << 8];
+        let about = parts.into_iter().fold(0, |about, part| about ^ part);
+        Self {
+            id: derived(uuid::Uuid::from_u128(about), trigger.at, 0xc0),
+            customer: reading.customer,
+            at: trigger.at,
+            message: OutboxMessage::AlertTriggered(Box::new(trigger.clone())),
+        }
+    }
 }
 
 /// What is to be told of a subscription that was as `before`, and is changed at `at`: nothing, if it only
@@ -203,7 +225,49 @@ fn derived(subject: uuid::Uuid, at: DateTime<Utc>, kind: u8) -> OutboxId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{currency::Currency, id::Id};
+    use crate::{
+        alert::{Reading, Watch},
+        currency::Currency,
+        id::Id,
+        period::BillingPeriod,
+    };
+
+    #[test]
+    fn what_an_alert_reaches_is_told_apart() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let id = |threshold: &str, start: &str, subscription: Option<u8>| {
+            let now = at("2025-03-01T00:00:00Z");
+            let reading = Reading {
+                customer: Id::from_parts(now, [1; 10]),
+                subscription: subscription.map(|n| Id::from_parts(now, [n; 10])),
+                period: BillingPeriod::new(at(start), at("2025-04-01T00:00:00Z")).unwrap(),
+                value: 100.into(),
+                limit: None,
+                currency: None,
+            };
+            let trigger = Trigger {
+                alert: Id::from_parts(now, [9; 10]),
+                name: "Busy".into(),
+                watch: Watch::Amount,
+                threshold: threshold.parse().unwrap(),
+                reading,
+                at: now,
+            };
+            OutboxEntry::alert_triggered(&trigger).id
+        };
+        let start = "2025-02-01T00:00:00Z";
+        let ids = [
+            id("80", start, Some(2)),
+            id("100", start, Some(2)),
+            id("8", start, Some(2)),
+            id("0.8", start, Some(2)),
+            id("80", "2025-03-01T00:00:00Z", Some(2)),
+            id("80", start, Some(3)),
+            id("80", start, None),
+        ];
+        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), ids.len(), "{ids:?}");
+        assert_eq!(ids[0], id("80", start, Some(2)));
+    }
 
     #[test]
     fn what_happens_to_two_invoices_at_once_is_told_twice() {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
-use domain::id::{CustomerId, OrganizationId};
+use domain::id::{AlertId, CustomerId, OrganizationId};
 use futures::future::try_join_all;
 use uuid::Uuid;
 
@@ -44,6 +44,17 @@ pub struct Due {
     pub id: Uuid,
 }
 
+/// An alert that is to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueAlert {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// Which.
+    pub alert: AlertId,
+}
+
 impl Store {
     /// What is due by `cutoff`, oldest first, at most `limit` of each shard. Ask again for the rest once
     /// these are dealt with.
@@ -53,20 +64,49 @@ impl Store {
         cutoff: DateTime<Utc>,
         limit: i32,
     ) -> Result<Vec<Due>, StoreError> {
-        let shards = (0..keys::DUE_SHARDS).map(|shard| self.list_due_shard(kind, shard, cutoff, limit));
-        let mut due = try_join_all(shards).await?.concat();
+        let partitions = (0..keys::DUE_SHARDS).map(|shard| keys::due_partition(kind, shard));
+        self.list_due_in(partitions, cutoff, limit, due_from).await
+    }
+
+    /// The alerts that are to be looked at by `cutoff`, oldest first, at most `limit` of each shard.
+    pub async fn list_due_alerts(
+        &self,
+        cutoff: DateTime<Utc>,
+        limit: i32,
+    ) -> Result<Vec<DueAlert>, StoreError> {
+        let partitions = (0..keys::DUE_SHARDS).map(keys::alert_due_partition);
+        self.list_due_in(partitions, cutoff, limit, due_alert_from).await
+    }
+
+    async fn list_due_in<T: Ord>(
+        &self,
+        partitions: impl Iterator<Item = String>,
+        cutoff: DateTime<Utc>,
+        limit: i32,
+        read: impl Fn(Reader<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let shards = partitions.map(|partition| self.list_due_shard(partition, cutoff, limit));
+        let items = try_join_all(shards).await?.into_iter().flatten();
+        let due = items.map(|keys| {
+            // Keys are all the index projects, so there is no type to check.
+            let typed = HashMap::from([
+                ("type".to_owned(), AttributeValue::S("due".to_owned())),
+                ("schema".to_owned(), AttributeValue::N("1".to_owned())),
+            ]);
+            read(Reader::new("due", &keys.into_iter().chain(typed).collect())?)
+        });
+        let mut due = due.collect::<Result<Vec<_>, _>>()?;
         due.sort();
         Ok(due)
     }
 
     async fn list_due_shard(
         &self,
-        kind: DueKind,
-        shard: u32,
+        partition: String,
         cutoff: DateTime<Utc>,
         limit: i32,
-    ) -> Result<Vec<Due>, StoreError> {
-        let items = self
+    ) -> Result<Vec<Attributes>, StoreError> {
+        let sent = self
             .client
             .query()
             .table_name(&self.core_table)
@@ -74,34 +114,35 @@ impl Store {
             .limit(limit)
             // `~` sorts behind the `#` that ends every time.
             .key_condition_expression("gsi2pk = :pk AND gsi2sk <= :cutoff")
-            .expression_attribute_values(":pk", AttributeValue::S(keys::due_partition(kind, shard)))
+            .expression_attribute_values(":pk", AttributeValue::S(partition))
             .expression_attribute_values(":cutoff", AttributeValue::S(format!("{}~", time_text(cutoff))))
             .send()
-            .await
-            .map_err(unavailable)?
-            .items
-            .unwrap_or_default();
-        items.into_iter().map(due_from).collect()
+            .await;
+        Ok(sent.map_err(unavailable)?.items.unwrap_or_default())
     }
 }
 
 /// Reads the keys of an item: `<organization>#CUS#<customer>` and `<kind>#<id>`, due at `<time>#<id>`.
-fn due_from(keys: Attributes) -> Result<Due, StoreError> {
-    // Keys are all the index projects, so there is no type to check.
-    let typed = HashMap::from([
-        ("type".to_owned(), AttributeValue::S("due".to_owned())),
-        ("schema".to_owned(), AttributeValue::N("1".to_owned())),
-    ]);
-    let keys = keys.into_iter().chain(typed).collect();
-    let item = Reader::new("due", &keys)?;
+fn due_from(item: Reader<'_>) -> Result<Due, StoreError> {
     let partition = item.text("pk")?.split_once("#CUS#");
     let (organization, customer) = partition.ok_or_else(|| item.corrupt("pk"))?;
     let (_, id) = item.text("sk")?.split_once('#').ok_or_else(|| item.corrupt("sk"))?;
-    let (at, _) = item.text("gsi2sk")?.split_once('#').ok_or_else(|| item.corrupt("gsi2sk"))?;
     Ok(Due {
-        at: at.parse().map_err(|_| item.corrupt("gsi2sk"))?,
+        at: due_time(item)?,
         organization: organization.parse().map_err(|_| item.corrupt("pk"))?,
         customer: customer.parse().map_err(|_| item.corrupt("pk"))?,
         id: id.parse().map_err(|_| item.corrupt("sk"))?,
     })
+}
+
+/// Reads the keys of an alert: `<organization>` and `ALERT#<id>`, due at `<time>#<id>`.
+fn due_alert_from(item: Reader<'_>) -> Result<DueAlert, StoreError> {
+    let id = item.text("sk")?.strip_prefix(keys::ALERTS).ok_or_else(|| item.corrupt("sk"))?;
+    let alert = id.parse().map_err(|_| item.corrupt("sk"))?;
+    Ok(DueAlert { at: due_time(item)?, organization: item.parse("pk")?, alert })
+}
+
+fn due_time(item: Reader<'_>) -> Result<DateTime<Utc>, StoreError> {
+    let (at, _) = item.text("gsi2sk")?.split_once('#').ok_or_else(|| item.corrupt("gsi2sk"))?;
+    at.parse().map_err(|_| item.corrupt("gsi2sk"))
 }

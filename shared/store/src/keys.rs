@@ -11,8 +11,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use domain::{
     id::{
-        ApiKeyId, CustomerId, EventId, FeatureId, Id, InvoiceId, MeterId, MeterToken, OrganizationId,
-        OutboxId, PlanId, SessionId, SubscriptionId, UserId,
+        AlertId, ApiKeyId, CustomerId, EventId, FeatureId, Id, InvoiceId, MeterId, MeterToken,
+        OrganizationId, OutboxId, PlanId, SessionId, SubscriptionId, UserId,
     },
     month::Month,
     window::{Level, Window, WindowRun},
@@ -159,6 +159,40 @@ pub(crate) fn outbox(organization: OrganizationId, customer: CustomerId, id: Out
     Key::new(customer_partition(organization, customer), format!("OUT#{id}"))
 }
 
+/// Sorts behind its organization, so that one query reads all of them.
+pub(crate) fn alert(organization: OrganizationId, id: AlertId) -> Key {
+    Key::new(organization.to_string(), format!("{ALERTS}{id}"))
+}
+
+/// The prefix of alerts.
+pub(crate) const ALERTS: &str = "ALERT#";
+
+/// What an alert told of one subscription or customer.
+pub(crate) fn triggers_partition(
+    organization: OrganizationId,
+    alert: AlertId,
+    subject: impl Display,
+) -> String {
+    format!("{organization}#ALERT#{alert}#{subject}")
+}
+
+/// Claims a threshold in a period: whoever puts it tells of it.
+pub(crate) fn trigger(
+    organization: OrganizationId,
+    alert: AlertId,
+    subject: impl Display,
+    period_start: DateTime<Utc>,
+    threshold: impl Display,
+) -> Key {
+    let partition = triggers_partition(organization, alert, subject);
+    Key::new(partition, format!("{}{threshold}", triggers_of(period_start)))
+}
+
+/// The prefix of what was told in a period.
+pub(crate) fn triggers_of(period_start: DateTime<Utc>) -> String {
+    format!("FIRED#{}#", time_text(period_start))
+}
+
 /// Finds an invoice by the hash of the token of its public page, in whatever organization.
 pub(crate) fn public_token(hash: &str) -> Key {
     Key::new(format!("PUBLIC#{hash}"), "PUBLIC")
@@ -189,7 +223,7 @@ pub(crate) fn idempotency(organization: OrganizationId, key: &str) -> Key {
 }
 
 /// The partition of `gsi1` that lists one shard of what an organization has of a kind.
-pub(crate) fn list(organization: OrganizationId, what: &'static str, shard: u32) -> String {
+pub(crate) fn list(organization: OrganizationId, what: &str, shard: u32) -> String {
     format!("{organization}#{what}#{shard}")
 }
 
@@ -207,6 +241,15 @@ pub(crate) fn due_partition(kind: DueKind, shard: u32) -> String {
         DueKind::Outbox => "OUTBOX",
     };
     format!("DUE#{kind}#{shard}")
+}
+
+/// The place in `gsi2` of an alert that is to be looked at by `at`.
+pub(crate) fn alert_due(at: DateTime<Utc>, id: AlertId) -> (String, String) {
+    (alert_due_partition(shard(id, DUE_SHARDS)), format!("{}#{id}", time_text(at)))
+}
+
+pub(crate) fn alert_due_partition(shard: u32) -> String {
+    format!("DUE#ALERT#{shard}")
 }
 
 /// The clock of an organization in test mode.

@@ -4,6 +4,7 @@
 //! Every key begins with the organization's id, and every function takes it, so no read or write can
 //! forget whose data it is. `docs/ARCHITECTURE.md` lists all access patterns.
 
+mod alert;
 mod api_key;
 mod audit;
 mod charge;
@@ -37,7 +38,7 @@ pub use audit::Change;
 pub use client::Store;
 pub use codec::raw_bytes as event_bytes;
 pub use data_key::StoredDataKey;
-pub use due::{Due, DueKind};
+pub use due::{Due, DueAlert, DueKind};
 pub use error::StoreError;
 pub use idempotency::{Claimed, IdempotentAnswer};
 pub use invoice::InvoiceFilter;

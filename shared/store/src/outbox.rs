@@ -9,6 +9,7 @@ use domain::{
 };
 
 use crate::{
+    alert::{trigger_from, trigger_item},
     client::Store,
     due::{Due, DueKind},
     error::StoreError,
@@ -98,6 +99,9 @@ fn base_item(organization: OrganizationId, entry: &OutboxEntry) -> Item {
             .text("event", subscription_event_text(*event))
             .display("subscription", subscription)
             .display("plan", plan),
+        OutboxMessage::AlertTriggered(trigger) => {
+            trigger_item(Item::default().text("kind", "alert_triggered"), trigger)
+        }
     };
     Item::new(keys::outbox(organization, entry.customer, entry.id), "outbox")
         .display("id", entry.id)
@@ -143,6 +147,7 @@ fn from_item(item: &Attributes) -> Result<OutboxEntry, StoreError> {
                 subscription: message.parse("subscription")?,
                 plan: message.parse("plan")?,
             },
+            "alert_triggered" => OutboxMessage::AlertTriggered(Box::new(trigger_from(message)?)),
             _ => return Err(message.corrupt("kind")),
         },
     })

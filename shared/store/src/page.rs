@@ -46,8 +46,8 @@ pub struct Page<T> {
 
 /// A list: what is listed, over how many shards, and which of it.
 #[derive(Clone, Debug)]
-pub(crate) struct List {
-    pub(crate) what: &'static str,
+pub(crate) struct List<'a> {
+    pub(crate) what: &'a str,
     pub(crate) shards: u32,
     /// Only rows with this value of this attribute.
     pub(crate) filter: Option<(&'static str, String)>,
@@ -112,7 +112,7 @@ struct RowFilter {
 }
 
 impl RowFilter {
-    fn new(list: &List, range: Option<&Between>) -> Self {
+    fn new(list: &List<'_>, range: Option<&Between>) -> Self {
         let mut filter = Self { expressions: Vec::new(), names: Vec::new(), values: Vec::new() };
         if let Some((name, value)) = &list.filter {
             filter.expressions.push("#filter = :filter");
@@ -146,7 +146,7 @@ impl Store {
     pub(crate) async fn list(
         &self,
         organization: OrganizationId,
-        list: &List,
+        list: &List<'_>,
         request: &PageRequest,
     ) -> Result<Page<Attributes>, StoreError> {
         self.list_between(organization, list, None, request).await
@@ -156,7 +156,7 @@ impl Store {
     pub(crate) async fn list_between(
         &self,
         organization: OrganizationId,
-        list: &List,
+        list: &List<'_>,
         range: Option<&Between>,
         request: &PageRequest,
     ) -> Result<Page<Attributes>, StoreError> {
@@ -177,6 +177,24 @@ impl Store {
         rows.truncate(reach);
         let page = Page::of(rows, &PageRequest { position: request.position.clone(), size: request.size });
         Ok(Page { total: counts.into_iter().sum(), ..page })
+    }
+
+    /// The first `size` rows of a list behind a place in its order, newest first, without the count that a
+    /// page comes with.
+    pub(crate) async fn list_after(
+        &self,
+        organization: OrganizationId,
+        list: &List<'_>,
+        after: Option<&str>,
+        size: usize,
+    ) -> Result<Vec<Attributes>, StoreError> {
+        let filter = RowFilter::new(list, None);
+        let partitions = (0..list.shards).map(|shard| keys::list(organization, list.what, shard));
+        let partitions = partitions.collect::<Vec<_>>();
+        let read = partitions.iter().map(|partition| self.list_shard(partition, &filter, after, size));
+        let mut rows = try_join_all(read).await?.concat();
+        rows.sort_by(|(left, _), (right, _)| right.cmp(left));
+        Ok(rows.into_iter().take(size).map(|(_, row)| row).collect())
     }
 
     async fn list_shard(

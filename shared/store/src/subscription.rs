@@ -69,6 +69,16 @@ impl Store {
         let reference = self.get(keys::reference(organization, id)).await?;
         let reference = reference.ok_or(StoreError::NotFound("subscription"))?;
         let customer = Reader::new("reference", &reference)?.parse("customer")?;
+        self.get_subscription_of(organization, customer, id).await
+    }
+
+    /// A subscription whose customer is known.
+    pub async fn get_subscription_of(
+        &self,
+        organization: OrganizationId,
+        customer: CustomerId,
+        id: SubscriptionId,
+    ) -> Result<Subscription, StoreError> {
         let item = self.get(keys::subscription(organization, customer, id)).await?;
         from_item(&item.ok_or(StoreError::NotFound("subscription"))?)
     }
@@ -91,6 +101,19 @@ impl Store {
         };
         let rows = subscriptions.into_iter().rev().filter(is_wanted).map(|row| (row.id.to_string(), row));
         Ok(Page::of(rows.collect(), request))
+    }
+
+    /// The newest `size` subscriptions of an organization that were made before the one of id `before`.
+    pub async fn list_subscriptions_before(
+        &self,
+        organization: OrganizationId,
+        before: Option<SubscriptionId>,
+        size: usize,
+    ) -> Result<Vec<Subscription>, StoreError> {
+        let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter: None };
+        let before = before.map(|id| id.to_string());
+        let items = self.list_after(organization, &list, before.as_deref(), size).await?;
+        items.iter().map(from_item).collect()
     }
 
     /// All subscriptions of one customer, oldest first.

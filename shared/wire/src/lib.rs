@@ -3,6 +3,7 @@
 //! Domain types have no JSON of their own. Names and number forms are those of the public API; what comes
 //! in is read strictly, and every complaint names its field.
 
+pub mod alert;
 pub mod api_key;
 pub mod charge;
 mod check;

@@ -19,7 +19,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{NumberOut, TimeOut, properties};
+use crate::{NumberOut, TimeOut, alert::TriggerBody, properties};
 
 /// The version of the shapes below. Readers take this one.
 const VERSION: u8 = 1;
@@ -217,6 +217,9 @@ pub fn event(organization: OrganizationId, entry: &OutboxEntry) -> String {
             let data = json!({"subscription_id": subscription.to_string(), "plan_id": plan.to_string()});
             (subscription_event_name(*event), data)
         }
+        OutboxMessage::AlertTriggered(trigger) => {
+            ("alert.triggered", json!(TriggerBody::from_domain((**trigger).clone())))
+        }
     };
     if let Some(data) = data.as_object_mut() {
         data.insert("customer_id".into(), entry.customer.to_string().into());
@@ -237,6 +240,7 @@ pub fn event_name(entry: &OutboxEntry) -> &'static str {
         OutboxMessage::EmailInvoice { .. } => "invoice.emailed",
         OutboxMessage::InvoiceEvent { event, .. } => invoice_event_name(*event),
         OutboxMessage::SubscriptionEvent { event, .. } => subscription_event_name(*event),
+        OutboxMessage::AlertTriggered(_) => "alert.triggered",
     }
 }
 

@@ -18,6 +18,7 @@ use utoipa::{
 };
 
 use crate::{
+    alert::{AlertBody, AlertChangesBody, NewAlertBody, TriggerBody},
     api_key::{ApiKeyBody, NewApiKeyBody},
     charge::{ChargeBody, ChargeChangesBody, NewChargeBody},
     customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
@@ -277,6 +278,22 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/entitlements/check", "Entitlements", "The same, by your own id of the customer")
             .asks(&["customer_external_id", "customer_id", "feature", "quantity"])
             .gives::<EntitlementBody>(200),
+        post(
+            "/api/v1/alerts",
+            "Alerts",
+            "Watch a limit, usage or amounts: thresholds that are reached are events",
+        )
+        .takes::<NewAlertBody>()
+        .gives::<AlertBody>(201),
+        get("/api/v1/alerts", "Alerts", "List alerts").asks(PAGE).gives::<List<AlertBody>>(200),
+        get("/api/v1/alerts/{id}", "Alerts", "An alert").gives::<AlertBody>(200),
+        put("/api/v1/alerts/{id}", "Alerts", "Change the name or the thresholds of an alert")
+            .takes::<AlertChangesBody>()
+            .gives::<AlertBody>(200),
+        delete("/api/v1/alerts/{id}", "Alerts", "Delete an alert"),
+        get("/api/v1/alerts/{id}/triggers", "Alerts", "What an alert told of, newest first")
+            .asks(PAGE)
+            .gives::<List<TriggerBody>>(200),
         get("/api/v1/subscriptions/{id}/invoices", "Subscriptions", "A subscription's invoices")
             .asks(PAGE)
             .gives::<List<InvoiceBody>>(200),

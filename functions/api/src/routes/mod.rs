@@ -1,5 +1,6 @@
 //! One module per resource.
 
+pub(crate) mod alert;
 pub(crate) mod api_key;
 pub(crate) mod charge;
 pub(crate) mod customer;
