@@ -93,7 +93,7 @@ impl Watched {
     /// Threshold and value of what an alert told, by time and threshold.
     async fn told(&self, alert: &Value) -> Vec<String> {
         self.world.drain().await;
-        let told = self.world.told("alert.triggered").into_iter().map(|event| event["data"].clone());
+        let told = self.world.told_by("alert.triggered").into_iter().map(|event| event["data"].clone());
         let mut told = told.filter(|data| data["alert_id"] == alert["id"]).collect::<Vec<_>>();
         // The bus keeps no order.
         told.sort_by_key(|data| {
@@ -155,7 +155,7 @@ async fn each_threshold_is_told_of_once_in_a_period_though_the_batch_comes_again
         deliver(&platform, &[&first, &second, &second]).await;
     }
     assert_eq!(watched.told(&alert).await, ["80 at 80"]);
-    let told = watched.world.told("alert.triggered");
+    let told = watched.world.told_by("alert.triggered");
     let data = json!({"alert_id": alert["id"], "name": "Nearly used up", "type": "limit_percent",
         "customer_id": watched.customer["id"], "subscription_id": null, "feature_id": watched.meter["id"],
         "meter_id": null, "threshold": 80, "value": 80, "limit": 100, "currency": null,
@@ -238,7 +238,7 @@ async fn an_amount_is_what_the_next_invoice_comes_to_and_a_trial_is_nothing() {
     assert_eq!(watched.told(&alert).await, [""; 0]);
     track(&watched, "acme", 1).await;
     assert_eq!(watched.told(&alert).await, ["50 at 50.00"]);
-    let told = &watched.world.told("alert.triggered")[0]["data"];
+    let told = &watched.world.told_by("alert.triggered")[0]["data"];
     let subscription = &watched.subscription["id"];
     assert_eq!((&told["currency"], &told["subscription_id"]), (&json!("USD"), subscription));
     let preview = format!("/subscriptions/{}/preview-invoice", text(subscription));

@@ -50,11 +50,22 @@ impl World {
         self.owner = self.anonymous().logged_in("owner@example.com").await;
     }
 
-    /// What was told on the bus by this name, in order.
-    pub(crate) fn told(&self, name: &str) -> Vec<Value> {
-        let events = std::fs::read_to_string(self.data.path().join("events.jsonl")).unwrap();
-        let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        events.filter(|event| event["event"] == name).collect()
+    /// What listeners were told so far, each once, in order.
+    pub(crate) fn told(&self) -> Vec<Value> {
+        let log = std::fs::read_to_string(self.data.path().join("events.jsonl")).unwrap_or_default();
+        let mut told = Vec::<Value>::new();
+        for line in log.lines() {
+            let event: Value = serde_json::from_str(line).unwrap();
+            if !told.iter().any(|one| one["id"] == event["id"]) {
+                told.push(event);
+            }
+        }
+        told
+    }
+
+    /// Those of one name.
+    pub(crate) fn told_by(&self, name: &str) -> Vec<Value> {
+        self.told().into_iter().filter(|event| event["event"] == name).collect()
     }
 
     /// Waits until every queue is empty.

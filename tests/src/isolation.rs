@@ -128,6 +128,7 @@ fn body_for(method: &Method, template: &str) -> Option<Value> {
             Some(json!({"plan_id": "00000000-0000-7000-8000-000000000000"}))
         }
         ("POST", "/subscriptions/{id}/change-quantity") => Some(json!({"quantity": 2})),
+        ("POST", "/plans/{id}/migrate" | "/plans/{id}/migrate/preview") => Some(json!({})),
         ("PATCH", "/plans/{id}/charges/{charge_id}") => Some(json!({"status": "INACTIVE"})),
         ("PATCH", "/invoices/{id}/status") => Some(json!({"status": "VOID"})),
         _ => None,

@@ -43,6 +43,19 @@ impl Calls {
         self.world.owner.get(&format!("/invoices/{}", text(&list["data"][0]["id"]))).await
     }
 
+    /// The lines of the next invoice, and of the two after a change that changes nothing, before they are made.
+    async fn previewed(&self) -> Vec<Vec<String>> {
+        let path = format!("/subscriptions/{}", text(&self.subscription["id"]));
+        let next = self.world.owner.call(Method::POST, &format!("{path}/preview-invoice"), None).await.1;
+        let body = json!({"plan_id": self.subscription["plan_id"], "at_period_end": true});
+        let changed = self.world.owner.changed(Method::POST, &format!("{path}/preview-change"), body).await;
+        let line = |line: &Value| {
+            format!("{}: {} for {}", text(&line["description"]), line["quantity"], line["amount"])
+        };
+        let lines = |invoice: &Value| invoice["lines"].as_array().unwrap().iter().map(line).collect();
+        std::iter::once(&next).chain(changed["invoices"].as_array().unwrap()).map(lines).collect()
+    }
+
     /// The lines of the newest invoice.
     async fn lines(&self) -> Vec<String> {
         let invoice = self.newest().await;
@@ -69,7 +82,15 @@ async fn late_usage_is_billed_on_the_next_invoice_once() {
     calls.track("01-31", 150, "late").await; // sent again
     calls.track("02-01", 7, "February").await;
     assert_eq!(calls.lines().await, ["API calls: 950 for 9.50"], "a final invoice stays as it is");
+    let previewed = calls.previewed().await;
     calls.until("03-01", "00:10").await;
+    assert_eq!(previewed[0], ["API calls: 7 for 0.07".to_owned(), format!("{JANUARY}: 150 for 1.00")]);
+    assert_eq!(
+        previewed[1],
+        ["API calls: 7 for 0.07", &format!("{JANUARY}: 150 for 1.00")],
+        "of a change, too"
+    );
+    assert_eq!(previewed[2], ["API calls: 0 for 0.00"], "once");
     // 1,100 of January come to 10.50, of which 9.50 are billed.
     let drafted = ["API calls: 7 for 0.07".to_owned(), format!("{JANUARY}: 150 for 1.00")];
     assert_eq!(calls.lines().await, drafted);

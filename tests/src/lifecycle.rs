@@ -193,12 +193,42 @@ async fn seats_and_pauses_are_prorated() {
     world.advance_to("2025-01-11T00:00:00Z").await;
     done(&world.owner, &subscription, "change-quantity", Some(json!({"quantity": 13}))).await;
     world.advance_to("2025-02-15T00:00:00Z").await;
+    let preview = done(&world.owner, &subscription, "preview-change", Some(json!({"pause": true}))).await;
+    insta::assert_snapshot!(coming(&preview), @"
+    2025-03-01
+      Base: 99.50
+      Seats: 201.50
+      total 301.00
+    ");
+    for (body, status, expected) in [
+        (json!({"resume": true}), 409, "invalid_transition"),
+        (json!({"pause": true, "at_period_end": true}), 422, "at_period_end"),
+        (json!({"pause": true, "resume": true}), 422, "plan_id"),
+        (json!({"pause": true, "quantity": 2}), 422, "plan_id"),
+        (json!({"pause": false}), 422, "plan_id"),
+    ] {
+        let answer = call(&world.owner, &subscription, "preview-change", Some(body.clone())).await;
+        let named = if status == 422 { &answer.1["errors"][0]["field"] } else { &answer.1["code"] };
+        assert_eq!((answer.0, named), (status, &json!(expected)), "{body}");
+    }
     let paused = done(&world.owner, &subscription, "pause", None).await;
     assert_eq!(paused["status"], "PAUSED");
     let (status, answer) = call(&world.owner, &subscription, "pause", None).await;
     assert_eq!((status, &answer["code"]), (409, &json!("invalid_transition")));
     world.advance_to("2025-04-16T00:00:00Z").await;
-    assert_eq!(done(&world.owner, &subscription, "resume", None).await["status"], "ACTIVE");
+    let preview = done(&world.owner, &subscription, "preview-change", Some(json!({"resume": true}))).await;
+    insta::assert_snapshot!(coming(&preview), @"
+    2025-05-01
+      Base: 99.50
+      Seats: 201.50
+      total 301.00
+    2025-06-01
+      Base: 199.00
+      Seats: 403.00
+      total 602.00
+    ");
+    let resumed = done(&world.owner, &subscription, "resume", None).await;
+    assert_eq!(resumed["status"], "PAST_DUE", "January is not paid");
     world.advance_to("2025-05-02T00:00:00Z").await;
     insta::assert_snapshot!(invoices(&world).await, @"
     OPEN 2025-01-01 to 2025-02-01

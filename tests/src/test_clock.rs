@@ -303,7 +303,7 @@ async fn alerts_are_looked_at_when_the_clock_was_moved() {
     tester.arrives_at("2025-02-10T00:00:00Z").await;
     world.drain().await;
     world.drain().await;
-    let told = world.told("alert.triggered");
+    let told = world.told_by("alert.triggered");
     let told = told.iter().map(|event| [&event["data"]["period_start"], &event["data"]["triggered_at"]]);
     assert_eq!(
         told.collect::<Vec<_>>(),

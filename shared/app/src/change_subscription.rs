@@ -5,8 +5,9 @@ use auth::Actor;
 use chrono::{DateTime, Duration, SubsecRound, Utc};
 use domain::{
     id::{ChargeId, OrganizationId, PlanId, SubscriptionId},
+    invoice::{Invoice, LineItem},
     money::Money,
-    outbox::{OutboxEntry, SubscriptionEvent},
+    outbox::subscription_events,
     rating,
     subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus},
     subscription_change::Change,
@@ -19,6 +20,7 @@ use crate::{
     AppError, Platform,
     charge_usage::of_bill,
     close_period::{close_until, plans_of},
+    late_usage,
     preview::{PreviewedInvoice, invalid_change},
     subscriptions::{check_plan, find_plan},
 };
@@ -29,6 +31,8 @@ pub enum Asked {
     Plan(PlanId, Option<Decimal>),
     /// The quantity of a fixed charge: the one that is named, or the one that is sold by quantity.
     Quantity(Option<ChargeId>, Decimal),
+    /// The version of its plan's prices.
+    Version(u32),
     /// To be paused.
     Pause,
     /// To be resumed.
@@ -58,33 +62,36 @@ pub async fn change(
     when: When,
 ) -> Result<Subscription, AppError> {
     actor.require(Scope::BillingWrite)?;
-    let now = platform.now().trunc_subsecs(3);
     let subscription = platform.store.get_subscription(actor.organization, id).await?;
-    let (changed, plans) = changed(platform, actor, &subscription, &asked, when, now).await?;
+    change_read(platform, actor, &subscription, asked, when).await
+}
+
+/// As [`change`], of a subscription as it was read.
+pub(crate) async fn change_read(
+    platform: &Platform,
+    actor: &Actor,
+    subscription: &Subscription,
+    asked: Asked,
+    when: When,
+) -> Result<Subscription, AppError> {
+    let now = platform.now().trunc_subsecs(3);
+    let (changed, plans) = changed(platform, actor, subscription, &asked, when, now).await?;
     let in_force = match when {
-        When::Now => effective(&subscription, now),
+        When::Now => effective(subscription, now),
         When::AtPeriodEnd => now,
     };
     let changed = settled(changed, &plans, in_force)?;
     let new_plan = match asked {
         Asked::Plan(plan, _) => Some(plan).filter(|plan| !subscription.plans().any(|known| known == *plan)),
-        Asked::Quantity(..) | Asked::Pause | Asked::Resume | Asked::Cancel(_) => None,
+        Asked::Quantity(..) | Asked::Version(_) | Asked::Pause | Asked::Resume | Asked::Cancel(_) => None,
     };
-    let outbox = match changed.status {
-        SubscriptionStatus::Canceled { .. } => {
-            vec![OutboxEntry::subscription_event(SubscriptionEvent::Canceled, &changed, now)]
-        }
-        SubscriptionStatus::Trial { .. }
-        | SubscriptionStatus::Active
-        | SubscriptionStatus::PastDue
-        | SubscriptionStatus::Paused => Vec::new(),
-    };
+    let outbox = subscription_events(subscription, &changed, now);
     let by = platform.change(actor.organization, actor.name());
     platform.store.change_subscription(&by, "change subscription", &changed, new_plan, &outbox).await?;
     if let Some(ends_at) = changed.ends_at.filter(|ends_at| *ends_at <= in_force) {
-        close_until(platform, actor.organization, id, ends_at).await?;
+        close_until(platform, actor.organization, subscription.id, ends_at).await?;
     }
-    Ok(platform.store.get_subscription(actor.organization, id).await?)
+    Ok(platform.store.get_subscription(actor.organization, subscription.id).await?)
 }
 
 /// Gives up what was decided for later: another plan or quantity, or an end.
@@ -108,8 +115,9 @@ pub async fn undo(platform: &Platform, actor: &Actor, id: SubscriptionId) -> Res
     subscription.updated_at = now;
     let plans = plans_of(platform, actor.organization, &subscription).await?;
     let subscription = settled(subscription, &plans, now)?;
+    let outbox = subscription_events(&before, &subscription, now);
     let by = platform.change(actor.organization, actor.name());
-    platform.store.change_subscription(&by, "undo change", &subscription, None, &[]).await?;
+    platform.store.change_subscription(&by, "undo change", &subscription, None, &outbox).await?;
     Ok(platform.store.get_subscription(actor.organization, id).await?)
 }
 
@@ -134,7 +142,31 @@ pub async fn preview(
         }
     };
     let count = if asked.is_some() { 2 } else { 1 };
-    let timeline = subscription.timeline(&plans);
+    let invoices = coming(platform, actor, &subscription, &plans, count).await?;
+    Ok((subscription, invoices))
+}
+
+/// The subscription with a change that is not made.
+pub(crate) async fn supposed(
+    platform: &Platform,
+    actor: &Actor,
+    subscription: &Subscription,
+    asked: &Asked,
+    when: When,
+) -> Result<(Subscription, PlansById), AppError> {
+    changed(platform, actor, subscription, asked, when, platform.now().trunc_subsecs(3)).await
+}
+
+/// The next invoices of a subscription, at most `count`, with what is known of usage by now.
+pub(crate) async fn coming(
+    platform: &Platform,
+    actor: &Actor,
+    subscription: &Subscription,
+    plans: &PlansById,
+    count: usize,
+) -> Result<Vec<PreviewedInvoice>, AppError> {
+    let organization = actor.organization;
+    let timeline = subscription.timeline(plans);
     let mut invoices = Vec::new();
     let mut last = subscription.billed_until;
     while invoices.len() < count
@@ -148,20 +180,28 @@ pub async fn preview(
             }
             continue;
         }
-        invoices.push(invoice_of(platform, actor.organization, &subscription, &bill).await?);
+        // What is late comes to the next invoice, and is settled by it.
+        let late = match invoices.is_empty() {
+            true => late_usage::lines(platform, organization, subscription, plans, at).await?,
+            false => Vec::new(),
+        };
+        invoices.push(invoice_of(platform, organization, subscription, &bill, late).await?);
     }
-    Ok((subscription, invoices))
+    Ok(invoices)
 }
 
-/// The invoice that a bill of a subscription would make, with what is known of usage by now.
+/// The invoice that a bill of a subscription would make, with what is known of usage by now, and with lines for
+/// `late` usage.
 pub(crate) async fn invoice_of(
     platform: &Platform,
     organization: OrganizationId,
     subscription: &Subscription,
     bill: &Bill,
+    late: Vec<LineItem>,
 ) -> Result<PreviewedInvoice, AppError> {
     let usage = of_bill(platform, organization, subscription.customer, bill).await?;
-    let lines = rating::lines(bill, subscription.currency, &usage).map_err(AppError::internal)?;
+    let mut lines = rating::lines(bill, subscription.currency, &usage).map_err(AppError::internal)?;
+    lines.extend(late);
     let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
     let total = total.map_err(AppError::internal)?.rounded();
     Ok(PreviewedInvoice { at: bill.at, period: bill.period, lines, total })
@@ -206,21 +246,49 @@ async fn changed(
             Change::Plan(Box::new(plan), *quantity)
         }
         Asked::Quantity(charge, quantity) => Change::Quantity(*charge, *quantity),
+        Asked::Version(version) => Change::Version(*version),
         Asked::Pause => Change::Pause,
         Asked::Resume => Change::Resume,
         Asked::Cancel(_) => Change::Cancel,
     };
-    let at = match when {
-        When::Now => effective(subscription, now),
-        When::AtPeriodEnd => subscription.current_period().map_err(AppError::internal)?.end(),
-    };
+    let at = counts_from(subscription, when, now)?;
     let next = subscription.changed(&change, at, &plans).map_err(|error| match asked {
         Asked::Pause | Asked::Resume => AppError::conflict("invalid_transition", error.to_string()),
-        Asked::Plan(..) | Asked::Quantity(..) | Asked::Cancel(_) => invalid_change(error, str::to_owned),
+        Asked::Plan(..) | Asked::Quantity(..) | Asked::Version(_) | Asked::Cancel(_) => {
+            invalid_change(error, str::to_owned)
+        }
     })?;
     let next = Subscription { updated_at: now, ..next };
     let is_over = when == When::Now && ends_unbilled(&next, &plans, at, now);
-    Ok((moved(next, asked, is_over, now)?, plans))
+    let moved = moved(next, asked, is_over, now)?;
+    let is_behind = matches!(asked, Asked::Resume) && is_behind(platform, actor, subscription).await?;
+    let status = if is_behind { SubscriptionStatus::PastDue } else { moved.status };
+    Ok((Subscription { status, ..moved }, plans))
+}
+
+/// Whether an invoice of the subscription was not paid in time: paused, it did not show that.
+async fn is_behind(
+    platform: &Platform,
+    actor: &Actor,
+    subscription: &Subscription,
+) -> Result<bool, AppError> {
+    let invoices = platform.store.list_invoices_of(actor.organization, subscription.customer).await?;
+    let is_late = |invoice: &Invoice| {
+        invoice.billed.is_some_and(|(id, _)| id == subscription.id) && invoice.is_past_due()
+    };
+    Ok(invoices.iter().any(is_late))
+}
+
+/// When a change that is decided at `now` counts from.
+pub(crate) fn counts_from(
+    subscription: &Subscription,
+    when: When,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, AppError> {
+    match when {
+        When::Now => Ok(effective(subscription, now)),
+        When::AtPeriodEnd => Ok(subscription.current_period().map_err(AppError::internal)?.end()),
+    }
 }
 
 /// When a change of `now` counts from: after the last bill, which may have fallen due in this very
@@ -255,7 +323,7 @@ fn moved(
 ) -> Result<Subscription, AppError> {
     let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
     match asked {
-        Asked::Plan(..) | Asked::Quantity(..) => Ok(subscription),
+        Asked::Plan(..) | Asked::Quantity(..) | Asked::Version(_) => Ok(subscription),
         Asked::Pause if is_trial => {
             Err(AppError::conflict("invalid_transition", "a trial is not billed: it cannot be paused"))
         }

@@ -23,13 +23,13 @@ pub(crate) async fn of_bill(
     bill: &Bill,
 ) -> Result<Vec<ChargeUsage>, AppError> {
     let used = bill.dues.iter().filter_map(|due| match (&due.charge.price, &due.kind) {
-        (Price::Usage(price), DueKind::Usage(ranges)) => Some((price, ranges.as_slice())),
+        (Price::Usage(price), DueKind::Usage(ranges, whole)) => Some((price, ranges.as_slice(), *whole)),
         (Price::Usage(_) | Price::Fixed(_), _) => None,
     });
     // A range is read once for all meters whose totals are enough.
     let mut by_range = BTreeMap::<BillingPeriod, BTreeSet<MeterId>>::new();
-    for (price, ranges) in used.clone() {
-        if let Some(range) = total_of(price, ranges) {
+    for (price, ranges, whole) in used.clone() {
+        if let Some(range) = total_of(price, ranges).filter(|range| *range == whole) {
             by_range.entry(range).or_default().insert(price.meter);
         }
     }
@@ -38,10 +38,11 @@ pub(crate) async fn of_bill(
         Ok::<_, AppError>((range, totals))
     });
     let totals = &try_join_all(totals).await?.into_iter().collect::<BTreeMap<_, _>>();
-    let usage = used.map(|(price, ranges)| async move {
-        match total_of(price, ranges).and_then(|range| totals.get(&range)) {
+    let usage = used.map(|(price, ranges, whole)| async move {
+        let range = total_of(price, ranges).filter(|range| *range == whole);
+        match range.and_then(|range| totals.get(&range)) {
             Some(totals) => Ok(ChargeUsage::of_total(totals.get(&price.meter).copied().unwrap_or_default())),
-            None => folded(platform, organization, customer, price, ranges).await,
+            None => of_part(platform, organization, customer, price, (ranges, whole)).await,
         }
     });
     try_join_all(usage).await
@@ -55,19 +56,24 @@ fn total_of(price: &UsagePrice, ranges: &[BillingPeriod]) -> Option<BillingPerio
     }
 }
 
-/// Folds the events of a meter as they are read.
-async fn folded(
+/// What was used in parts of an interval: a level by their share of it, else what their events come to.
+async fn of_part(
     platform: &Platform,
     organization: OrganizationId,
     customer: CustomerId,
     price: &UsagePrice,
-    ranges: &[BillingPeriod],
+    (periods, whole): (&[BillingPeriod], BillingPeriod),
 ) -> Result<ChargeUsage, AppError> {
     let meter = platform.store.get_meter(organization, price.meter).await?;
-    let ranges = ranges.iter().map(|range| Range { from: range.start(), until: range.end() });
-    let ranges = ranges.collect::<Vec<_>>();
+    let range = |period: BillingPeriod| Range { from: period.start(), until: period.end() };
+    let ranges = periods.iter().copied().map(range).collect::<Vec<_>>();
     if meter.aggregation == Aggregation::WeightedSum {
-        let usage = visit_usage::level_over(platform, organization, &meter, customer, &ranges).await?;
+        let whole = range(whole);
+        let usage = visit_usage::level_over(platform, organization, &meter, customer, &ranges, whole).await?;
+        return Ok(ChargeUsage::of_total(usage));
+    }
+    if let Some(period) = total_of(price, periods) {
+        let usage = read_usage::total_of(platform, organization, &meter, customer, range(period)).await?;
         return Ok(ChargeUsage::of_total(usage));
     }
     let mut fold = ChargeFold::new(price, meter.counting());

@@ -169,9 +169,8 @@ pub async fn move_to(
         note.keep(&mut moved, before.status, now);
     }
     let entry = OutboxEntry::invoice_event(event, &moved, status, now).map_err(AppError::internal)?;
-    let outbox = [entry];
     let change = || platform.change(actor.organization, actor.name());
-    overdue::settle(platform, change, action, (&before, &moved), &outbox).await?;
+    let outbox = overdue::settle(platform, change, action, (&before, &moved), entry).await?;
     relay_now(platform, actor.organization, &outbox).await;
     Ok(moved)
 }

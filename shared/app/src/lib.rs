@@ -24,6 +24,7 @@ mod invoice_document;
 mod invoice_view;
 pub mod invoices;
 mod late_usage;
+pub mod migrate_plan;
 pub mod outbox;
 pub mod overdue;
 pub mod plans;

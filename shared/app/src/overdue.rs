@@ -3,7 +3,7 @@
 use domain::{
     id::{CustomerId, InvoiceId, OrganizationId},
     invoice::Invoice,
-    outbox::OutboxEntry,
+    outbox::{OutboxEntry, subscription_events},
     overdue::{caught_up, fallen_behind},
     subscription::Subscription,
 };
@@ -31,9 +31,11 @@ pub async fn mark(
         let now = platform.now();
         let Some(late) = invoice.past_due(now) else { return Ok(false) };
         let subscription = subscription_of(platform, organization, &invoice).await?;
-        let behind = subscription.map(|subscription| fallen_behind(&subscription, now));
+        let behind = subscription.as_ref().map(|subscription| fallen_behind(subscription, now));
+        let both = subscription.as_ref().zip(behind.as_ref());
+        let outbox = both.map(|(before, after)| subscription_events(before, after, now)).unwrap_or_default();
         let change = platform.change(organization, "finalize-invoices");
-        match commit(platform, &change, "mark invoice past due", (&late, behind.as_ref()), &[]).await {
+        match commit(platform, &change, "mark invoice past due", (&late, behind.as_ref()), &outbox).await {
             Ok(()) => {
                 tracing::info!(organization.id = %organization, invoice.id = %id, "invoice {id} is past due");
                 return Ok(true);
@@ -46,6 +48,7 @@ pub async fn mark(
 }
 
 /// Puts an invoice that was settled over `before`, and brings its subscription back if nothing else is late.
+/// Returns all that is to be told.
 ///
 /// Errors: `Conflict` if the invoice changed since it was read.
 pub(crate) async fn settle(
@@ -53,11 +56,12 @@ pub(crate) async fn settle(
     change: impl Fn() -> Change,
     action: &'static str,
     (before, settled): (&Invoice, &Invoice),
-    outbox: &[OutboxEntry],
-) -> Result<(), AppError> {
+    event: OutboxEntry,
+) -> Result<Vec<OutboxEntry>, AppError> {
     let organization = change().organization;
     for _ in 0..ATTEMPTS_MAX {
         let mut caught = None;
+        let mut outbox = vec![event.clone()];
         if before.is_past_due()
             && let Some(subscription) = subscription_of(platform, organization, before).await?
         {
@@ -67,10 +71,13 @@ pub(crate) async fn settle(
                 is_same(other) && other.id != before.id
             });
             // Written also if it stays past due: of two invoices settled at once, one then looks again.
-            caught = Some(caught_up(&subscription, others, settled.updated_at));
+            let now = settled.updated_at;
+            let after = caught_up(&subscription, others, now);
+            outbox.extend(subscription_events(&subscription, &after, now));
+            caught = Some(after);
         }
-        match commit(platform, &change(), action, (settled, caught.as_ref()), outbox).await {
-            Ok(()) => return Ok(()),
+        match commit(platform, &change(), action, (settled, caught.as_ref()), &outbox).await {
+            Ok(()) => return Ok(outbox),
             Err(StoreError::Conflict) => {
                 let stored = platform.store.get_invoice_of(organization, before.customer, before.id).await?;
                 if stored.version != before.version {

@@ -187,7 +187,7 @@ pub async fn delete(platform: &Platform, actor: &Actor, id: PlanId) -> Result<()
 
 /// Adds a charge: the next version of the plan's prices has it. Subscriptions stay with theirs.
 ///
-/// Errors: `Invalid` if the meter does not exist; `Conflict` if the plan has as many charges as it may.
+/// Errors: `Invalid` if the meter does not exist, or the plan has as many charges as it may.
 pub async fn add_charge(
     platform: &Platform,
     actor: &Actor,
@@ -197,10 +197,12 @@ pub async fn add_charge(
     actor.require(Scope::BillingWrite)?;
     let mut priced = platform.store.get_plan(actor.organization, id).await?;
     if priced.charges_in(priced.plan.price_version).count() >= CHARGES_MAX {
-        return Err(AppError::conflict(
-            "too_many_charges",
-            format!("a plan has at most {CHARGES_MAX} charges"),
-        ));
+        return Err(AppError::invalid("charges", format!("are at most {CHARGES_MAX} of a plan at a time")));
+    }
+    if !priced.has_room_for(&new.price) {
+        let detail =
+            "would have more tiers and filters than fit on an invoice, with those of the plan's others";
+        return Err(AppError::invalid("charges", detail));
     }
     let name = match &new.price {
         Price::Fixed(_) => priced.plan.name.clone(),

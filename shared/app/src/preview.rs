@@ -205,7 +205,7 @@ fn bills(
         let mut bill = timeline.bill(last, at).map_err(|error| invalid(&error))?;
         bill.dues.retain(|due| match &due.kind {
             DueKind::Fixed(period, _, Reason::Interval) => period.start() < end,
-            DueKind::Fixed(..) | DueKind::Once | DueKind::Usage(_) => true,
+            DueKind::Fixed(..) | DueKind::Once | DueKind::Usage(..) => true,
         });
         if !bill.dues.is_empty() {
             let overflow = |error: &dyn std::error::Error| AppError::invalid("usage", error.to_string());
@@ -227,13 +227,13 @@ fn used(
     usage: &BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>,
 ) -> Result<Vec<ChargeUsage>, domain::quantity::QuantityOverflow> {
     let used = bill.dues.iter().filter_map(|due| match (&due.charge.price, &due.kind) {
-        (Price::Usage(price), DueKind::Usage(ranges)) => Some((price, ranges)),
+        (Price::Usage(price), DueKind::Usage(ranges, whole)) => Some((price, ranges, whole)),
         (Price::Usage(_) | Price::Fixed(_), _) => None,
     });
-    used.map(|(price, ranges)| {
+    used.map(|(price, ranges, whole)| {
         let Some((meter, events)) = usage.get(&price.meter) else { return Ok(ChargeUsage::default()) };
         if meter.aggregation == Aggregation::WeightedSum {
-            return level(meter, events, ranges);
+            return level(meter, events, ranges, *whole);
         }
         let mut fold = ChargeFold::new(price, meter.counting());
         for event in events {
@@ -246,15 +246,17 @@ fn used(
     .collect()
 }
 
-/// The average level of a WEIGHTED_SUM meter over `ranges`.
+/// What the level of a WEIGHTED_SUM meter comes to over `ranges`, each by its share of `whole`.
 fn level(
     meter: &Meter,
     events: &[UsageEvent],
     ranges: &[BillingPeriod],
+    whole: BillingPeriod,
 ) -> Result<ChargeUsage, domain::quantity::QuantityOverflow> {
     let changes = events.iter().filter(|event| meter.counting().includes(*event)).map(Latest::of);
     let spans = ranges.iter().map(|range| Range { from: range.start(), until: range.end() });
-    let quantity = held::average_over(&changes.collect::<Vec<_>>(), &spans.collect::<Vec<_>>())?;
+    let whole = Range { from: whole.start(), until: whole.end() };
+    let quantity = held::share_of(&changes.collect::<Vec<_>>(), &spans.collect::<Vec<_>>(), whole)?;
     let inside = events.iter().filter(|event| ranges.iter().any(|range| range.contains(event.occurred_at)));
     Ok(ChargeUsage::of_total(Usage { quantity, events: inside.count() as u64 }))
 }

@@ -6,7 +6,7 @@ use auth::Actor;
 use domain::{
     charge::{Charge, Price},
     id::ChargeId,
-    plan::PricedPlan,
+    plan::{PRICES_BYTES_MAX, PricedPlan},
 };
 
 use crate::{AppError, FieldError, Platform, estimate::priced_meter};
@@ -42,6 +42,9 @@ pub(crate) async fn prices(
             priced_meter(platform, actor, usage.meter, usage).await.map_err(|error| within(error, field))?;
         }
         prices.insert(charge, price);
+    }
+    if prices.values().map(Price::size).sum::<usize>() > PRICES_BYTES_MAX {
+        return Err(AppError::invalid("overrides", "have more tiers and filters than fit on an invoice"));
     }
     Ok(prices)
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use auth::Actor;
+use chrono_tz::Tz;
 use domain::{
     customer::Address,
     organization::{BankField, Branding, LateUsage, Organization, ZeroInvoices},
+    proration::ProrationPolicy,
     tax::TaxRate,
     test_clock::Mode,
     user::Scope,
@@ -40,6 +42,10 @@ pub struct SettingsChanges {
     pub zero_invoices: Option<ZeroInvoices>,
     /// What becomes of usage that comes after the invoice of its period was final.
     pub late_usage: Option<LateUsage>,
+    /// Whose midnights and months count, where a subscription does not say.
+    pub zone: Option<Tz>,
+    /// How parts of intervals are billed, where a subscription does not say.
+    pub proration: Option<ProrationPolicy>,
     /// A note on every invoice.
     pub invoice_notes: Option<Option<String>>,
     /// How it looks.
@@ -87,6 +93,8 @@ pub async fn update(
     set(&mut settings.tax.applies_reverse_charge, changes.applies_reverse_charge);
     set(&mut settings.zero_invoices, changes.zero_invoices);
     set(&mut settings.late_usage, changes.late_usage);
+    set(&mut settings.zone, changes.zone);
+    set(&mut settings.proration, changes.proration);
     set(&mut settings.invoice_notes, changes.invoice_notes);
     set(&mut settings.branding, changes.branding);
     if let Some(details) = changes.bank_details {

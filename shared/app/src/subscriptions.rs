@@ -77,6 +77,21 @@ impl Default for NewBilling {
     }
 }
 
+/// How subscriptions of an organization are billed that do not say.
+#[derive(Clone, Copy, Debug)]
+pub struct BillingDefaults {
+    /// Whose midnights and months count.
+    pub zone: Tz,
+    /// How parts of intervals are billed.
+    pub proration: ProrationPolicy,
+}
+
+/// What the caller's organization has set.
+pub async fn defaults(platform: &Platform, actor: &Actor) -> Result<BillingDefaults, AppError> {
+    let settings = platform.store.get_organization(actor.organization).await?.settings;
+    Ok(BillingDefaults { zone: settings.zone, proration: settings.proration })
+}
+
 /// Makes a subscription.
 ///
 /// Errors: `Invalid` if the customer or the plan does not exist, the plan takes none, or dates do not fit.

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use domain::{
     event::{Event, Revision, UsageEvent},
     head::Head,
+    held,
     id::{CustomerId, OrganizationId},
     meter::Meter,
     month::Month,
-    quantity::{Quantity, QuantityOverflow},
+    quantity::Quantity,
     revision::{Corrections, Visible},
     series::{Range, Series},
     totals::{Latest, Tally, Totals, Usage},
@@ -68,7 +69,7 @@ pub(crate) async fn visit_counted(
     Ok(())
 }
 
-/// The average level of a WEIGHTED_SUM meter over several ranges together, each by its length.
+/// What the level of a WEIGHTED_SUM meter comes to over several ranges, each by its share of `whole`.
 ///
 /// Errors: as the store's.
 pub(crate) async fn level_over(
@@ -77,17 +78,16 @@ pub(crate) async fn level_over(
     meter: &Meter,
     customer: CustomerId,
     ranges: &[Range],
+    whole: Range,
 ) -> Result<Usage, AppError> {
-    let (mut area, mut millis, mut events) = (0_i128, 0_i128, 0_u64);
+    let (mut levels, mut events) = (Vec::new(), 0_u64);
     for range in ranges {
         let usage = total_of(platform, organization, meter, customer, *range).await?;
-        let length = i128::from((range.until - range.from).num_milliseconds());
-        let part = usage.quantity.units().checked_mul(length).and_then(|part| area.checked_add(part));
-        area = part.ok_or_else(|| AppError::internal(QuantityOverflow))?;
-        millis += length;
+        levels.push((usage.quantity, *range));
         events += usage.events;
     }
-    Ok(Usage { quantity: Quantity::from_units(area.checked_div(millis).unwrap_or_default()), events })
+    let quantity = held::weighted(&levels, whole).map_err(AppError::internal)?;
+    Ok(Usage { quantity, events })
 }
 
 /// The corrections of a head.

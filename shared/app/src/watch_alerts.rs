@@ -262,7 +262,8 @@ async fn amount(
     let last = subscription.billed_until;
     let Some(at) = timeline.next(last).map_err(AppError::internal)? else { return Ok(None) };
     let bill = timeline.bill(last, at).map_err(AppError::internal)?;
-    let invoice = change_subscription::invoice_of(platform, organization, subscription, &bill).await?;
+    let invoice =
+        change_subscription::invoice_of(platform, organization, subscription, &bill, Vec::new()).await?;
     Ok(Some(Reading {
         customer: subscription.customer,
         subscription: Some(subscription.id),

@@ -111,6 +111,10 @@ pub struct PriceFilter {
 /// The most filters one charge may have.
 pub const FILTERS_MAX: usize = 50;
 
+/// About how many bytes a price takes in a table, or the parts of a line that come of it, with what is around
+/// it; and each tier beside. Numbers have up to 29 digits, and most have few.
+const PRICE_BYTES: usize = 200;
+
 impl Charge {
     /// Whether version `version` of the plan's prices has this charge.
     pub fn is_in(&self, version: u32) -> bool {
@@ -122,6 +126,22 @@ impl Charge {
         match &self.price {
             Price::Fixed(_) => None,
             Price::Usage(usage) => Some(usage.meter),
+        }
+    }
+}
+
+impl Price {
+    /// About how many bytes it takes in a table, or the parts of a line that come of it: whichever is more.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Fixed(_) => PRICE_BYTES,
+            Self::Usage(price) => {
+                let of_filter = |filter: &PriceFilter| {
+                    // Each part is told by the filter's name.
+                    filter.pricing.rows() * (PRICE_BYTES + filter.name().len())
+                };
+                price.pricing.rows() * PRICE_BYTES + price.filters.iter().map(of_filter).sum::<usize>()
+            }
         }
     }
 }
@@ -167,6 +187,16 @@ impl Pricing {
     /// A model alone.
     pub fn of(model: ChargeModel) -> Self {
         Self { model, included_units: Decimal::ZERO, limits: Limits::default() }
+    }
+
+    /// One for itself, and one for each tier.
+    fn rows(&self) -> usize {
+        match &self.model {
+            ChargeModel::Graduated(tiers) | ChargeModel::Volume(tiers) | ChargeModel::Stairstep(tiers) => {
+                1 + tiers.count()
+            }
+            ChargeModel::Standard { .. } | ChargeModel::Package(_) | ChargeModel::Percentage(_) => 1,
+        }
     }
 
     fn needs_events(&self) -> bool {

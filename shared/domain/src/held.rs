@@ -73,28 +73,43 @@ pub fn average(
         (level, since) = (part.last.quantity, part.last.occurred_at);
     }
     total = total.checked_add(area(level, since, until)?).ok_or(QuantityOverflow)?;
-    let (whole, rest) = (total / millis, total % millis);
-    let is_half = rest.abs() >= millis - rest.abs();
-    Ok(Quantity::from_units(if is_half { whole + total.signum() } else { whole }))
+    Ok(divided(total, millis))
 }
 
-/// The average level over several ranges together, each by its length, from all that is known of it: `changes`
-/// in any order.
+/// The level whose area over so many milliseconds is `total`, halves away from zero. 0 over no time.
+fn divided(total: i128, millis: i128) -> Quantity {
+    let whole = total.checked_div(millis).unwrap_or_default();
+    let rest = total.checked_rem(millis).unwrap_or_default().abs();
+    let is_half = rest != 0 && rest >= millis - rest;
+    Quantity::from_units(if is_half { whole + total.signum() } else { whole })
+}
+
+/// What a level over several ranges comes to, where each counts by its share of `whole`, from all that is known
+/// of it: `changes` in any order. What the parts of an interval come to adds up to the average over all of it.
 ///
 /// Errors: if it is too large to be computed exactly.
-pub fn average_over(changes: &[Latest], ranges: &[Range]) -> Result<Quantity, QuantityOverflow> {
+pub fn share_of(changes: &[Latest], ranges: &[Range], whole: Range) -> Result<Quantity, QuantityOverflow> {
     let mut changes = changes.to_vec();
     changes.sort();
-    let (mut total, mut millis) = (0_i128, 0_i128);
+    let mut parts_of_whole = Vec::new();
     for range in ranges {
         let before = changes.iter().rev().find(|change| change.occurred_at < range.from);
         let inside = changes.iter().filter(|change| range.contains(change.occurred_at));
         let parts = inside.copied().map(Held::of).collect::<Vec<_>>();
         let level = average(before.map(|change| change.quantity), &parts, range.from, range.until)?;
-        total = total.checked_add(area(level, range.from, range.until)?).ok_or(QuantityOverflow)?;
-        millis += i128::from((range.until - range.from).num_milliseconds());
+        parts_of_whole.push((level, *range));
     }
-    Ok(Quantity::from_units(total.checked_div(millis).unwrap_or_default()))
+    weighted(&parts_of_whole, whole)
+}
+
+/// The sum of levels that each held over a range, weighted by its share of `whole`, to 10^-12.
+///
+/// Errors: if it is too large to be computed exactly.
+pub fn weighted(levels: &[(Quantity, Range)], whole: Range) -> Result<Quantity, QuantityOverflow> {
+    let areas = levels.iter().map(|(level, range)| area(*level, range.from, range.until));
+    let total = areas.reduce(|left, right| left?.checked_add(right?).ok_or(QuantityOverflow));
+    let millis = i128::from((whole.until - whole.from).num_milliseconds());
+    Ok(divided(total.transpose()?.unwrap_or_default(), millis))
 }
 
 #[cfg(test)]
@@ -139,16 +154,21 @@ mod tests {
     }
 
     #[test]
-    fn ranges_count_by_their_length() {
+    fn ranges_count_by_their_share_of_the_whole() {
         let changes = [change(30, "6"), change(0, "10")];
         let range = |from, until| Range { from: at(from), until: at(until) };
-        let check = |ranges: &[Range], expected: &str| {
-            assert_eq!(average_over(&changes, ranges).unwrap().to_string(), expected, "{ranges:?}");
+        let check = |ranges: &[Range], whole: Range, expected: &str| {
+            assert_eq!(share_of(&changes, ranges, whole).unwrap().to_string(), expected, "{ranges:?}");
         };
-        check(&[range(0, 10)], "10");
-        check(&[range(0, 10), range(40, 70)], "7");
-        check(&[range(20, 40)], "8");
-        check(&[], "0");
+        check(&[range(0, 10)], range(0, 10), "10");
+        check(&[range(0, 10)], range(0, 40), "2.5");
+        check(&[range(0, 10), range(40, 70)], range(0, 100), "2.8");
+        check(&[range(20, 40)], range(20, 40), "8");
+        check(&[range(20, 40)], range(0, 80), "2");
+        check(&[], range(0, 10), "0");
+        check(&[], range(0, 0), "0");
+        check(&[range(0, 10)], range(0, 7), "14.285714285714");
+        check(&[range(0, 20)], range(0, 30), "6.666666666667");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod invoice_draft;
 pub mod late_usage;
 pub mod line_part;
 pub mod meter;
+pub mod migration;
 pub mod money;
 pub mod month;
 pub mod organization;

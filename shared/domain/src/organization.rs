@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 
 use crate::{
     customer::{Address, Customer, Sealed},
     id::OrganizationId,
     invoice_draft::InvoiceTerms,
+    proration::ProrationPolicy,
     tax::TaxPolicy,
 };
 
@@ -47,6 +49,10 @@ pub struct Settings {
     pub zero_invoices: ZeroInvoices,
     /// What becomes of usage that comes after the invoice of its period was final.
     pub late_usage: LateUsage,
+    /// Whose midnights and months count, where a subscription does not say.
+    pub zone: Tz,
+    /// How parts of intervals are billed, where a subscription does not say.
+    pub proration: ProrationPolicy,
     /// A note on every invoice.
     pub invoice_notes: Option<String>,
     /// How it looks.
@@ -121,6 +127,8 @@ impl Default for Settings {
             tax: TaxPolicy { applies_reverse_charge: true, ..TaxPolicy::default() },
             zero_invoices: ZeroInvoices::default(),
             late_usage: LateUsage::default(),
+            zone: Tz::UTC,
+            proration: ProrationPolicy::DEFAULT,
             invoice_notes: None,
             branding: Branding::default(),
             bank_details: BTreeMap::new(),

@@ -7,7 +7,7 @@ use crate::{
     id::{CustomerId, InvoiceId, OutboxId, PlanId, SubscriptionId},
     invoice::{Invoice, InvoiceNumber},
     money::{Money, MoneyError},
-    subscription::Subscription,
+    subscription::{Subscription, SubscriptionStatus},
 };
 
 /// One thing to be told.
@@ -75,6 +75,18 @@ pub enum SubscriptionEvent {
     Activated,
     /// Over.
     Canceled,
+    /// It is billed by another plan, or another version of its prices, from now on.
+    PlanChanged,
+    /// Something else was changed, or decided for later.
+    Updated,
+    /// Paused.
+    Paused,
+    /// Resumed.
+    Resumed,
+    /// An invoice of it was not paid in time.
+    PastDue,
+    /// All its late invoices are settled.
+    Recovered,
 }
 
 /// What listeners are told of an invoice.
@@ -123,8 +135,11 @@ impl OutboxEntry {
         subscription: &Subscription,
         at: DateTime<Utc>,
     ) -> Self {
+        // Several changes may be made in one instant: each is of another version. The last byte is the kind's.
+        let subject =
+            uuid::Uuid::from_u128(subscription.id.uuid().as_u128() ^ (u128::from(subscription.version) << 8));
         Self {
-            id: derived(subscription.id.uuid(), at, 0x80 | event as u8),
+            id: derived(subject, at, 0x80 | event as u8),
             customer: subscription.customer,
             at,
             message: OutboxMessage::SubscriptionEvent {
@@ -153,6 +168,42 @@ impl OutboxEntry {
             message: OutboxMessage::AlertTriggered(Box::new(trigger.clone())),
         }
     }
+}
+
+/// What is to be told of a subscription that was as `before`, and is changed at `at`: nothing, if it only
+/// went on.
+pub fn subscription_events(
+    before: &Subscription,
+    after: &Subscription,
+    at: DateTime<Utc>,
+) -> Vec<OutboxEntry> {
+    use SubscriptionStatus::{Active, Canceled, PastDue, Paused, Trial};
+    let moved = match (before.status, after.status) {
+        (Trial { .. } | Active | PastDue | Paused, Canceled { .. }) => Some(SubscriptionEvent::Canceled),
+        (Trial { .. }, Active | PastDue) => Some(SubscriptionEvent::Activated),
+        (Trial { .. } | Active | PastDue, Paused) => Some(SubscriptionEvent::Paused),
+        (Paused, Active | PastDue) => Some(SubscriptionEvent::Resumed),
+        (Active, PastDue) => Some(SubscriptionEvent::PastDue),
+        (PastDue, Active) => Some(SubscriptionEvent::Recovered),
+        (Trial { .. }, Trial { .. })
+        | (Active, Active)
+        | (PastDue, PastDue)
+        | (Paused, Paused)
+        | (Active | PastDue | Paused, Trial { .. })
+        | (Canceled { .. }, _) => None,
+    };
+    let prices = |subscription: &Subscription| (subscription.plan, subscription.price_version);
+    let is_other = after.is_live() && prices(before) != prices(after);
+    let decided = |subscription: &Subscription| {
+        (subscription.terms.clone(), subscription.ends_at, subscription.cancellation.clone())
+    };
+    let is_updated = moved.is_none() && !is_other && decided(before) != decided(after);
+    let events = [
+        moved,
+        Some(SubscriptionEvent::PlanChanged).filter(|_| is_other),
+        Some(SubscriptionEvent::Updated).filter(|_| is_updated),
+    ];
+    events.into_iter().flatten().map(|event| OutboxEntry::subscription_event(event, after, at)).collect()
 }
 
 /// An id that follows from what the entry is about, when, and of which kind it is.

@@ -7,7 +7,7 @@ use crate::{
     id::InvoiceId,
     invoice::{GRACE_PERIOD, Invoice, InvoiceStatus, LineItem},
     money::MoneyError,
-    outbox::{InvoiceEvent, OutboxEntry, SubscriptionEvent},
+    outbox::{InvoiceEvent, OutboxEntry, subscription_events},
     period::PeriodError,
     rating::{RatingError, lines},
     subscription::{PlansById, Subscription, SubscriptionStatus},
@@ -73,13 +73,10 @@ impl PeriodClose {
     ) -> Result<Self, CloseError> {
         let SubscriptionStatus::Trial { until } = subscription.status else { return Err(CloseError::NotDue) };
         let is_over = subscription.ends_at.is_some_and(|ends_at| ends_at <= until);
-        let (status, event) = if is_over {
-            (SubscriptionStatus::Canceled { at: until }, SubscriptionEvent::Canceled)
-        } else {
-            (SubscriptionStatus::Active, SubscriptionEvent::Activated)
-        };
+        let status =
+            if is_over { SubscriptionStatus::Canceled { at: until } } else { SubscriptionStatus::Active };
         let next = Subscription { status, updated_at: now, ..subscription.clone() }.settled(plans, until)?;
-        let outbox = vec![OutboxEntry::subscription_event(event, &next, now)];
+        let outbox = subscription_events(subscription, &next, now);
         Ok(Self { invoice: None, subscription: next, outbox })
     }
 
@@ -106,9 +103,10 @@ impl PeriodClose {
         };
         if subscription.timeline(plans).end() == Some(bill.at) {
             next.status = SubscriptionStatus::Canceled { at: bill.at };
-            outbox.push(OutboxEntry::subscription_event(SubscriptionEvent::Canceled, &next, now));
         }
-        Ok(Self { invoice, subscription: next.settled(plans, bill.at)?, outbox })
+        let next = next.settled(plans, bill.at)?;
+        outbox.extend(subscription_events(subscription, &next, now));
+        Ok(Self { invoice, subscription: next, outbox })
     }
 }
 

@@ -2,7 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{charge::Charge, currency::Currency, id::PlanId, period::BillingInterval};
+use crate::{
+    charge::{Charge, Price},
+    currency::Currency,
+    id::PlanId,
+    period::BillingInterval,
+};
 
 /// What a plan's price is made of. Says what buyers should expect; any charge may be added to any plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +65,20 @@ pub struct PricedPlan {
 /// line is on one invoice item of at most 400 KB.
 pub const CHARGES_MAX: usize = 50;
 
+/// The most bytes that the prices of one version may take, as [`Price::size`] counts them: an invoice has
+/// them all, and those of another plan beside where a period is split.
+pub const PRICES_BYTES_MAX: usize = 150_000;
+
 /// The longest trial: two years.
 pub const TRIAL_DAYS_MAX: u32 = 730;
 
 impl PricedPlan {
+    /// Whether the newest version has room for another price.
+    pub fn has_room_for(&self, price: &Price) -> bool {
+        let sizes = self.charges_in(self.plan.price_version).map(|charge| charge.price.size());
+        sizes.sum::<usize>() + price.size() <= PRICES_BYTES_MAX
+    }
+
     /// The charges of one version of the plan's prices.
     pub fn charges_in(&self, version: u32) -> impl Iterator<Item = &Charge> + Clone {
         self.charges.iter().filter(move |charge| charge.is_in(version))

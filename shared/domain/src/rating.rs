@@ -76,7 +76,7 @@ fn line<'a>(
     };
     let name = &charge.display_name;
     let (description, period, proration) = match &due.kind {
-        DueKind::Usage(ranges) => (name.clone(), whole_range(ranges), None),
+        DueKind::Usage(ranges, _) => (name.clone(), whole_range(ranges), None),
         DueKind::Once => (name.clone(), None, None),
         DueKind::Fixed(period, proration, reason) => {
             let description = match reason {

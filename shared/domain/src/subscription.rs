@@ -118,6 +118,10 @@ pub type PlansById = BTreeMap<PlanId, PricedPlan>;
 /// The most terms one subscription may have in its life: its item has to stay readable in one piece.
 pub const TERMS_MAX: usize = 200;
 
+/// The most bytes that the prices of its own may take over all its terms, as [`Price::size`] counts them: the
+/// item has at most 400 KB, of which the terms themselves take 60.
+pub const OWN_PRICES_BYTES_MAX: usize = 250_000;
+
 impl Subscription {
     /// The period that usage and charges belong to now; during a trial, the trial.
     ///

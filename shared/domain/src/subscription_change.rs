@@ -9,8 +9,9 @@ use rust_decimal::Decimal;
 use crate::{
     charge::{Charge, FixedPrice, FixedTiming, Price},
     id::ChargeId,
+    migration::migrated,
     plan::PricedPlan,
-    subscription::{PlansById, Subscription, SubscriptionTerms, TERMS_MAX},
+    subscription::{OWN_PRICES_BYTES_MAX, PlansById, Subscription, SubscriptionTerms, TERMS_MAX},
 };
 
 /// What changes of a subscription.
@@ -20,6 +21,8 @@ pub enum Change {
     Plan(Box<PricedPlan>, Option<Decimal>),
     /// The quantity of a fixed charge: the one that is named, or the one that is sold by quantity.
     Quantity(Option<ChargeId>, Decimal),
+    /// The version of its plan's prices.
+    Version(u32),
     /// It is paused.
     Pause,
     /// It is resumed.
@@ -52,6 +55,9 @@ pub enum ChangeError {
     /// It was changed too often.
     #[error("is one change too many: a subscription may have 200")]
     TooMany,
+    /// Its own prices of all its life would take too much room.
+    #[error("is one change too many for a subscription with so many prices of its own")]
+    TooLarge,
 }
 
 impl ChangeError {
@@ -62,7 +68,7 @@ impl ChangeError {
             Self::WhichCharge | Self::NoSuchCharge => "charge_id",
             Self::Paused => "pause",
             Self::NotPaused => "resume",
-            Self::Ended | Self::TooMany => "at",
+            Self::Ended | Self::TooMany | Self::TooLarge => "at",
         }
     }
 }
@@ -95,6 +101,7 @@ impl Subscription {
             Change::Quantity(charge, quantity) => {
                 with_quantity(terms, plan.ok_or(ChangeError::NoSuchCharge)?, *charge, *quantity)?
             }
+            Change::Version(version) => migrated(terms, plan, *version),
             Change::Pause if current.is_paused => return Err(ChangeError::Paused),
             Change::Pause => SubscriptionTerms { is_paused: true, ..terms },
             Change::Resume if !current.is_paused => return Err(ChangeError::NotPaused),
@@ -105,7 +112,8 @@ impl Subscription {
             return Err(ChangeError::TooMany);
         }
         next.terms.push(terms);
-        Ok(next)
+        let own = next.terms.iter().flat_map(|terms| terms.prices.values()).map(Price::size);
+        if own.sum::<usize>() > OWN_PRICES_BYTES_MAX { Err(ChangeError::TooLarge) } else { Ok(next) }
     }
 }
 
@@ -157,7 +165,7 @@ fn with_quantity(
     Ok(terms)
 }
 
-fn recurring(charge: &Charge) -> Option<FixedPrice> {
+pub(crate) fn recurring(charge: &Charge) -> Option<FixedPrice> {
     match &charge.price {
         Price::Fixed(price) => match price.timing {
             FixedTiming::Recurring { .. } => Some(*price),

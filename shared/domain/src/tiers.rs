@@ -69,6 +69,11 @@ impl Tiers {
         Ok(Self(tiers))
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The tiers, in rising order, each with the bound it begins after.
     pub fn iter(&self) -> impl Iterator<Item = (Decimal, &Tier)> {
         let starts = std::iter::once(Decimal::ZERO).chain(self.0.iter().filter_map(|tier| tier.up_to));

@@ -65,8 +65,8 @@ pub struct Due {
 /// Why a charge falls due, and for what time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DueKind {
-    /// What was used in these ranges of time, which do not overlap.
-    Usage(Vec<BillingPeriod>),
+    /// What was used in these ranges of time, which do not overlap, and the whole interval that they lie in.
+    Usage(Vec<BillingPeriod>, BillingPeriod),
     /// A fixed charge, once.
     Once,
     /// A fixed charge for a period, and what part of the price that is.
@@ -201,9 +201,9 @@ impl Timeline {
                     *interval == phase.interval && due.charge == *charge
                 };
                 match used.iter_mut().find(is_same) {
-                    Some((_, Due { kind: DueKind::Usage(ranges), .. })) => extend(ranges, part),
+                    Some((_, Due { kind: DueKind::Usage(ranges, _), .. })) => extend(ranges, part),
                     _ => {
-                        let due = Due { charge: charge.clone(), kind: DueKind::Usage(vec![part]) };
+                        let due = Due { charge: charge.clone(), kind: DueKind::Usage(vec![part], whole) };
                         used.push((phase.interval, due));
                     }
                 }

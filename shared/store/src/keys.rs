@@ -126,6 +126,18 @@ pub(crate) fn plan_use(organization: OrganizationId, plan: PlanId, subscription:
     Key::new(plan_partition(organization, plan), format!("USE#{subscription}"))
 }
 
+/// The sort keys of all uses of a plan, after that of one subscription, lie from the first of these to the
+/// second.
+pub(crate) fn plan_uses(after: Option<SubscriptionId>) -> (String, String) {
+    let from = after.map_or("USE#".to_owned(), |after| format!("USE#{after}~"));
+    (from, "USE#~".to_owned())
+}
+
+/// The subscription of a use of a plan.
+pub(crate) fn plan_use_subscription(sk: &str) -> Option<SubscriptionId> {
+    sk.strip_prefix("USE#")?.parse().ok()
+}
+
 pub(crate) fn customer(organization: OrganizationId, id: CustomerId) -> Key {
     Key::new(customer_partition(organization, id), "CUSTOMER")
 }

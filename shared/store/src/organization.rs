@@ -5,6 +5,7 @@ use domain::{
     customer::Sealed,
     id::{OrganizationId, UserId},
     organization::{BankField, Branding, LateUsage, Organization, Settings, ZeroInvoices},
+    proration::ProrationPolicy,
     tax::{TaxPolicy, TaxRate},
     test_clock::TestClock,
     user::{Role, User},
@@ -17,6 +18,7 @@ use crate::{
     error::{StoreError, unavailable},
     item::{Attributes, Item, Reader},
     keys,
+    subscription::{proration_from, proration_item},
     test_clock::test_clock_item,
     transaction::{Otherwise, Transaction},
 };
@@ -116,6 +118,8 @@ fn organization_item(organization: &Organization) -> Item {
         .map("tax", tax_policy_item(&settings.tax))
         .flag("skips_zero_invoices", settings.zero_invoices == ZeroInvoices::Skip)
         .flag("ignores_late_usage", settings.late_usage == LateUsage::Ignore)
+        .text("time_zone", settings.zone.name())
+        .map("proration", proration_item(settings.proration))
         .optional("invoice_notes", settings.invoice_notes.as_deref())
         .map("branding", branding_item(&settings.branding))
         .map("bank_details", bank_details_item(settings))
@@ -192,6 +196,12 @@ fn organization_from(item: &Attributes) -> Result<Organization, StoreError> {
             tax: tax_policy_from(item.map("tax")?)?,
             zero_invoices: if skips_zero_invoices { ZeroInvoices::Skip } else { ZeroInvoices::Create },
             late_usage: if ignores_late_usage { LateUsage::Ignore } else { LateUsage::BillNext },
+            // Both came later: an organization without them bills as all did before.
+            zone: item.optional("time_zone")?.unwrap_or_default(),
+            proration: match item.optional_map("proration")? {
+                Some(policy) => proration_from(policy)?,
+                None => ProrationPolicy::DEFAULT,
+            },
             invoice_notes: item.owned("invoice_notes")?,
             branding: Branding {
                 logo_url: branding.owned("logo_url")?,

@@ -173,13 +173,28 @@ fn invoice_event_text(event: InvoiceEvent) -> &'static str {
     }
 }
 
-const SUBSCRIPTION_EVENTS: [SubscriptionEvent; 3] =
-    [SubscriptionEvent::Created, SubscriptionEvent::Activated, SubscriptionEvent::Canceled];
+const SUBSCRIPTION_EVENTS: [SubscriptionEvent; 9] = [
+    SubscriptionEvent::Created,
+    SubscriptionEvent::Activated,
+    SubscriptionEvent::Canceled,
+    SubscriptionEvent::PlanChanged,
+    SubscriptionEvent::Updated,
+    SubscriptionEvent::Paused,
+    SubscriptionEvent::Resumed,
+    SubscriptionEvent::PastDue,
+    SubscriptionEvent::Recovered,
+];
 
 fn subscription_event_text(event: SubscriptionEvent) -> &'static str {
     match event {
         SubscriptionEvent::Created => "created",
         SubscriptionEvent::Activated => "activated",
         SubscriptionEvent::Canceled => "canceled",
+        SubscriptionEvent::PlanChanged => "plan_changed",
+        SubscriptionEvent::Updated => "updated",
+        SubscriptionEvent::Paused => "paused",
+        SubscriptionEvent::Resumed => "resumed",
+        SubscriptionEvent::PastDue => "past_due",
+        SubscriptionEvent::Recovered => "recovered",
     }
 }

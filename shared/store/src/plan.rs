@@ -1,8 +1,9 @@
 //! Plans with their charges, in one partition: one query reads a plan with all it ever cost.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     charge::Charge,
-    id::{OrganizationId, PlanId},
+    id::{OrganizationId, PlanId, SubscriptionId},
     period::{BillingInterval, IntervalUnit},
     plan::{Plan, PlanType, PricedPlan},
 };
@@ -11,7 +12,7 @@ use crate::{
     audit::Change,
     charge::{charge_from, charge_item},
     client::Store,
-    error::StoreError,
+    error::{StoreError, unavailable},
     item::{Attributes, Item, Reader},
     keys,
     page::{List, Page, PageRequest},
@@ -74,6 +75,40 @@ impl Store {
     pub async fn is_plan_used(&self, organization: OrganizationId, id: PlanId) -> Result<bool, StoreError> {
         let uses = self.query(keys::plan_partition(organization, id), "USE#").await?;
         Ok(!uses.is_empty())
+    }
+
+    /// The live subscriptions that are, were or will be billed by a plan, oldest first, so many after one.
+    pub async fn list_plan_uses(
+        &self,
+        organization: OrganizationId,
+        id: PlanId,
+        after: Option<SubscriptionId>,
+        size: usize,
+    ) -> Result<Page<SubscriptionId>, StoreError> {
+        let (from, until) = keys::plan_uses(after);
+        let page = self
+            .client
+            .query()
+            .table_name(&self.core_table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :until")
+            .expression_attribute_values(":pk", AttributeValue::S(keys::plan_partition(organization, id)))
+            .expression_attribute_values(":from", AttributeValue::S(from))
+            .expression_attribute_values(":until", AttributeValue::S(until))
+            .limit(i32::try_from(size.saturating_add(1)).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let read = |item: Attributes| {
+            let subscription = keys::plan_use_subscription(Reader::new("plan_use", &item)?.text("sk")?);
+            let subscription = subscription.ok_or_else(|| StoreError::Corrupt {
+                kind: "plan_use",
+                reason: "attribute `sk`".to_owned(),
+            })?;
+            Ok::<_, StoreError>((subscription.to_string(), subscription))
+        };
+        let rows = page.items.unwrap_or_default().into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(Page::first_of(rows, size))
     }
 
     /// Deletes a plan and its charges.

@@ -304,7 +304,7 @@ fn schedule_from(schedule: Reader<'_>) -> Result<BillingSchedule, StoreError> {
     })
 }
 
-fn proration_item(policy: ProrationPolicy) -> Item {
+pub(crate) fn proration_item(policy: ProrationPolicy) -> Item {
     let unit = match policy.unit {
         ProrationUnit::Second => "second",
         ProrationUnit::Day => "day",
@@ -317,7 +317,7 @@ fn proration_item(policy: ProrationPolicy) -> Item {
     Item::default().text("unit", unit).text("mode", mode)
 }
 
-fn proration_from(policy: Reader<'_>) -> Result<ProrationPolicy, StoreError> {
+pub(crate) fn proration_from(policy: Reader<'_>) -> Result<ProrationPolicy, StoreError> {
     Ok(ProrationPolicy {
         unit: match policy.text("unit")? {
             "second" => ProrationUnit::Second,

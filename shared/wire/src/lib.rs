@@ -21,6 +21,7 @@ pub mod line;
 pub mod list;
 pub mod message;
 pub mod meter;
+pub mod migration;
 mod number;
 pub mod openapi;
 pub mod organization;

@@ -259,6 +259,12 @@ fn subscription_event_name(event: SubscriptionEvent) -> &'static str {
         SubscriptionEvent::Created => "subscription.created",
         SubscriptionEvent::Activated => "subscription.activated",
         SubscriptionEvent::Canceled => "subscription.canceled",
+        SubscriptionEvent::PlanChanged => "subscription.plan_changed",
+        SubscriptionEvent::Updated => "subscription.updated",
+        SubscriptionEvent::Paused => "subscription.paused",
+        SubscriptionEvent::Resumed => "subscription.resumed",
+        SubscriptionEvent::PastDue => "subscription.past_due",
+        SubscriptionEvent::Recovered => "subscription.recovered",
     }
 }
 

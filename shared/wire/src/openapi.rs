@@ -30,6 +30,7 @@ use crate::{
     invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, NewInvoiceBody, PublicTokenBody},
     list::List,
     meter::{MeterBody, MeterStatsBody},
+    migration::{MigrateBody, MigratedBody},
     organization::{OrganizationBody, OrganizationChangesBody},
     plan::{NewPlanBody, PlanBody, PlanChangesBody},
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
@@ -216,6 +217,20 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/plans/{id}", "Plans", "A plan with its charges").gives::<PlanBody>(200),
         put("/api/v1/plans/{id}", "Plans", "Change a plan").takes::<PlanChangesBody>().gives::<PlanBody>(200),
         delete("/api/v1/plans/{id}", "Plans", "Delete a plan that nobody is subscribed to"),
+        post(
+            "/api/v1/plans/{id}/migrate",
+            "Plans",
+            "Migrate subscriptions to another version of the prices, a page at a time",
+        )
+        .takes::<MigrateBody>()
+        .gives::<MigratedBody>(200),
+        post(
+            "/api/v1/plans/{id}/migrate/preview",
+            "Plans",
+            "What a migration would cost each subscription; nothing is stored",
+        )
+        .takes::<MigrateBody>()
+        .gives::<MigratedBody>(200),
         post("/api/v1/plans/{id}/charges", "Plans", "Add a charge")
             .takes::<NewChargeBody>()
             .gives::<ChargeBody>(201),

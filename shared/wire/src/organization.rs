@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use crate::{
     check::Check,
     json::given,
+    subscription::{ProrationBody, zone},
     tax::{NewTaxRateBody, TaxRateBody},
     test_clock::ModeName,
     time::TimeOut,
@@ -54,6 +55,10 @@ pub struct OrganizationBody {
     pub zero_invoices: ZeroInvoicesName,
     /// What becomes of usage that comes after the invoice of its period was final.
     pub late_usage: LateUsageName,
+    /// Whose midnights and months count, where a subscription does not say.
+    pub time_zone: &'static str,
+    /// How parts of periods are billed, where a subscription does not say.
+    pub proration: ProrationBody,
     /// A note on every invoice.
     pub invoice_notes: Option<String>,
     /// How it looks to its customers.
@@ -98,6 +103,10 @@ pub struct OrganizationChangesBody {
     zero_invoices: Option<ZeroInvoicesName>,
     /// What becomes of usage that comes after the invoice of its period was final.
     late_usage: Option<LateUsageName>,
+    /// Whose midnights and months count, as `Europe/Berlin`, in subscriptions to come that do not say.
+    time_zone: Option<String>,
+    /// How parts of periods are billed, in subscriptions to come that do not say: all of it.
+    proration: Option<ProrationBody>,
     /// A note on every invoice.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
@@ -212,6 +221,8 @@ impl OrganizationBody {
                 LateUsage::BillNext => LateUsageName::BillNext,
                 LateUsage::Ignore => LateUsageName::Ignore,
             },
+            time_zone: settings.zone.name(),
+            proration: ProrationBody::from_domain(settings.proration),
             invoice_notes: settings.invoice_notes,
             branding: BrandingBody::from_domain(settings.branding),
             bank_details: BankDetailsBody::from_domain(bank_details),
@@ -257,6 +268,8 @@ impl OrganizationChangesBody {
                 LateUsageName::BillNext => LateUsage::BillNext,
                 LateUsageName::Ignore => LateUsage::Ignore,
             }),
+            zone: self.time_zone.and_then(|name| zone(&mut check, &name)),
+            proration: self.proration.map(ProrationBody::into_domain),
             invoice_notes: self.invoice_notes.map(|notes| check.optional_text("invoice_notes", notes, 2000)),
             branding: self.branding.map(|branding| branding.unwrap_or_default().into_domain(&mut check)),
             bank_details: self

@@ -103,6 +103,9 @@ pub struct PlanBody {
     pub description: Option<String>,
     /// Whether it takes subscriptions.
     pub is_active: bool,
+    /// The version of its prices, which new subscriptions are billed by. Each added or retired charge makes
+    /// the next.
+    pub price_version: u32,
     /// Its charges, with those that were retired.
     pub charges: Vec<ChargeBody>,
     /// What it unlocks.
@@ -185,6 +188,7 @@ impl PlanBody {
             trial_days: plan.trial_days,
             description: plan.description,
             is_active: plan.is_active,
+            price_version: plan.price_version,
             created_at: TimeOut(plan.created_at),
             updated_at: TimeOut(plan.updated_at),
         }

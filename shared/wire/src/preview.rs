@@ -3,6 +3,7 @@
 use app::{
     AppError,
     preview::{NewPreview, Preview, PreviewedChange, PreviewedInvoice},
+    subscriptions::BillingDefaults,
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
@@ -54,9 +55,9 @@ pub struct NewPreviewBody {
     billing_time: Option<BillingTimeName>,
     /// An instant to count periods from, in place of the start or the calendar.
     billing_anchor: Option<LocalTimeIn>,
-    /// Whose midnights and months count, as `Europe/Berlin`; UTC if not given.
+    /// Whose midnights and months count, as `Europe/Berlin`; the organization's if not given.
     time_zone: Option<String>,
-    /// How parts of periods are billed; by their share in seconds if not given.
+    /// How parts of periods are billed; as the organization has set if not given.
     proration: Option<ProrationBody>,
     /// Its own prices, in place of the plan's.
     overrides: Option<Vec<PriceOverrideBody>>,
@@ -183,11 +184,11 @@ const PERIODS_MAX: u32 = 60;
 
 impl NewPreviewBody {
     /// What was asked for.
-    pub fn into_domain(self) -> Result<NewPreview, AppError> {
+    pub fn into_domain(self, defaults: BillingDefaults) -> Result<NewPreview, AppError> {
         let mut check = Check::default();
         let customer = self.customer_id.map(|id| check.value("customer_id", id.parse()));
         let plan = check.value("plan_id", self.plan_id.parse());
-        let zone = self.time_zone.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC);
+        let zone = self.time_zone.as_deref().and_then(|name| name.parse().ok()).unwrap_or(defaults.zone);
         let fields = BillingFields {
             billing_interval: self.billing_interval,
             interval_count: self.interval_count,
@@ -199,7 +200,7 @@ impl NewPreviewBody {
             time_zone: self.time_zone,
             proration: self.proration,
         };
-        let billing = fields.billing(&mut check);
+        let billing = fields.billing(&mut check, defaults);
         let overrides = price_override::overrides(&mut check, self.overrides);
         let periods = self.periods.unwrap_or(1);
         if !(1..=PERIODS_MAX).contains(&periods) {

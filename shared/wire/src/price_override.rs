@@ -7,6 +7,7 @@ use domain::{
     charge::{FixedPrice, Price, Pricing, UsagePrice},
     charge_model::ChargeModel,
     id::ChargeId,
+    plan::CHARGES_MAX,
     subscription::SubscriptionTerms,
 };
 use rust_decimal::Decimal;
@@ -101,6 +102,10 @@ pub struct PriceOverrideOutBody {
 
 /// What `overrides` ask for. The fields that a price takes depend on the charge: they are checked with it.
 pub(crate) fn overrides(check: &mut Check, bodies: Option<Vec<PriceOverrideBody>>) -> Vec<PriceOverride> {
+    if bodies.as_ref().is_some_and(|bodies| bodies.len() > CHARGES_MAX) {
+        check.refuse("overrides", format!("must be at most {CHARGES_MAX}"));
+        return Vec::new();
+    }
     let mut seen = BTreeSet::new();
     let read = |(index, body): (usize, PriceOverrideBody)| {
         let parent = format!("overrides[{index}]");

@@ -2,7 +2,7 @@
 
 use app::{
     AppError,
-    subscriptions::{NewBilling, NewSubscription},
+    subscriptions::{BillingDefaults, NewBilling, NewSubscription},
 };
 use chrono_tz::Tz;
 use domain::{
@@ -44,9 +44,9 @@ pub struct NewSubscriptionBody {
     billing_time: Option<BillingTimeName>,
     /// An instant to count periods from, in place of the start or the calendar.
     billing_anchor: Option<LocalTimeIn>,
-    /// Whose midnights and months count, as `Europe/Berlin`; UTC if not given.
+    /// Whose midnights and months count, as `Europe/Berlin`; the organization's if not given.
     time_zone: Option<String>,
-    /// How parts of periods are billed; by their share in seconds if not given.
+    /// How parts of periods are billed; as the organization has set if not given.
     proration: Option<ProrationBody>,
     /// Its own prices, in place of the plan's. Another plan later has none of them.
     overrides: Option<Vec<PriceOverrideBody>>,
@@ -135,6 +135,8 @@ pub struct SubscriptionBody {
     pub plan_id: String,
     /// The plan's name.
     pub plan_name: String,
+    /// The version of the plan's prices that it is billed by.
+    pub price_version: u32,
     /// Its state.
     pub status: SubscriptionStatusName,
     /// How often it is billed.
@@ -183,7 +185,7 @@ pub struct SubscriptionBody {
 
 impl NewSubscriptionBody {
     /// What was asked for.
-    pub fn into_domain(self) -> Result<NewSubscription, AppError> {
+    pub fn into_domain(self, defaults: BillingDefaults) -> Result<NewSubscription, AppError> {
         let mut check = Check::default();
         let customer = check.value("customer_id", self.customer_id.parse());
         let plan = check.value("plan_id", self.plan_id.parse());
@@ -198,7 +200,7 @@ impl NewSubscriptionBody {
             time_zone: self.time_zone,
             proration: self.proration,
         };
-        let billing = fields.billing(&mut check);
+        let billing = fields.billing(&mut check, defaults);
         let overrides = price_override::overrides(&mut check, self.overrides);
         let all = customer.zip(plan).zip(billing);
         check.finish_some(all.map(|((customer, plan), billing)| NewSubscription {
@@ -211,8 +213,8 @@ impl NewSubscriptionBody {
 }
 
 impl BillingFields {
-    pub(crate) fn billing(self, check: &mut Check) -> Option<NewBilling> {
-        let zone = zone(check, self.time_zone.as_deref());
+    pub(crate) fn billing(self, check: &mut Check, defaults: BillingDefaults) -> Option<NewBilling> {
+        let zone = self.time_zone.map_or(Some(defaults.zone), |name| zone(check, &name));
         if let Some(count) = self.interval_count {
             check.value("interval_count", IntervalName::Day.every(count));
         }
@@ -227,19 +229,19 @@ impl BillingFields {
             is_calendar: self.billing_time == Some(BillingTimeName::Calendar),
             anchor: self.billing_anchor.map(start),
             zone,
-            proration: self.proration.map_or(ProrationPolicy::DEFAULT, ProrationBody::into_domain),
+            proration: self.proration.map_or(defaults.proration, ProrationBody::into_domain),
         })
     }
 }
 
-/// The time zone of that name; UTC for none.
-pub(crate) fn zone(check: &mut Check, name: Option<&str>) -> Option<Tz> {
+/// The time zone of that name.
+pub(crate) fn zone(check: &mut Check, name: &str) -> Option<Tz> {
     let invalid = || "must be a time zone of the IANA database, such as Europe/Berlin";
-    check.value("time_zone", name.unwrap_or("UTC").parse::<Tz>().map_err(|_| invalid()))
+    check.value("time_zone", name.parse::<Tz>().map_err(|_| invalid()))
 }
 
 impl ProrationBody {
-    fn into_domain(self) -> ProrationPolicy {
+    pub(crate) fn into_domain(self) -> ProrationPolicy {
         let mode = match self.mode {
             ProrationModeName::Prorate => ProrationMode::Prorate,
             ProrationModeName::None => ProrationMode::None,
@@ -296,6 +298,7 @@ impl SubscriptionBody {
             customer_id: subscription.customer.to_string(),
             plan_id: subscription.plan.to_string(),
             plan_name: subscription.plan_name,
+            price_version: subscription.price_version,
             status: SubscriptionStatusName::from_domain(subscription.status),
             billing_interval: IntervalName::from_domain(subscription.interval),
             interval_count: subscription.interval.count(),

@@ -63,6 +63,10 @@ pub struct PreviewChangeBody {
     charge_id: Option<String>,
     /// It ends.
     cancel: Option<bool>,
+    /// It is paused, at once.
+    pause: Option<bool>,
+    /// It is resumed, at once.
+    resume: Option<bool>,
     /// Whether it is changed at the end of the current period, rather than at once; it is not if not given.
     #[serde(default)]
     at_period_end: bool,
@@ -118,17 +122,33 @@ impl PreviewChangeBody {
     /// What was asked for.
     pub fn into_domain(self) -> Result<(Asked, When), AppError> {
         let at_period_end = self.at_period_end;
-        match (self.plan_id, self.quantity, self.cancel.unwrap_or(false)) {
-            (Some(plan_id), quantity, false) => {
+        let flags = [
+            (self.cancel, Asked::Cancel(None), "cancel"),
+            (self.pause, Asked::Pause, "pause"),
+            (self.resume, Asked::Resume, "resume"),
+        ];
+        let mut flags = flags.into_iter().filter(|(flag, ..)| *flag == Some(true));
+        let (flag, other) = (flags.next(), flags.next());
+        match (self.plan_id, self.quantity, flag) {
+            (Some(plan_id), quantity, None) => {
                 ChangePlanBody { plan_id, quantity, at_period_end }.into_domain()
             }
-            (None, Some(quantity), false) => {
+            (None, Some(quantity), None) => {
                 ChangeQuantityBody { quantity, charge_id: self.charge_id, at_period_end }.into_domain()
             }
-            (None, None, true) => Ok((Asked::Cancel(None), when(at_period_end))),
-            (Some(_), _, true) | (None, Some(_), true) | (None, None, false) => {
-                Err(AppError::invalid("plan_id", "or quantity, or cancel: one change is needed"))
+            (None, None, Some((_, Asked::Pause | Asked::Resume, field)))
+                if other.is_none() && at_period_end =>
+            {
+                Err(AppError::invalid(
+                    "at_period_end",
+                    format!("does not go with {field}, which counts at once"),
+                ))
             }
+            (None, None, Some((_, asked, _))) if other.is_none() => Ok((asked, when(at_period_end))),
+            (_, _, Some(_)) | (None, None, None) => Err(AppError::invalid(
+                "plan_id",
+                "or quantity, cancel, pause or resume: one change is needed",
+            )),
         }
     }
 }

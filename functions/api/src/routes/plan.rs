@@ -1,6 +1,9 @@
 //! Plans.
 
-use app::plans::{self, PlanFilter};
+use app::{
+    migrate_plan,
+    plans::{self, PlanFilter},
+};
 use axum::http::StatusCode;
 use domain::id::PlanId;
 use futures::future::try_join_all;
@@ -8,6 +11,7 @@ use wire::{
     Problem,
     extract::{Body, Caller, Parameters, PathId},
     list::List,
+    migration::{MigrateBody, MigratedBody},
     plan::{NewPlanBody, PlanBody, PlanChangesBody, PlanTypeName},
     routes::Routes,
 };
@@ -24,6 +28,8 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .get("/api/v1/plans/{id}", get)
         .put("/api/v1/plans/{id}", update)
         .delete("/api/v1/plans/{id}", delete)
+        .post("/api/v1/plans/{id}/migrate", migrate)
+        .post("/api/v1/plans/{id}/migrate/preview", preview_migration)
 }
 
 async fn create(Caller { platform, actor }: Caller, Body(body): Body<NewPlanBody>) -> Answer<PlanBody> {
@@ -67,4 +73,26 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     plans::delete(&platform, &actor, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn migrate(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<PlanId>,
+    Body(body): Body<MigrateBody>,
+) -> Answer<MigratedBody> {
+    let (asking, is_preview, size) = body.into_domain()?;
+    let migrated = match is_preview {
+        true => migrate_plan::preview(&platform, &actor, id, asking).await?,
+        false => migrate_plan::migrate(&platform, &actor, id, asking).await?,
+    };
+    ok(MigratedBody::from_domain(migrated, is_preview, size))
+}
+
+async fn preview_migration(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<PlanId>,
+    Body(body): Body<MigrateBody>,
+) -> Answer<MigratedBody> {
+    let (asking, _, size) = body.into_domain()?;
+    ok(MigratedBody::from_domain(migrate_plan::preview(&platform, &actor, id, asking).await?, true, size))
 }

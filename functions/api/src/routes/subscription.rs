@@ -54,7 +54,8 @@ async fn create(
     Caller { platform, actor }: Caller,
     Body(body): Body<NewSubscriptionBody>,
 ) -> Answer<SubscriptionBody> {
-    let subscription = subscriptions::create(&platform, &actor, body.into_domain()?).await?;
+    let defaults = subscriptions::defaults(&platform, &actor).await?;
+    let subscription = subscriptions::create(&platform, &actor, body.into_domain(defaults)?).await?;
     created(self::body(&platform, &actor, subscription).await?)
 }
 
@@ -76,7 +77,7 @@ async fn preview_new(
     Caller { platform, actor }: Caller,
     Body(body): Body<NewPreviewBody>,
 ) -> Answer<PreviewBody> {
-    let new = body.into_domain()?;
+    let new = body.into_domain(subscriptions::defaults(&platform, &actor).await?)?;
     let proration = new.billing.proration;
     ok(PreviewBody::from_domain(preview::preview(&platform, &actor, new).await?, proration))
 }

@@ -42,7 +42,7 @@ fn used(quantity: &str, events: u64) -> Vec<ChargeUsage> {
 /// The bill of a month and its open invoice, when `quantity` was used by `events`.
 fn billed(start: &str, end: &str, is_volume: bool, (quantity, events): (&str, u64)) -> Billed {
     let period = BillingPeriod::new(at(start), at(end)).unwrap();
-    let due = Due { charge: charge(is_volume), kind: DueKind::Usage(vec![period]) };
+    let due = Due { charge: charge(is_volume), kind: DueKind::Usage(vec![period], period) };
     let bill = Bill { at: at(end), period, dues: vec![due] };
     let lines = rating::lines(&bill, Currency::USD, &used(quantity, events)).unwrap();
     let (id, customer) = (Id::from_parts(at(end), [1; 10]), Id::from_parts(at(end), [2; 10]));

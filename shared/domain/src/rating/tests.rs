@@ -301,7 +301,7 @@ fn charge(price: Price) -> Charge {
 fn line_of(charge: &Charge, currency: &str, quantity: &str) -> LineItem {
     let at = |text: &str| text.parse().unwrap();
     let period = BillingPeriod::new(at("2025-01-01T00:00:00Z"), at("2025-02-01T00:00:00Z")).unwrap();
-    let due = Due { charge: charge.clone(), kind: DueKind::Usage(vec![period]) };
+    let due = Due { charge: charge.clone(), kind: DueKind::Usage(vec![period], period) };
     let bill = Bill { at: period.end(), period, dues: vec![due] };
     lines(&bill, currency.parse().unwrap(), &[used(quantity)]).unwrap().remove(0)
 }

@@ -91,7 +91,7 @@ fn bills(timeline: &Timeline, until: &str) -> Vec<String> {
             let name = &due.charge.display_name;
             match &due.kind {
                 DueKind::Once => format!("{name} once"),
-                DueKind::Usage(ranges) => {
+                DueKind::Usage(ranges, _) => {
                     let ranges =
                         ranges.iter().map(|range| format!(" {}–{}", day(range.start()), day(range.end())));
                     format!("{name}{}", ranges.collect::<String>())
@@ -319,7 +319,8 @@ proptest! {
                             _ => arrears += amount,
                         }
                     }
-                    DueKind::Usage(ranges) => {
+                    DueKind::Usage(ranges, whole) => {
+                        prop_assert!(ranges.iter().all(|range| whole.start() <= range.start() && range.end() <= whole.end()));
                         used.extend(ranges.into_iter().map(|range| (range, due.charge.display_name.clone())));
                     }
                     DueKind::Once => panic!(),

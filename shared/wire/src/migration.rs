@@ -1,0 +1,243 @@
+//! Bodies of migrations of a plan's subscriptions to another version of its prices.
+
+use std::collections::BTreeSet;
+
+use app::{
+    AppError, Position,
+    change_subscription::When,
+    migrate_plan::{Asking, Migrated, Outcome, Row, SUBSCRIPTIONS_MAX, Which},
+    preview::PreviewedInvoice,
+};
+use domain::{id::SubscriptionId, migration::Verdict};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{check::Check, number::NumberOut, time::TimeOut};
+
+/// A migration of a plan's subscriptions to another version of its prices.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigrateBody {
+    /// The version they go to; the newest if not given.
+    to_version: Option<u32>,
+    /// Only those on this version; on any if not given.
+    from_version: Option<u32>,
+    /// From when on; the end of each one's current period if not given.
+    #[serde(default)]
+    when: MigrateWhenName,
+    /// Only these, at most 100; all of the plan if not given.
+    subscription_ids: Option<Vec<String>>,
+    /// Whether nothing is stored, and what it would cost is shown, as by `/migrate/preview`.
+    #[serde(default)]
+    preview: bool,
+    /// Where to go on: `meta.next_cursor` of the call before.
+    cursor: Option<String>,
+    /// The most subscriptions that this call looks at, up to 100; 100 if not given.
+    page_size: Option<usize>,
+}
+
+/// From when on a subscription is billed by another version.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrateWhenName {
+    /// From the end of its current period on.
+    #[default]
+    PeriodEnd,
+    /// From now on, settled by the proration of each subscription.
+    Now,
+}
+
+/// What a migration meant for each subscription.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigratedBody {
+    /// The plan.
+    pub plan_id: String,
+    /// The version they go to.
+    pub to_version: u32,
+    /// Whether nothing was stored.
+    pub preview: bool,
+    /// The subscriptions.
+    pub data: Vec<MigratedSubscriptionBody>,
+    /// Where they are among those of the plan.
+    pub meta: MigratedMeta,
+}
+
+/// Where some subscriptions are among those of a plan.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigratedMeta {
+    /// The most subscriptions that were looked at.
+    pub page_size: usize,
+    /// Leads to the next, if there are more.
+    pub next_cursor: Option<String>,
+}
+
+/// What a migration meant for a subscription.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigratedSubscriptionBody {
+    /// Its id.
+    pub subscription_id: String,
+    /// Of whom.
+    pub customer_id: String,
+    /// The version it was on.
+    pub from_version: u32,
+    /// What became of it.
+    pub verdict: MigrationVerdictName,
+    /// Why, if it was refused.
+    pub detail: Option<String>,
+    /// When it goes over, if it does.
+    pub effective_at: Option<TimeOut>,
+    /// What it is invoiced next as it is, in a preview.
+    pub current_invoices: Option<Vec<InvoiceTotalBody>>,
+    /// What it would be invoiced, in a preview.
+    pub migrated_invoices: Option<Vec<InvoiceTotalBody>>,
+}
+
+/// An invoice that would be made.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceTotalBody {
+    /// When.
+    pub issue_date: TimeOut,
+    /// The start of the period it closes, or opens.
+    pub period_start: TimeOut,
+    /// The first instant after that.
+    pub period_end: TimeOut,
+    /// The sum of its lines.
+    pub total: NumberOut,
+    /// What that is in.
+    pub currency: String,
+}
+
+/// What became of a subscription.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrationVerdictName {
+    /// It goes over; in a preview, it would.
+    Migrated,
+    /// It is on the version already, or was decided to be by then.
+    AlreadyOnVersion,
+    /// It is over.
+    Canceled,
+    /// Something else was decided for later: another plan or quantity, or an end. Undo it first.
+    PendingChange,
+    /// It is on another plan.
+    NotOnPlan,
+    /// It is not on `from_version`.
+    OtherVersion,
+    /// It cannot be changed so; `detail` says why.
+    Refused,
+}
+
+impl MigrateBody {
+    /// What was asked for, whether only to see what it would cost, and how many subscriptions at most.
+    pub fn into_domain(self) -> Result<(Asking, bool, usize), AppError> {
+        let mut check = Check::default();
+        let size = self.page_size.unwrap_or(SUBSCRIPTIONS_MAX);
+        if !(1..=SUBSCRIPTIONS_MAX).contains(&size) {
+            check.refuse("page_size", format!("must be between 1 and {SUBSCRIPTIONS_MAX}"));
+        }
+        let after = self.cursor.as_deref().and_then(|cursor| {
+            let place = Position::from_cursor(cursor).and_then(|position| match position {
+                Position::After(place) => place.parse::<SubscriptionId>().ok(),
+                Position::Number(_) => None,
+            });
+            check.value("cursor", place.ok_or("is no cursor of ours"))
+        });
+        let which = match self.subscription_ids {
+            None => Which::All { after, size },
+            Some(ids) => {
+                if self.cursor.is_some() {
+                    check.refuse("cursor", "does not go with subscription_ids");
+                }
+                Which::Given(given(&mut check, &ids))
+            }
+        };
+        let when = match self.when {
+            MigrateWhenName::PeriodEnd => When::AtPeriodEnd,
+            MigrateWhenName::Now => When::Now,
+        };
+        let asking = Asking { from: self.from_version, to: self.to_version, when, which };
+        check.finish((asking, self.preview, size))
+    }
+}
+
+fn given(check: &mut Check, ids: &[String]) -> Vec<SubscriptionId> {
+    if !(1..=SUBSCRIPTIONS_MAX).contains(&ids.len()) {
+        check.refuse("subscription_ids", format!("must be 1 to {SUBSCRIPTIONS_MAX}"));
+        return Vec::new();
+    }
+    let mut seen = BTreeSet::new();
+    let read = |(index, id): (usize, &String)| {
+        let field = format!("subscription_ids[{index}]");
+        let id = check.value(&field, id.parse::<SubscriptionId>())?;
+        if !seen.insert(id) {
+            check.refuse(field, "is there twice");
+        }
+        Some(id)
+    };
+    ids.iter().enumerate().filter_map(read).collect()
+}
+
+impl MigratedBody {
+    /// The body of what a migration meant.
+    pub fn from_domain(migrated: Migrated, is_preview: bool, page_size: usize) -> Self {
+        Self {
+            plan_id: migrated.migration.plan.to_string(),
+            to_version: migrated.migration.to,
+            preview: is_preview,
+            data: migrated.rows.into_iter().map(MigratedSubscriptionBody::from_domain).collect(),
+            meta: MigratedMeta { page_size, next_cursor: migrated.next_cursor },
+        }
+    }
+}
+
+impl MigratedSubscriptionBody {
+    fn from_domain(row: Row) -> Self {
+        let (verdict, detail) = match row.outcome {
+            Outcome::Decided(verdict) => (MigrationVerdictName::from_domain(verdict), None),
+            Outcome::Refused(detail) => (MigrationVerdictName::Refused, Some(detail)),
+        };
+        let totals = |invoices: Vec<PreviewedInvoice>| {
+            invoices.into_iter().map(InvoiceTotalBody::from_domain).collect::<Vec<_>>()
+        };
+        let (current, migrated) = row.invoices.map(|(current, next)| (totals(current), totals(next))).unzip();
+        Self {
+            subscription_id: row.id.to_string(),
+            customer_id: row.customer.to_string(),
+            from_version: row.from,
+            verdict,
+            detail,
+            effective_at: row.at.map(TimeOut),
+            current_invoices: current,
+            migrated_invoices: migrated,
+        }
+    }
+}
+
+impl InvoiceTotalBody {
+    fn from_domain(invoice: PreviewedInvoice) -> Self {
+        Self {
+            issue_date: TimeOut(invoice.at),
+            period_start: TimeOut(invoice.period.start()),
+            period_end: TimeOut(invoice.period.end()),
+            total: NumberOut(invoice.total.amount()),
+            currency: invoice.total.currency().code().to_owned(),
+        }
+    }
+}
+
+impl MigrationVerdictName {
+    fn from_domain(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Migrates => Self::Migrated,
+            Verdict::AlreadyOnVersion => Self::AlreadyOnVersion,
+            Verdict::Canceled => Self::Canceled,
+            Verdict::PendingChange => Self::PendingChange,
+            Verdict::NotOnPlan => Self::NotOnPlan,
+            Verdict::OtherVersion => Self::OtherVersion,
+        }
+    }
+}
