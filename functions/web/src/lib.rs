@@ -40,14 +40,14 @@ fn notice(status: StatusCode, sentence: &str) -> Response {
     page(status, include_str!("../pages/notice.html").replace("{sentence}", sentence))
 }
 
-/// A page that loads nothing from elsewhere and runs no script.
+/// A page that runs no script, and loads nothing from elsewhere but a logo.
 fn page(status: StatusCode, html: String) -> Response {
     let mut response = (status, Html(html)).into_response();
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'unsafe-inline'; img-src https:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
     );
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

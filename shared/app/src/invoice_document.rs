@@ -1,7 +1,8 @@
 //! Invoices in words and figures, as customers see them.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use document::{InvoiceDocument, Line, Party, Status};
+use chrono_tz::Tz;
+use document::{Accent, InvoiceDocument, Line, Party, Status};
 use domain::{
     currency::Currency,
     customer::Address,
@@ -19,7 +20,9 @@ use crate::{AppError, InvoiceView};
 ///
 /// Errors: if a sum cannot be computed, which no stored invoice lets happen.
 pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
-    let InvoiceView { invoice, seller, bank_details, buyer } = view;
+    let InvoiceView { invoice, seller, bank_details, buyer, zone } = view;
+    let date = |at: DateTime<Utc>| date(at, *zone);
+    let last_day = |end: DateTime<Utc>| date(end - chrono::Duration::milliseconds(1));
     let total = invoice.total().map_err(AppError::internal)?;
     let is_draft = matches!(invoice.status, InvoiceStatus::Draft { .. });
     let is_payable = matches!(invoice.status, InvoiceStatus::Open | InvoiceStatus::Uncollectible { .. });
@@ -46,7 +49,7 @@ pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
         subtotal: money(invoice.subtotal().map_err(AppError::internal)?),
         taxes: taxes(invoice),
         total: money(total),
-        deductions: deductions(invoice, total),
+        deductions: deductions(invoice, total, *zone),
         amount_due: money(invoice.amount_due().map_err(AppError::internal)?),
         memo: memo(invoice.memo.as_deref(), seller.settings.invoice_notes.as_deref()),
         payment_link: None,
@@ -55,6 +58,8 @@ pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
             .map(|(field, value)| (field.label().to_owned(), value.clone()))
             .collect(),
         page_link: None,
+        accent: seller.settings.branding.color.as_deref().and_then(Accent::of_brand).unwrap_or_default(),
+        logo_link: seller.settings.branding.logo_url.clone(),
         created_at: invoice.issued_at,
     })
 }
@@ -97,10 +102,10 @@ fn status(status: InvoiceStatus, total: Money) -> Status {
 }
 
 /// What was paid since, by name.
-fn deductions(invoice: &Invoice, total: Money) -> Vec<(String, String)> {
+fn deductions(invoice: &Invoice, total: Money, zone: Tz) -> Vec<(String, String)> {
     match invoice.status {
         InvoiceStatus::Paid { at } if total.amount() > Decimal::ZERO => {
-            vec![(format!("Paid on {}", date(at).format("%-d %B %Y")), format!("−{}", money(total)))]
+            vec![(format!("Paid on {}", date(at, zone).format("%-d %B %Y")), format!("−{}", money(total)))]
         }
         InvoiceStatus::Paid { .. } // nobody had to pay
         | InvoiceStatus::Draft { .. }
@@ -173,13 +178,8 @@ fn grouped(digits: &str) -> String {
     text
 }
 
-fn date(at: DateTime<Utc>) -> NaiveDate {
-    at.date_naive()
-}
-
-/// The last day that a period ending at `end` covers.
-fn last_day(end: DateTime<Utc>) -> NaiveDate {
-    (end - chrono::Duration::milliseconds(1)).date_naive()
+fn date(at: DateTime<Utc>, zone: Tz) -> NaiveDate {
+    at.with_timezone(&zone).date_naive()
 }
 
 #[cfg(test)]

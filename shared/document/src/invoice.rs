@@ -3,6 +3,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
+use crate::Accent;
+
 /// Everything an invoice shows, already in words and figures: no rule of billing is left to decide here.
 ///
 /// Amounts are figures without their currency, such as `1,700.00`; the document writes the currency beside them.
@@ -45,6 +47,10 @@ pub struct InvoiceDocument {
     pub bank_details: Vec<(String, String)>,
     /// Where the invoice can be seen online.
     pub page_link: Option<String>,
+    /// The seller's color.
+    pub accent: Accent,
+    /// Where the seller's logo is, for the page: documents that are stored or sent load nothing.
+    pub logo_link: Option<String>,
     /// When the invoice was made. It becomes the date of the PDF, which therefore depends on no clock.
     pub created_at: DateTime<Utc>,
 }

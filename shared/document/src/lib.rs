@@ -8,6 +8,7 @@
 //! Everything is a function of the document given: no clock, no files, no network, no fonts of the system. The
 //! same document gives the same bytes.
 
+mod accent;
 mod email;
 mod error;
 mod invoice;
@@ -19,8 +20,9 @@ mod tests;
 mod view;
 mod world;
 
+pub use accent::Accent;
 pub use email::{Email, email};
 pub use error::DocumentError;
 pub use invoice::{InvoiceDocument, Line, Party, Status};
-pub use page::{PAGE_STYLE, page};
+pub use page::page;
 pub use pdf::pdf;

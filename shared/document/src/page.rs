@@ -4,9 +4,9 @@ use askama::Template;
 
 use crate::{DocumentError, InvoiceDocument, view::View};
 
-/// What stands in the only `<style>` of a page, byte for byte: a Content-Security-Policy may allow it by its hash.
-/// A page has no script, no `style` attribute, and asks for nothing from anywhere.
-pub const PAGE_STYLE: &str = include_str!("../templates/page.css");
+/// What stands in the first `<style>` of a page. A second one has the seller's color. A page has no script, and asks
+/// for nothing from anywhere but for the seller's logo.
+const PAGE_STYLE: &str = include_str!("../templates/page.css");
 
 /// The invoice as a whole HTML page, for screens of any width and for paper.
 ///

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use crate::{InvoiceDocument, Line, PAGE_STYLE, Party, Status, email, page, pdf};
+use crate::{Accent, InvoiceDocument, Line, Party, Status, email, page, pdf};
 
 fn date(text: &str) -> Option<NaiveDate> {
     Some(text.parse().unwrap())
@@ -48,6 +48,8 @@ fn document() -> InvoiceDocument {
         payment_link: None,
         bank_details: vec![("IBAN".into(), "DE89 3704 0044 0532 0130 00".into())],
         page_link: None,
+        accent: Accent::default(),
+        logo_link: None,
         created_at: "2025-02-01T01:00:00Z".parse().unwrap(),
     }
 }
@@ -143,11 +145,21 @@ fn a_credit_asks_for_nothing() {
 #[test]
 fn a_page_brings_its_own_style_and_nothing_else() {
     let page = page(&document()).unwrap();
-    assert!(page.contains(PAGE_STYLE));
     assert!(page.contains("noindex"));
     for elsewhere in ["<script", "src=", "@import", "url("] {
         assert!(!page.contains(elsewhere), "{elsewhere}");
     }
+}
+
+#[test]
+fn a_brand_has_its_color_and_its_logo() {
+    let (accent, logo_link) = (Accent::of_brand("#aa1144").unwrap(), "https://northwind.example/logo.svg");
+    let branded = InvoiceDocument { accent, logo_link: Some(logo_link.into()), ..document() };
+    let page = page(&branded).unwrap();
+    assert!(page.contains(r##"<img class="logo" src="https://northwind.example/logo.svg" alt="Northwind"##));
+    assert!(page.contains("--accent: #aa1144"));
+    assert!(email(&branded).unwrap().html.contains("#aa1144"));
+    assert_ne!(pdf(&branded).unwrap(), pdf(&document()).unwrap());
 }
 
 #[test]

@@ -35,6 +35,9 @@ pub(crate) struct View {
     pub(crate) payment_link: Option<String>,
     pub(crate) bank_details: Vec<(String, String)>,
     pub(crate) page_link: Option<String>,
+    pub(crate) logo_link: Option<String>,
+    pub(crate) accent: String,
+    pub(crate) accent_on_dark: String,
 }
 
 impl View {
@@ -77,6 +80,9 @@ impl View {
                 plain_pairs(&invoice.bank_details)
             },
             page_link: plain::link("page_link", invoice.page_link.as_deref())?,
+            logo_link: plain::link("logo_link", invoice.logo_link.as_deref())?,
+            accent: invoice.accent.on_light().to_owned(),
+            accent_on_dark: invoice.accent.on_dark().to_owned(),
         })
     }
 
