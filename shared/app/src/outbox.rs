@@ -1,6 +1,8 @@
 //! Relaying the outbox: mail to its queue, everything else to the bus. At least once, and never before the
 //! change it tells of is stored.
 
+use std::collections::BTreeMap;
+
 use chrono::Duration;
 use domain::{
     id::{Id, OrganizationId},
@@ -14,15 +16,27 @@ use crate::{AppError, Platform, port::Message};
 /// When mail that was queued is queued again, should nothing have come of it. Longer than its queue tries.
 const AGAIN_AFTER: Duration = Duration::minutes(30);
 
-/// Entries that are relayed at once.
-const RELAYED_AT_ONCE: usize = 16;
+/// Customers whose entries are relayed at once.
+const CUSTOMERS_AT_ONCE: usize = 16;
 
 /// Relays everything that is due to be told. Returns how much.
 pub async fn relay(platform: &Platform) -> Result<usize, AppError> {
     let due = platform.store.list_due(DueKind::Outbox, platform.real_now(), 1_000).await?;
-    let relays = due.into_iter().map(|due| relay_due(platform, due)).collect::<Vec<_>>();
-    let relayed = stream::iter(relays).buffer_unordered(RELAYED_AT_ONCE);
-    Ok(relayed.filter(|is_relayed| std::future::ready(*is_relayed)).count().await)
+    let mut by_customer = BTreeMap::<_, Vec<_>>::new();
+    for due in due {
+        by_customer.entry((due.organization, due.customer)).or_default().push(due);
+    }
+    let relays = by_customer.into_values().map(|due| relay_in_order(platform, due)).collect::<Vec<_>>();
+    Ok(stream::iter(relays).buffer_unordered(CUSTOMERS_AT_ONCE).fold(0, async |all, one| all + one).await)
+}
+
+/// Relays what is to be told of one customer, one after the other: nobody hears of the end before the beginning.
+async fn relay_in_order(platform: &Platform, due: Vec<Due>) -> usize {
+    let mut relayed = 0;
+    for due in due {
+        relayed += usize::from(relay_due(platform, due).await);
+    }
+    relayed
 }
 
 /// Relays one entry, unless that was done since it fell due. `true` if it was done now.
