@@ -6,7 +6,7 @@ use domain::{
     charge::{Price, UsagePrice},
     charge_usage::{ChargeFold, ChargeUsage},
     id::{CustomerId, MeterId, OrganizationId},
-    meter::Aggregation,
+    meter::{Aggregation, Meter},
     period::BillingPeriod,
     series::Range,
     timeline::{Bill, DueKind},
@@ -26,26 +26,41 @@ pub(crate) async fn of_bill(
         (Price::Usage(price), DueKind::Usage(ranges, whole)) => Some((price, ranges.as_slice(), *whole)),
         (Price::Usage(_) | Price::Fixed(_), _) => None,
     });
-    // A range is read once for all meters whose totals are enough.
-    let mut by_range = BTreeMap::<BillingPeriod, BTreeSet<MeterId>>::new();
+    let meters = used.clone().map(|(price, ..)| price.meter).collect::<BTreeSet<_>>();
+    let meters = meters
+        .into_iter()
+        .map(|id| async move { Ok::<_, AppError>((id, platform.store.get_meter(organization, id).await?)) });
+    let meters = &try_join_all(meters).await?.into_iter().collect::<BTreeMap<_, _>>();
+    let meter_of = |price: &UsagePrice| {
+        meters.get(&price.meter).ok_or_else(|| AppError::internal("a meter was left unread"))
+    };
+    // A total is read once for all charges that it is enough for.
+    let mut shared = BTreeSet::<(MeterId, BillingPeriod)>::new();
     for (price, ranges, whole) in used.clone() {
-        if let Some(range) = total_of(price, ranges).filter(|range| *range == whole) {
-            by_range.entry(range).or_default().insert(price.meter);
+        if total_of(price, ranges) == Some(whole) {
+            shared.insert((price.meter, whole));
         }
     }
-    let totals = by_range.into_iter().map(|(range, meters)| async move {
-        let totals = read_usage::by_meter(platform, organization, customer, meters, range).await?;
-        Ok::<_, AppError>((range, totals))
+    let totals = shared.into_iter().map(|(id, period)| async move {
+        let meter = meters.get(&id).ok_or_else(|| AppError::internal("a meter was left unread"))?;
+        let total = read_usage::total_of(platform, organization, meter, customer, range_of(period)).await?;
+        Ok::<_, AppError>(((id, period), total))
     });
     let totals = &try_join_all(totals).await?.into_iter().collect::<BTreeMap<_, _>>();
     let usage = used.map(|(price, ranges, whole)| async move {
-        let range = total_of(price, ranges).filter(|range| *range == whole);
-        match range.and_then(|range| totals.get(&range)) {
-            Some(totals) => Ok(ChargeUsage::of_total(totals.get(&price.meter).copied().unwrap_or_default())),
-            None => of_part(platform, organization, customer, price, (ranges, whole)).await,
-        }
+        let meter = meter_of(price)?;
+        let shared = total_of(price, ranges).and_then(|period| totals.get(&(meter.id, period)));
+        let usage = match shared {
+            Some(total) => ChargeUsage::of_total(*total),
+            None => of_part(platform, organization, customer, (price, meter), (ranges, whole)).await?,
+        };
+        Ok::<_, AppError>(usage.counted_by(meter))
     });
     try_join_all(usage).await
+}
+
+fn range_of(period: BillingPeriod) -> Range {
+    Range { from: period.start(), until: period.end() }
 }
 
 /// The one range whose total says all there is to know; `None` if events are needed.
@@ -61,23 +76,21 @@ async fn of_part(
     platform: &Platform,
     organization: OrganizationId,
     customer: CustomerId,
-    price: &UsagePrice,
+    (price, meter): (&UsagePrice, &Meter),
     (periods, whole): (&[BillingPeriod], BillingPeriod),
 ) -> Result<ChargeUsage, AppError> {
-    let meter = platform.store.get_meter(organization, price.meter).await?;
-    let range = |period: BillingPeriod| Range { from: period.start(), until: period.end() };
-    let ranges = periods.iter().copied().map(range).collect::<Vec<_>>();
+    let ranges = periods.iter().copied().map(range_of).collect::<Vec<_>>();
     if meter.aggregation == Aggregation::WeightedSum {
-        let whole = range(whole);
-        let usage = visit_usage::level_over(platform, organization, &meter, customer, &ranges, whole).await?;
+        let whole = range_of(whole);
+        let usage = visit_usage::level_over(platform, organization, meter, customer, &ranges, whole).await?;
         return Ok(ChargeUsage::of_total(usage));
     }
     if let Some(period) = total_of(price, periods) {
-        let usage = read_usage::total_of(platform, organization, &meter, customer, range(period)).await?;
+        let usage = read_usage::total_of(platform, organization, meter, customer, range_of(period)).await?;
         return Ok(ChargeUsage::of_total(usage));
     }
     let mut fold = ChargeFold::new(price, meter.counting());
-    visit_usage::visit_counted(platform, organization, &meter, customer, &ranges, |event| {
+    visit_usage::visit_counted(platform, organization, meter, customer, &ranges, |event| {
         fold.add(event).map_err(AppError::internal)
     })
     .await?;

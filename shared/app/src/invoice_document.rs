@@ -7,9 +7,10 @@ use domain::{
     currency::Currency,
     customer::Address,
     explanation,
-    invoice::{Invoice, InvoiceStatus, LineItem},
+    invoice::{Invoice, InvoiceStatus, LineItem, LineSource},
     line_part::PartKind,
     money::Money,
+    period::BillingPeriod,
     tax::TaxTreatment,
 };
 use rust_decimal::Decimal;
@@ -22,7 +23,6 @@ use crate::{AppError, InvoiceView};
 pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
     let InvoiceView { invoice, seller, bank_details, buyer, zone } = view;
     let date = |at: DateTime<Utc>| date(at, *zone);
-    let last_day = |end: DateTime<Utc>| date(end - chrono::Duration::milliseconds(1));
     let total = invoice.total().map_err(AppError::internal)?;
     let is_draft = matches!(invoice.status, InvoiceStatus::Draft { .. });
     let is_payable = matches!(invoice.status, InvoiceStatus::Open | InvoiceStatus::Uncollectible { .. });
@@ -31,7 +31,7 @@ pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
         status: status(invoice.status, total),
         issued_on: Some(date(invoice.issued_at)).filter(|_| !is_draft),
         due_on: Some(date(invoice.due_at)).filter(|_| is_payable),
-        period: invoice.billed.map(|(_, period)| (date(period.start()), last_day(period.end()))),
+        period: invoice.billed.map(|(_, period)| days(period, *zone)),
         seller: Party {
             name: seller.name.clone(),
             email: seller.settings.email.clone(),
@@ -45,7 +45,7 @@ pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
             tax_id: buyer.tax_id.clone(),
         },
         currency: invoice.currency.code().to_owned(),
-        lines: invoice.lines.iter().map(line).collect(),
+        lines: invoice.lines.iter().map(|item| line(item, *zone)).collect(),
         subtotal: money(invoice.subtotal().map_err(AppError::internal)?),
         taxes: taxes(invoice),
         total: money(total),
@@ -115,19 +115,37 @@ fn deductions(invoice: &Invoice, total: Money, zone: Tz) -> Vec<(String, String)
     }
 }
 
-fn line(line: &LineItem) -> Line {
+fn line(line: &LineItem, zone: Tz) -> Line {
     // One part says no more than quantity and price do, unless it is a tier or some packages.
     let is_plain = matches!(line.parts.as_slice(), [part] if part.kind == PartKind::Units);
     let parts = line.parts.iter().filter(|_| !is_plain).map(explanation::part);
     Line {
         description: line.description.clone(),
-        detail: parts.chain(line.proration.map(explanation::fraction)).collect(),
-        quantity: number(line.quantity),
+        period: line.period.map(|period| days(period, zone)),
+        detail: counted(line)
+            .into_iter()
+            .chain(parts)
+            .chain(line.proration.map(explanation::fraction))
+            .collect(),
+        quantity: match line.metered.as_ref().and_then(|metered| metered.unit.as_deref()) {
+            Some(unit) => format!("{} {unit}", number(line.quantity)),
+            None => number(line.quantity),
+        },
         unit_price: line
             .unit_price
             .map_or_else(|| "as shown".to_owned(), |price| unit_price(price, line.amount.currency())),
         amount: money(line.amount),
     }
+}
+
+/// `3 events, counted by api-calls`, on a line of usage.
+fn counted(line: &LineItem) -> Option<String> {
+    let (LineSource::Usage { events, .. } | LineSource::LateUsage { events, .. }) = line.source else {
+        return None;
+    };
+    let s = if events == 1 { "" } else { "s" };
+    let by = line.metered.as_ref().map(|metered| format!(", counted by {}", metered.by));
+    Some(format!("{} event{s}{}", grouped(&events.to_string()), by.unwrap_or_default()))
 }
 
 fn address_lines(address: &Address) -> Vec<String> {
@@ -176,6 +194,11 @@ fn grouped(digits: &str) -> String {
         text.push_str(fraction);
     }
     text
+}
+
+/// The first and the last day of a period.
+fn days(period: BillingPeriod, zone: Tz) -> (NaiveDate, NaiveDate) {
+    (date(period.start(), zone), date(period.end() - chrono::Duration::milliseconds(1), zone))
 }
 
 fn date(at: DateTime<Utc>, zone: Tz) -> NaiveDate {

@@ -233,7 +233,7 @@ fn used(
     used.map(|(price, ranges, whole)| {
         let Some((meter, events)) = usage.get(&price.meter) else { return Ok(ChargeUsage::default()) };
         if meter.aggregation == Aggregation::WeightedSum {
-            return level(meter, events, ranges, *whole);
+            return Ok(level(meter, events, ranges, *whole)?.counted_by(meter));
         }
         let mut fold = ChargeFold::new(price, meter.counting());
         for event in events {
@@ -241,7 +241,7 @@ fn used(
                 fold.add(event)?;
             }
         }
-        fold.usage()
+        Ok(fold.usage()?.counted_by(meter))
     })
     .collect()
 }

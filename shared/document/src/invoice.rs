@@ -90,6 +90,9 @@ pub struct Party {
 pub struct Line {
     /// What it is.
     pub description: String,
+    /// The first and the last day it is for.
+    #[serde(skip)]
+    pub period: Option<(NaiveDate, NaiveDate)>,
     /// Small print, a row each: the tiers used, the days counted.
     pub detail: Vec<String>,
     /// How much of it.

@@ -11,6 +11,7 @@ fn date(text: &str) -> Option<NaiveDate> {
 fn line(description: &str) -> Line {
     Line {
         description: description.into(),
+        period: Some(("2025-01-01".parse().unwrap(), "2025-01-31".parse().unwrap())),
         detail: vec!["0 to 1,000: 1,000 × 0.002 = 2".into(), "above 1,000: 1,000 × 0.001 = 1".into()],
         quantity: "2,000".into(),
         unit_price: "tiered".into(),

@@ -170,9 +170,11 @@ fn plain_party(party: &Party) -> Party {
 }
 
 fn plain_line(line: &Line) -> Line {
+    let period = line.period.map(period_in_words);
     Line {
         description: plain::row(&line.description),
-        detail: plain_rows(&line.detail),
+        period: line.period,
+        detail: period.into_iter().chain(plain_rows(&line.detail)).collect(),
         quantity: plain::row(&line.quantity),
         unit_price: plain::row(&line.unit_price),
         amount: plain::row(&line.amount),

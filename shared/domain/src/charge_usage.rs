@@ -10,7 +10,8 @@ use crate::{
     charge::{Pricing, UsagePrice},
     charge_model::{ChargeModel, Percentage},
     event::Event,
-    meter::{Aggregation, Counting},
+    invoice::Metered,
+    meter::{Aggregation, Counting, Meter},
     quantity::{Quantity, QuantityOverflow},
     totals::{Fold, Usage},
 };
@@ -22,6 +23,8 @@ pub struct ChargeUsage {
     pub rest: PricedUsage,
     /// What each filter took, in their order. May be shorter than the filters: nothing was taken.
     pub filtered: Vec<PricedUsage>,
+    /// What counted it, if that is to be told.
+    pub metered: Option<Metered>,
 }
 
 /// Usage that is priced together.
@@ -58,7 +61,14 @@ pub struct ChargeFold<'a> {
 impl ChargeUsage {
     /// Usage of which only the total is known, and is enough.
     pub fn of_total(usage: Usage) -> Self {
-        Self { rest: PricedUsage { usage, paid: None }, filtered: Vec::new() }
+        Self { rest: PricedUsage { usage, paid: None }, ..Self::default() }
+    }
+
+    /// The same, told to be counted by `meter`.
+    #[must_use]
+    pub fn counted_by(self, meter: &Meter) -> Self {
+        let metered = Metered { by: meter.name.clone(), unit: meter.unit.clone() };
+        Self { metered: Some(metered), ..self }
     }
 
     /// All of it.
@@ -95,7 +105,7 @@ impl<'a> ChargeFold<'a> {
     /// Errors: if a quantity cannot be computed exactly.
     pub fn usage(self) -> Result<ChargeUsage, QuantityOverflow> {
         let filtered = self.filtered.into_iter().map(PricedFold::usage).collect::<Result<_, _>>()?;
-        Ok(ChargeUsage { rest: self.rest.usage()?, filtered })
+        Ok(ChargeUsage { rest: self.rest.usage()?, filtered, metered: None })
     }
 }
 

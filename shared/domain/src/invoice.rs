@@ -113,6 +113,8 @@ pub struct LineItem {
     pub description: String,
     /// Where the line comes from.
     pub source: LineSource,
+    /// What counted it, on a line of usage that was rated since that is kept.
+    pub metered: Option<Metered>,
     /// How much.
     pub quantity: Decimal,
     /// Price of one, where there is one price.
@@ -125,6 +127,15 @@ pub struct LineItem {
     pub period: Option<BillingPeriod>,
     /// What it costs, rounded to the currency.
     pub amount: Money,
+}
+
+/// What counted the usage of a line, as it was called then: a meter may get another name, or go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metered {
+    /// The name of the meter.
+    pub by: String,
+    /// What it counts, such as `GB`.
+    pub unit: Option<String>,
 }
 
 /// Where a line comes from.

@@ -185,6 +185,7 @@ impl LineItem {
         Ok(Self {
             description,
             source: LineSource::Manual,
+            metered: None,
             quantity,
             unit_price: Some(unit_price),
             parts: Vec::new(),

@@ -129,6 +129,7 @@ fn line<'a>(
             whole_quantity: whole.quantity,
             whole_amount: whole.amount,
         },
+        metered: whole.metered.clone(),
         quantity,
         unit_price: None,
         parts: Vec::new(),

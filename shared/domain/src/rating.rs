@@ -64,14 +64,16 @@ fn line<'a>(
     usage: &mut impl Iterator<Item = &'a ChargeUsage>,
 ) -> Result<LineItem, RatingError> {
     let charge = &due.charge;
-    let (source, rated) = match &charge.price {
+    let (source, metered, rated) = match &charge.price {
         Price::Fixed(price) => {
-            (LineSource::Fixed { charge: charge.id }, fixed(price, price.quantity, currency)?)
+            (LineSource::Fixed { charge: charge.id }, None, fixed(price, price.quantity, currency)?)
         }
         Price::Usage(price) => {
             let usage = usage.next().cloned().unwrap_or_default();
             let (meter, events) = (price.meter, usage.events());
-            (LineSource::Usage { charge: charge.id, meter, events }, by_usage(price, &usage, currency)?)
+            let source = LineSource::Usage { charge: charge.id, meter, events };
+            let rated = by_usage(price, &usage, currency)?;
+            (source, usage.metered, rated)
         }
     };
     let name = &charge.display_name;
@@ -92,6 +94,7 @@ fn line<'a>(
     Ok(LineItem {
         description,
         source,
+        metered,
         quantity: rated.quantity,
         unit_price: rated.unit_price,
         parts: rated.parts,

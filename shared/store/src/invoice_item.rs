@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use domain::{
     currency::Currency,
     id::OrganizationId,
-    invoice::{Invoice, InvoiceMismatch, InvoiceNumber, InvoiceStatus, LineItem, LineSource, PaymentDue},
+    invoice::{
+        Invoice, InvoiceMismatch, InvoiceNumber, InvoiceStatus, LineItem, LineSource, Metered, PaymentDue,
+    },
     line_part::{LinePart, PartKind},
     money::Money,
     period::BillingPeriod,
@@ -206,6 +208,12 @@ fn line_item(line: &LineItem) -> Item {
         .optional("unit_price", line.unit_price)
         .list("parts", line.parts.iter().map(part_item))
         .display("amount", line.amount.amount());
+    let item = match &line.metered {
+        Some(Metered { by, unit }) => {
+            item.map("metered", Item::default().text("by", by).optional("unit", unit.as_deref()))
+        }
+        None => item,
+    };
     let item = match line.period {
         Some(period) => item.map("period", period_item(period)),
         None => item,
@@ -241,6 +249,7 @@ fn line_from(line: Reader<'_>, currency: Currency) -> Result<LineItem, StoreErro
             "manual" => LineSource::Manual,
             _ => return Err(source.corrupt("kind")),
         },
+        metered: line.optional_map("metered")?.map(metered_from).transpose()?,
         quantity: line.parse("quantity")?,
         unit_price: line.optional("unit_price")?,
         parts: parts?,
@@ -248,6 +257,10 @@ fn line_from(line: Reader<'_>, currency: Currency) -> Result<LineItem, StoreErro
         period: line.optional_map("period")?.map(period_from).transpose()?,
         amount: Money::new(line.parse("amount")?, currency),
     })
+}
+
+fn metered_from(metered: Reader<'_>) -> Result<Metered, StoreError> {
+    Ok(Metered { by: metered.text("by")?.to_owned(), unit: metered.owned("unit")? })
 }
 
 fn part_item(part: &LinePart) -> Item {

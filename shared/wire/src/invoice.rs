@@ -2,7 +2,7 @@
 
 use app::AppError;
 use domain::{
-    invoice::{Invoice, InvoiceStatus, LineItem, LineSource},
+    invoice::{Invoice, InvoiceStatus, LineItem},
     line_part::{LinePart, PartKind},
     money::Money,
     period::BillingPeriod,
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
-    line::{LinePartBody, ShareBody},
+    line::{LinePartBody, LineTypeName, Origin, ShareBody},
     number::NumberOut,
     properties::{self, PropertiesIn},
     tax::{TaxLineBody, TaxTreatmentName},
@@ -109,10 +109,14 @@ pub struct LineItemBody {
     pub charge_id: Option<String>,
     /// The meter that counted.
     pub meter_id: Option<String>,
+    /// Its name when the line was rated.
+    pub meter_name: Option<String>,
     /// How many events there were; for late usage, how many more.
     pub event_count: Option<u64>,
     /// How much.
     pub quantity: NumberOut,
+    /// What the meter counts, such as `GB`.
+    pub unit: Option<String>,
     /// Price of one, where there is one price.
     pub unit_amount: Option<NumberOut>,
     /// What it costs.
@@ -127,21 +131,6 @@ pub struct LineItemBody {
     pub period_start: Option<TimeOut>,
     /// The first instant after that.
     pub period_end: Option<TimeOut>,
-}
-
-/// Where a line comes from.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum LineTypeName {
-    /// A fixed charge.
-    Fixed,
-    /// A usage charge.
-    Usage,
-    /// Usage that came after the invoice of its period was final.
-    #[serde(rename = "LATE_USAGE")]
-    LateUsage,
-    /// Somebody wrote it.
-    Manual,
 }
 
 /// The part of a quantity that fell into one tier.
@@ -242,24 +231,18 @@ impl InvoiceBody {
 
 impl LineItemBody {
     fn from_domain(line: LineItem) -> Self {
-        let (line_type, charge, meter, event_count) = match line.source {
-            LineSource::Fixed { charge } => (LineTypeName::Fixed, Some(charge), None, None),
-            LineSource::Usage { charge, meter, events } => {
-                (LineTypeName::Usage, Some(charge), Some(meter), Some(events))
-            }
-            LineSource::LateUsage { charge, meter, events, .. } => {
-                (LineTypeName::LateUsage, Some(charge), Some(meter), Some(events))
-            }
-            LineSource::Manual => (LineTypeName::Manual, None, None, None),
-        };
+        let Origin { line_type, charge_id, meter_id, event_count } = Origin::from_domain(line.source);
+        let (meter_name, unit) = line.metered.map(|metered| (metered.by, metered.unit)).unzip();
         let (period_start, period_end) = bounds(line.period);
         Self {
             description: line.description,
             line_type,
-            charge_id: charge.map(|charge| charge.to_string()),
-            meter_id: meter.map(|meter| meter.to_string()),
+            charge_id,
+            meter_id,
+            meter_name,
             event_count,
             quantity: NumberOut(line.quantity),
+            unit: unit.flatten(),
             unit_amount: line.unit_price.map(NumberOut),
             line_total: NumberOut(line.amount.amount()),
             tiers: TierUseBody::from_parts(&line.parts),

@@ -2,6 +2,7 @@
 
 use domain::{
     explanation,
+    invoice::LineSource,
     line_part::{LinePart, PartKind},
     proration::{Proration, ProrationUnit},
 };
@@ -9,6 +10,50 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::number::NumberOut;
+
+/// What a line comes from.
+pub(crate) struct Origin {
+    pub(crate) line_type: LineTypeName,
+    pub(crate) charge_id: Option<String>,
+    pub(crate) meter_id: Option<String>,
+    pub(crate) event_count: Option<u64>,
+}
+
+/// Where a line comes from.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LineTypeName {
+    /// A fixed charge.
+    Fixed,
+    /// A usage charge.
+    Usage,
+    /// Usage that came after the invoice of its period was final.
+    #[serde(rename = "LATE_USAGE")]
+    LateUsage,
+    /// Somebody wrote it.
+    Manual,
+}
+
+impl Origin {
+    pub(crate) fn from_domain(source: LineSource) -> Self {
+        let (line_type, charge, counted) = match source {
+            LineSource::Fixed { charge } => (LineTypeName::Fixed, Some(charge), None),
+            LineSource::Usage { charge, meter, events } => {
+                (LineTypeName::Usage, Some(charge), Some((meter, events)))
+            }
+            LineSource::LateUsage { charge, meter, events, .. } => {
+                (LineTypeName::LateUsage, Some(charge), Some((meter, events)))
+            }
+            LineSource::Manual => (LineTypeName::Manual, None, None),
+        };
+        Self {
+            line_type,
+            charge_id: charge.map(|charge| charge.to_string()),
+            meter_id: counted.map(|(meter, _)| meter.to_string()),
+            event_count: counted.map(|(_, events)| events),
+        }
+    }
+}
 
 /// A step of the way to an amount.
 #[derive(Debug, Serialize, ToSchema)]

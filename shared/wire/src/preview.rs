@@ -11,7 +11,7 @@ use domain::{
     event::{Revision, UsageEvent},
     explanation,
     id::MeterId,
-    invoice::{LineItem, LineSource},
+    invoice::LineItem,
     period::BillingPeriod,
     property::Properties,
     proration::ProrationPolicy,
@@ -22,8 +22,7 @@ use utoipa::ToSchema;
 
 use crate::{
     check::Check,
-    invoice::LineTypeName,
-    line::{LinePartBody, ShareBody},
+    line::{LinePartBody, LineTypeName, Origin, ShareBody},
     number::{NumberIn, NumberOut},
     plan::IntervalName,
     price,
@@ -159,10 +158,14 @@ pub struct PreviewLineBody {
     pub charge_id: Option<String>,
     /// The meter that would count.
     pub meter_id: Option<String>,
+    /// Its name.
+    pub meter_name: Option<String>,
     /// How many events there would be.
     pub event_count: Option<u64>,
     /// How much.
     pub quantity: NumberOut,
+    /// What the meter counts, such as `GB`.
+    pub unit: Option<String>,
     /// Price of one, where there is one price.
     pub unit_price: Option<NumberOut>,
     /// What it would cost, rounded to the currency.
@@ -314,24 +317,18 @@ impl PreviewInvoiceBody {
 
 impl PreviewLineBody {
     fn from_domain(line: LineItem) -> Self {
-        let (line_type, charge, meter, event_count) = match line.source {
-            LineSource::Fixed { charge } => (LineTypeName::Fixed, Some(charge), None, None),
-            LineSource::Usage { charge, meter, events } => {
-                (LineTypeName::Usage, Some(charge), Some(meter), Some(events))
-            }
-            LineSource::LateUsage { charge, meter, events, .. } => {
-                (LineTypeName::LateUsage, Some(charge), Some(meter), Some(events))
-            }
-            LineSource::Manual => (LineTypeName::Manual, None, None, None),
-        };
+        let Origin { line_type, charge_id, meter_id, event_count } = Origin::from_domain(line.source);
         let explanation = explanation::steps(&line);
+        let (meter_name, unit) = line.metered.map(|metered| (metered.by, metered.unit)).unzip();
         Self {
             description: line.description,
             line_type,
-            charge_id: charge.map(|charge| charge.to_string()),
-            meter_id: meter.map(|meter| meter.to_string()),
+            charge_id,
+            meter_id,
+            meter_name,
             event_count,
             quantity: NumberOut(line.quantity),
+            unit: unit.flatten(),
             unit_price: line.unit_price.map(NumberOut),
             amount: NumberOut(line.amount.amount()),
             proration: line.proration.map(ShareBody::from_domain),
