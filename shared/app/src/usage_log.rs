@@ -17,8 +17,8 @@ use store::{HeadId, Page, PageRequest, Position, StoreError, Uncounted, Uncounte
 
 use crate::{
     AppError, Platform,
+    fold_usage::{check_folded, months_in},
     port::Message,
-    read_usage::{check_folded, months_in},
     track_usage::event_id_of,
     visit_usage::{Member, members_in},
 };
@@ -221,7 +221,9 @@ async fn count_in(
         let members = heads.iter().map(|(_, head)| head.members).sum::<u64>();
         return Ok(usize::try_from(members).unwrap_or(usize::MAX));
     }
-    check_folded(heads.iter().map(|(_, head)| head.members).sum())?;
+    let head_of = |customer| HeadId { organization, meter: log.meter.id, customer, month };
+    let of_month = heads.iter().map(|(customer, head)| (head_of(*customer), head.clone()));
+    check_folded(platform, &of_month.collect::<Vec<_>>(), range.unwrap_or(whole)).await?;
     let mut count = 0;
     for slice in slices(month, heads, *range) {
         for (customer, head) in heads.iter().filter(|(_, head)| head.touches(slice)) {
