@@ -22,6 +22,7 @@ use crate::{
     AppError, Platform, catalog,
     fold_usage::{self, Asked, months_in},
     track_usage::{CustomerRef, MeterRef, find_customer, get_meter},
+    usage_log::uncounted_of,
 };
 
 /// What is asked of usage.
@@ -61,6 +62,10 @@ pub struct MeterStats {
     pub this_week: Usage,
     /// Since the first of the month.
     pub this_month: Usage,
+    /// Events kept whose key had been counted with other content before.
+    pub conflicts: u64,
+    /// Events kept that could not be counted.
+    pub rejected: u64,
 }
 
 /// Usage of a meter over `range`, by one customer or by all.
@@ -292,8 +297,11 @@ pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result
         today: Usage::default(),
         this_week: Usage::default(),
         this_month: Usage::default(),
+        conflicts: 0,
+        rejected: 0,
     };
-    for month in platform.store.list_months(organization, meter.id).await? {
+    let months = platform.store.list_months(organization, meter.id).await?;
+    for month in months.iter().copied() {
         for (customer, head) in platform.store.list_heads(organization, meter.id, month).await? {
             stats.total_events += head.days.values().map(|totals| totals.events).sum::<u64>();
             customers.insert(customer);
@@ -306,6 +314,9 @@ pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result
         }
     }
     stats.unique_customers = customers.len() as u64;
+    let uncounted = uncounted_of(platform, organization, &meter, None, months.first()).await?;
+    stats.conflicts = uncounted.iter().filter(|event| event.is_conflict()).count() as u64;
+    stats.rejected = uncounted.len() as u64 - stats.conflicts;
     let now = platform.now();
     for (step, usage) in [
         (Step::Day, &mut stats.today),
