@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Fault {
     LostAnswer,
     /// A read is answered as it would have been before.
     OldAnswer,
+    /// Of a read of several keys, the second half is not got to; of one of a single key, nothing is.
+    HalfAnswered,
     /// The caller dies before it is sent.
     KilledBefore,
     /// The caller dies after it was carried out.
@@ -104,16 +106,23 @@ impl Line {
     ) -> Result<HttpResponse, ConnectorError> {
         let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        let sent = request.body().bytes().unwrap_or_default().to_vec();
+        let mut sent = request.body().bytes().unwrap_or_default().to_vec();
         let fault = (self.state().decide)(&operation, &sent);
+        let mut left = None;
         match fault {
             Fault::LostRequest => return Err(lost()),
             Fault::KilledBefore => std::panic::resume_unwind(Box::new("killed before a request")),
             Fault::OldAnswer => {
                 if let Some(old) = self.state().old.get(&sent).cloned() {
-                    let status = StatusCode::try_from(200)
-                        .map_err(|error| ConnectorError::other(error.into(), None))?;
-                    return Ok(HttpResponse::new(status, SdkBody::from(old)));
+                    return success(old);
+                }
+            }
+            Fault::HalfAnswered => {
+                if let Some((half, rest)) = halves(&sent) {
+                    match half {
+                        Some(half) => (sent, left) = (half, Some(rest)),
+                        None => return success(json!({"UnprocessedKeys": rest}).to_string().into_bytes()),
+                    }
                 }
             }
             Fault::None | Fault::LostAnswer | Fault::KilledAfter => {}
@@ -126,7 +135,15 @@ impl Line {
         match fault {
             Fault::LostAnswer => return Err(lost()),
             Fault::KilledAfter => std::panic::resume_unwind(Box::new("killed after a request")),
-            Fault::None | Fault::LostRequest | Fault::OldAnswer | Fault::KilledBefore => {}
+            Fault::None
+            | Fault::LostRequest
+            | Fault::OldAnswer
+            | Fault::HalfAnswered
+            | Fault::KilledBefore => {}
+        }
+        if let (Some(left), Ok(Value::Object(mut told))) = (left, serde_json::from_slice(&body)) {
+            told.insert("UnprocessedKeys".to_owned(), left);
+            return success(json!(told).to_string().into_bytes());
         }
         *answer.body_mut() = SdkBody::from(body);
         Ok(answer)
@@ -151,6 +168,23 @@ impl Line {
             state.old.entry(sent.to_vec()).or_insert_with(|| body.to_vec());
         }
     }
+}
+
+fn success(body: Vec<u8>) -> Result<HttpResponse, ConnectorError> {
+    let status = StatusCode::try_from(200).map_err(|error| ConnectorError::other(error.into(), None))?;
+    Ok(HttpResponse::new(status, SdkBody::from(body)))
+}
+
+/// A read of several keys of one table, cut down to the first half of them, if that is any; and the others, as an
+/// answer has what was not got to.
+fn halves(sent: &[u8]) -> Option<(Option<Vec<u8>>, Value)> {
+    let body = serde_json::from_slice::<Value>(sent).ok()?;
+    let (table, request) = body.get("RequestItems")?.as_object()?.iter().next()?;
+    let keys = request.get("Keys")?.as_array()?;
+    let (first, rest) = keys.split_at_checked(keys.len() / 2)?;
+    let of = |keys: &[Value]| json!({table.clone(): {"Keys": keys, "ConsistentRead": true}});
+    let half = json!({"RequestItems": of(first)}).to_string().into_bytes();
+    Some(((!first.is_empty()).then_some(half), of(rest)))
 }
 
 /// Adds to the body of a request that the answer is to say what it consumed. Nothing checks the signature here.

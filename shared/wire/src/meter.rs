@@ -113,6 +113,10 @@ pub struct MeterStatsBody {
     pub this_week_usage: QuantityOut,
     /// Usage since the first of the month.
     pub this_month_usage: QuantityOut,
+    /// Events that were not counted since their key had been counted with other content before. Kept until replayed.
+    pub conflicts: u64,
+    /// Events that could not be counted. Kept until replayed.
+    pub rejected: u64,
 }
 
 impl MeterBody {
@@ -148,6 +152,8 @@ impl MeterStatsBody {
             today_usage: QuantityOut(stats.today.quantity),
             this_week_usage: QuantityOut(stats.this_week.quantity),
             this_month_usage: QuantityOut(stats.this_month.quantity),
+            conflicts: stats.conflicts,
+            rejected: stats.rejected,
         }
     }
 }
