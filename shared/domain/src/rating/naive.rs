@@ -4,7 +4,7 @@
 use chrono::{DateTime, Duration};
 use proptest::prelude::*;
 
-use super::*;
+use super::{tests::price, *};
 use crate::{
     charge::{Charge, FixedTiming, PriceFilter, Pricing},
     charge_model::{ChargeModel, Package, Percentage},
@@ -64,7 +64,12 @@ enum Sold {
     /// By the usage of one of two meters, with other prices by the values of a property.
     Usage { meter: usize, rate: Rate, filters: Vec<(Vec<usize>, Rate)> },
     /// So many at a price, and the part of it that is due.
-    Fixed { price: Amount, quantity: Tenths, rate: (Tenths, Option<Amount>, Option<Amount>), due: (u64, u64, bool) },
+    Fixed {
+        price: Amount,
+        quantity: Tenths,
+        rate: (Tenths, Option<Amount>, Option<Amount>),
+        due: (u64, u64, bool),
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -227,7 +232,7 @@ impl Sold {
                     pricing: rate.pricing(),
                 };
                 let filters = filters.iter().map(filter).collect();
-                Price::Usage(UsagePrice { meter: meter_id(*meter), pricing: rate.pricing(), filters })
+                Price::Usage(UsagePrice { meter: meter_id(*meter), filters, ..price(rate.pricing()) })
             }
             Self::Fixed { price, quantity, rate: (included, minimum, maximum), .. } => {
                 Price::Fixed(FixedPrice {
@@ -301,14 +306,24 @@ impl Rate {
     }
 }
 
+/// Half of them round, so that sums often meet a bound.
+fn tenths(most: Tenths) -> impl Strategy<Value = Tenths> {
+    prop_oneof![0..most, (0..=most / 50).prop_map(|fifties| fifties * 50)]
+}
+
 fn bounds(most: Amount) -> impl Strategy<Value = (Option<Amount>, Option<Amount>)> {
     let bound = move || prop::option::weighted(0.3, 0..most);
-    (bound(), bound()).prop_map(|(minimum, maximum)| (minimum, maximum.map(|most| most.max(minimum.unwrap_or(0)))))
+    (bound(), bound())
+        .prop_map(|(minimum, maximum)| (minimum, maximum.map(|most| most.max(minimum.unwrap_or(0)))))
 }
 
 fn model(has_percentage: bool) -> impl Strategy<Value = Model> {
     let steps = || {
-        let step = (1_i128..200, 0_i128..20_000, prop_oneof![Just(0), 0_i128..500_000]);
+        let step = (
+            tenths(200).prop_map(|length| length.max(1)),
+            0_i128..20_000,
+            prop_oneof![Just(0), 0_i128..500_000],
+        );
         prop::collection::vec(step, 1..5).prop_map(|steps| {
             let rising = steps.into_iter().scan(0, |end, (length, price, flat)| {
                 *end += length;
@@ -320,7 +335,7 @@ fn model(has_percentage: bool) -> impl Strategy<Value = Model> {
     let share = (
         (0_i128..2000, prop_oneof![Just(0), 0_i128..50_000]),
         prop::option::of(0_u64..6),
-        prop::option::of(0_i128..600),
+        prop::option::of(tenths(600)),
         bounds(300_000),
     );
     let share = share.prop_map(|((rate, fee), free_events, free_amount, (minimum, maximum))| Share {
@@ -336,8 +351,8 @@ fn model(has_percentage: bool) -> impl Strategy<Value = Model> {
         steps().prop_map(Model::Graduated),
         steps().prop_map(Model::Volume),
         steps().prop_map(Model::Stairstep),
-        (1_i128..120, 0_i128..2_000_000, prop_oneof![Just(0), 0_i128..200])
-            .prop_map(|(size, price, free)| Model::Package { size, price, free }),
+        (tenths(120), 0_i128..2_000_000, prop_oneof![Just(0), tenths(200)])
+            .prop_map(|(size, price, free)| Model::Package { size: size.max(1), price, free }),
         share.prop_map(move |share| {
             if has_percentage { Model::Percentage(share) } else { Model::Standard { price: share.rate } }
         }),
@@ -345,13 +360,9 @@ fn model(has_percentage: bool) -> impl Strategy<Value = Model> {
 }
 
 fn rate(has_percentage: bool) -> impl Strategy<Value = Rate> {
-    let included = prop_oneof![Just(0), 0_i128..300];
-    (model(has_percentage), included, bounds(5_000_000)).prop_map(|(model, included, (minimum, maximum))| Rate {
-        model,
-        included,
-        minimum,
-        maximum,
-    })
+    let included = prop_oneof![Just(0), tenths(300)];
+    (model(has_percentage), included, bounds(5_000_000))
+        .prop_map(|(model, included, (minimum, maximum))| Rate { model, included, minimum, maximum })
 }
 
 fn sold(has_percentage: bool) -> impl Strategy<Value = Sold> {
@@ -369,12 +380,17 @@ fn sold(has_percentage: bool) -> impl Strategy<Value = Sold> {
 }
 
 fn used() -> impl Strategy<Value = Used> {
-    (0_usize..2, 0_i64..20, 0_i128..200, 0_usize..4)
-        .prop_map(|(meter, second, quantity, value)| Used { meter, second, quantity, value })
+    (0_usize..2, 0_i64..20, tenths(200), 0_usize..4).prop_map(|(meter, second, quantity, value)| Used {
+        meter,
+        second,
+        quantity,
+        value,
+    })
 }
 
 fn told(place: usize, used: &Used) -> UsageEvent {
-    let mut told = event(&format!("{place:03}"), "2025-01-01T00:00:00Z", &decimal(used.quantity, 1).to_string());
+    let mut told =
+        event(&format!("{place:03}"), "2025-01-01T00:00:00Z", &decimal(used.quantity, 1).to_string());
     told.occurred_at += Duration::seconds(used.second);
     told.ingested_at = told.occurred_at;
     told.properties.insert("kind".into(), Property::Text(used.value.to_string()));
