@@ -16,6 +16,8 @@ use crate::{
 };
 
 #[cfg(test)]
+mod naive;
+#[cfg(test)]
 mod tests;
 
 /// All that decides the bills of a subscription.
@@ -101,9 +103,11 @@ impl Timeline {
             return if self.bills_in_advance(start) { Ok(Some(start)) } else { self.next(Some(start)) };
         };
         let mut next = end;
-        for interval in self.intervals_after(last) {
-            let boundary = self.schedule.whole(interval, last)?.end();
-            next = Some(next.map_or(boundary, |next| next.min(boundary)));
+        for (interval, at) in self.intervals_at(last) {
+            let boundary = self.schedule.whole(interval, at)?.end();
+            if last < boundary {
+                next = Some(next.map_or(boundary, |next| next.min(boundary)));
+            }
         }
         Ok(next)
     }
@@ -178,13 +182,15 @@ impl Timeline {
         })
     }
 
-    /// The intervals of all that is or will be charged after `at`.
-    fn intervals_after(&self, at: DateTime<Utc>) -> BTreeSet<BillingInterval> {
-        let of_phase = |(_, phase): (BillingPeriod, &Phase)| {
+    /// The intervals of all that was, is or will be charged, each at `at`, or at the last instant of what
+    /// ended before: its interval goes on to its end, and is billed there.
+    fn intervals_at(&self, at: DateTime<Utc>) -> BTreeSet<(BillingInterval, DateTime<Utc>)> {
+        let of_phase = |(part, phase): (BillingPeriod, &Phase)| {
+            let at = at.min(part.end() - STEP);
             let own = phase.charges.iter().filter_map(own_interval);
-            own.chain([phase.interval]).collect::<Vec<_>>()
+            own.chain([phase.interval]).map(|interval| (interval, at)).collect::<Vec<_>>()
         };
-        self.phases_in(at, DateTime::<Utc>::MAX_UTC).flat_map(of_phase).collect()
+        self.phases_in(self.schedule.start, DateTime::<Utc>::MAX_UTC).flat_map(of_phase).collect()
     }
 
     /// What was used in the intervals that end at `at`.
