@@ -6,9 +6,8 @@ use chrono::{DateTime, Duration, SubsecRound, Utc};
 use domain::{
     id::{ChargeId, OrganizationId, PlanId, SubscriptionId},
     invoice::{Invoice, LineItem},
-    money::Money,
     outbox::subscription_events,
-    rating,
+    period_close::draft,
     subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus},
     subscription_change::Change,
     timeline::Bill,
@@ -20,6 +19,7 @@ use crate::{
     AppError, Platform,
     charge_usage::of_bill,
     close_period::{close_until, plans_of},
+    finalize_invoice::terms,
     late_usage,
     preview::{PreviewedInvoice, invalid_change},
     subscriptions::{check_plan, find_plan},
@@ -167,6 +167,7 @@ pub(crate) async fn coming(
 ) -> Result<Vec<PreviewedInvoice>, AppError> {
     let organization = actor.organization;
     let timeline = subscription.timeline(plans);
+    let terms = terms(platform, organization, subscription.customer).await?;
     let mut invoices = Vec::new();
     let mut last = subscription.billed_until;
     while invoices.len() < count
@@ -185,26 +186,24 @@ pub(crate) async fn coming(
             true => late_usage::lines(platform, organization, subscription, plans, at).await?,
             false => Vec::new(),
         };
-        invoices.push(invoice_of(platform, organization, subscription, &bill, late).await?);
+        let draft = draft_of(platform, organization, subscription, &bill, late).await?;
+        let draft = draft.with_terms(&terms).map_err(AppError::internal)?;
+        invoices.push(PreviewedInvoice::of(subscription, &bill, draft));
     }
     Ok(invoices)
 }
 
-/// The invoice that a bill of a subscription would make, with what is known of usage by now, and with lines for
-/// `late` usage.
-pub(crate) async fn invoice_of(
+/// The draft that a bill of a subscription would make, with what is known of usage by now, and with lines for
+/// `late` usage; without tax.
+pub(crate) async fn draft_of(
     platform: &Platform,
     organization: OrganizationId,
     subscription: &Subscription,
     bill: &Bill,
     late: Vec<LineItem>,
-) -> Result<PreviewedInvoice, AppError> {
+) -> Result<Invoice, AppError> {
     let usage = of_bill(platform, organization, subscription.customer, bill).await?;
-    let mut lines = rating::lines(bill, subscription.currency, &usage).map_err(AppError::internal)?;
-    lines.extend(late);
-    let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
-    let total = total.map_err(AppError::internal)?.rounded();
-    Ok(PreviewedInvoice { at: bill.at, period: bill.period, lines, total })
+    draft(subscription, bill, &usage, late, bill.at).map_err(AppError::internal)
 }
 
 fn live(subscription: &Subscription) -> Result<&Subscription, AppError> {

@@ -154,12 +154,17 @@ impl PreviewChangeBody {
 }
 
 impl ComingInvoicesBody {
-    /// The body of the invoices to come of a subscription.
-    pub fn from_domain(subscription: &Subscription, invoices: Vec<PreviewedInvoice>) -> Self {
-        Self {
+    /// The body of the invoices to come of a subscription. Errors: as for
+    /// [`PreviewInvoiceBody::from_domain`].
+    pub fn from_domain(
+        subscription: &Subscription,
+        invoices: Vec<PreviewedInvoice>,
+    ) -> Result<Self, AppError> {
+        let invoices = invoices.into_iter().map(PreviewInvoiceBody::from_domain);
+        Ok(Self {
             currency: subscription.currency.code().to_owned(),
             proration: ProrationBody::from_domain(subscription.proration),
-            invoices: invoices.into_iter().map(PreviewInvoiceBody::from_domain).collect(),
-        }
+            invoices: invoices.collect::<Result<_, _>>()?,
+        })
     }
 }
