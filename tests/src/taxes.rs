@@ -131,8 +131,8 @@ async fn previews_are_taxed_like_the_invoice() {
     let changed = world.owner.changed(Method::POST, &path("preview-change"), changed).await;
     assert_eq!(
         previewed(&changed["invoices"][0]),
-        "75.48 9.05 84.53",
-        "15.48 for 16 of 31 days, and 60 ahead"
+        "74.51 8.95 83.46",
+        "14.51 for 15 of 31 days, and 60 ahead"
     );
     let migrate = format!("/plans/{}", text(&plan["id"]));
     let body = json!({"type": "FIXED", "unit_price": 1});

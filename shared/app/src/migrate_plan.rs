@@ -192,7 +192,7 @@ async fn migrated(
         if row.at.is_none() {
             return Ok(row);
         }
-        match change_read(platform, actor, &subscription, Asked::Version(migration.to), when).await {
+        match change_read(platform, actor, &subscription, Asked::Version(migration.to), when.into()).await {
             Ok(_) => return Ok(row),
             Err(error) if error.is_changed_meanwhile() => {
                 subscription = platform.store.get_subscription(actor.organization, subscription.id).await?;

@@ -16,7 +16,7 @@ use domain::{
     meter::{Aggregation, Meter},
     period::BillingPeriod,
     period_close,
-    proration::ProrationPolicy,
+    proration::{ProrationChoice, ProrationPolicy},
     series::Range,
     subscription::{PlansById, Subscription},
     subscription_change::{Change, ChangeError},
@@ -44,8 +44,8 @@ pub struct NewPreview {
     pub overrides: Vec<PriceOverride>,
     /// How often, and from when on.
     pub billing: NewBilling,
-    /// What would change later.
-    pub changes: Vec<(DateTime<Utc>, PreviewedChange)>,
+    /// What would change later, and how that is settled if not as everything else.
+    pub changes: Vec<(DateTime<Utc>, PreviewedChange, Option<ProrationChoice>)>,
     /// What would be used.
     pub usage: Vec<(MeterId, UsageEvent)>,
     /// How many periods are shown.
@@ -82,16 +82,16 @@ pub struct PreviewedInvoice {
     pub at: DateTime<Utc>,
     /// The period it closes or opens.
     pub period: BillingPeriod,
-    /// How parts of periods are billed.
+    /// How its last change is settled; else, how parts of periods are billed.
     pub proration: ProrationPolicy,
     /// It as it would be drafted.
     pub draft: Invoice,
 }
 
 impl PreviewedInvoice {
-    /// What a bill of a subscription would be invoiced.
-    pub(crate) fn of(subscription: &Subscription, bill: &Bill, draft: Invoice) -> Self {
-        Self { at: bill.at, period: bill.period, proration: subscription.proration, draft }
+    /// What a bill would be invoiced.
+    pub(crate) fn of(bill: &Bill, proration: ProrationPolicy, draft: Invoice) -> Self {
+        Self { at: bill.at, period: bill.period, proration, draft }
     }
 }
 
@@ -129,12 +129,12 @@ async fn changed(
     platform: &Platform,
     actor: &Actor,
     mut subscription: Subscription,
-    changes: Vec<(DateTime<Utc>, PreviewedChange)>,
+    changes: Vec<(DateTime<Utc>, PreviewedChange, Option<ProrationChoice>)>,
     plans: &mut PlansById,
 ) -> Result<Subscription, AppError> {
     let mut changes = changes.into_iter().enumerate().collect::<Vec<_>>();
-    changes.sort_by_key(|(_, (at, _))| *at);
-    for (index, (at, change)) in changes {
+    changes.sort_by_key(|(_, (at, ..))| *at);
+    for (index, (at, change, proration)) in changes {
         let field = |name: &str| format!("changes[{index}].{name}");
         let at = at.trunc_subsecs(3);
         if at <= subscription.start {
@@ -156,8 +156,9 @@ async fn changed(
             PreviewedChange::Resume => Change::Resume,
             PreviewedChange::Cancel => Change::Cancel,
         };
-        subscription =
-            subscription.changed(&change, at, plans).map_err(|error| invalid_change(error, field))?;
+        subscription = subscription
+            .changed(&change, proration, at, plans)
+            .map_err(|error| invalid_change(error, field))?;
     }
     Ok(subscription)
 }
@@ -231,7 +232,7 @@ fn bills(
                 None => draft,
             };
             draft.total().map_err(|error| overflow(&error))?;
-            invoices.push(PreviewedInvoice::of(subscription, &bill, draft));
+            invoices.push(PreviewedInvoice::of(&bill, timeline.policy_between(last, at), draft));
         }
         last = Some(at);
     }

@@ -15,7 +15,7 @@ use domain::{
     money::{Money, MoneyError},
     period::BillingPeriod,
     property::Properties,
-    proration::ProrationPolicy,
+    proration::{ProrationChoice, ProrationPolicy},
     quantity::Quantity,
 };
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ use crate::{
     price,
     price_override::{self, PriceOverrideBody},
     properties::PropertiesIn,
-    subscription::{BillingFields, BillingTimeName, ProrationBody},
+    subscription::{BillingFields, BillingTimeName, ChangeProrationBody, ProrationBody},
     tax::{TaxLineBody, TaxTreatmentName},
     time::{LocalTimeIn, TimeIn, TimeOut},
 };
@@ -90,6 +90,8 @@ pub struct ChangeBody {
     pause: Option<bool>,
     /// It is resumed.
     resume: Option<bool>,
+    /// How this change is settled; as the subscription if not given.
+    proration: Option<ChangeProrationBody>,
 }
 
 /// An event that would happen.
@@ -143,7 +145,7 @@ pub struct PreviewInvoiceBody {
     pub period_end: TimeOut,
     /// What it is in.
     pub currency: String,
-    /// How parts of periods are billed.
+    /// How its last change is settled; else, how parts of periods are billed.
     pub proration: ProrationBody,
     /// What would be billed.
     pub lines: Vec<PreviewLineBody>,
@@ -247,7 +249,11 @@ impl NewPreviewBody {
 }
 
 impl ChangeBody {
-    fn into_domain(self, check: &mut Check, zone: Tz) -> Option<(DateTime<Utc>, PreviewedChange)> {
+    fn into_domain(
+        self,
+        check: &mut Check,
+        zone: Tz,
+    ) -> Option<(DateTime<Utc>, PreviewedChange, Option<ProrationChoice>)> {
         let at = self.at.start(zone);
         let quantity = self.quantity.map(|quantity| price::amount(check, "quantity", Some(quantity)));
         let charge = self.charge_id.map(|id| check.value("charge_id", id.parse()));
@@ -271,7 +277,8 @@ impl ChangeBody {
         if change.is_none() {
             check.refuse("at", "needs one change: of plan_id, quantity, cancel, pause or resume");
         }
-        change.map(|change| (at, change))
+        let proration = self.proration.map(ChangeProrationBody::into_domain);
+        change.map(|change| (at, change, proration))
     }
 }
 

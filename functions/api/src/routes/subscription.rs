@@ -102,8 +102,8 @@ async fn cancel(
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<CancelBody>,
 ) -> Answer<SubscriptionBody> {
-    let (asked, when) = asked.into_domain()?;
-    ok(body(&platform, &actor, change(&platform, &actor, id, asked, when).await?).await?)
+    let (asked, terms) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
 }
 
 async fn change_plan(
@@ -111,8 +111,8 @@ async fn change_plan(
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<ChangePlanBody>,
 ) -> Answer<SubscriptionBody> {
-    let (asked, when) = asked.into_domain()?;
-    ok(body(&platform, &actor, change(&platform, &actor, id, asked, when).await?).await?)
+    let (asked, terms) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
 }
 
 async fn change_quantity(
@@ -120,8 +120,8 @@ async fn change_quantity(
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<ChangeQuantityBody>,
 ) -> Answer<SubscriptionBody> {
-    let (asked, when) = asked.into_domain()?;
-    ok(body(&platform, &actor, change(&platform, &actor, id, asked, when).await?).await?)
+    let (asked, terms) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
 }
 
 async fn pause(
@@ -129,7 +129,7 @@ async fn pause(
     PathId(id): PathId<SubscriptionId>,
     _: NoBody,
 ) -> Answer<SubscriptionBody> {
-    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Pause, When::Now).await?).await?)
+    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Pause, When::Now.into()).await?).await?)
 }
 
 async fn resume(
@@ -137,7 +137,7 @@ async fn resume(
     PathId(id): PathId<SubscriptionId>,
     _: NoBody,
 ) -> Answer<SubscriptionBody> {
-    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Resume, When::Now).await?).await?)
+    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Resume, When::Now.into()).await?).await?)
 }
 
 async fn undo(
@@ -175,9 +175,10 @@ async fn preview_change(
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<PreviewChangeBody>,
 ) -> Answer<ComingInvoicesBody> {
-    let asked = asked.into_domain()?;
-    let (subscription, invoices) = change_subscription::preview(&platform, &actor, id, Some(asked)).await?;
-    ok(ComingInvoicesBody::from_domain(&subscription, invoices)?)
+    let (asked, terms) = asked.into_domain()?;
+    let asked = Some((asked, terms));
+    let (subscription, invoices) = change_subscription::preview(&platform, &actor, id, asked).await?;
+    ok(ComingInvoicesBody::from_domain(&subscription, terms, invoices)?)
 }
 
 async fn usage(
