@@ -34,8 +34,10 @@ pub fn measure(report: &mut Report, scale: Scale) -> Result<(), Failure> {
             from: start,
             interval: BillingInterval::new(IntervalUnit::Month, 1)?,
             charges: charges(start)?,
+            policy: None,
         }],
         ends_at: None,
+        end_policy: None,
     };
     let (count, began) = (scale.of(300_000), Instant::now());
     for n in 0..count {

@@ -280,7 +280,7 @@ fn phase(from: DateTime<Utc>, plan: usize, interval: BillingInterval, own: &str)
             price.quantity = Decimal::from(7);
         }
     }
-    Phase { from, interval, charges }
+    Phase { from, interval, charges, policy: None }
 }
 
 /// Subscriptions that live for up to `days`, by intervals of `every`.
@@ -317,7 +317,11 @@ fn story(unit: ProrationUnit, days: i64, every: &'static [&'static str]) -> impl
                 .into_iter()
                 .map(|(quarters, steps)| at(start, quarters) + Duration::milliseconds(steps));
             let events = events.collect();
-            Story { timeline: Timeline { schedule, policy, phases, ends_at: Some(end) }, end, events }
+            Story {
+                timeline: Timeline { schedule, policy, phases, ends_at: Some(end), end_policy: None },
+                end,
+                events,
+            }
         },
     )
 }
