@@ -39,3 +39,4 @@ mod taxes;
 mod test_clock;
 mod tidy;
 mod usage;
+mod usage_limits;
