@@ -120,7 +120,8 @@ impl Timeline {
                 let share = policy.share(&self.schedule, span, whole);
                 let proration = if reason == Reason::Unused { share.credit() } else { share };
                 let due = Due { charge: charge.clone(), kind: DueKind::Fixed(part, proration, reason) };
-                Some(due).filter(|_| !proration.is_nothing())
+                let place = advance.iter().rposition(|one| *one == (*interval, charge));
+                Some((place, due)).filter(|_| !proration.is_nothing())
             };
             for charge in charges_of(&before) {
                 let unpaid = without(&spans_of(&before, charge), &spans_of(&after, charge));
@@ -132,8 +133,8 @@ impl Timeline {
             }
         }
         for mut found in [unused, remaining] {
-            found.sort_by_key(|due| advance.iter().position(|(_, charge)| *charge == &due.charge));
-            dues.append(&mut found);
+            found.sort_by_key(|(place, _)| *place);
+            dues.extend(found.into_iter().map(|(_, due)| due));
         }
         Ok(())
     }
