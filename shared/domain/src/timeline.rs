@@ -17,6 +17,8 @@ use crate::{
 };
 
 #[cfg(test)]
+mod naive;
+#[cfg(test)]
 mod tests;
 mod timing;
 

@@ -36,7 +36,7 @@ fn meter() -> MeterId {
     Id::from_uuid(uuid::Uuid::from_u128(1))
 }
 
-fn price(pricing: Pricing) -> UsagePrice {
+pub(super) fn price(pricing: Pricing) -> UsagePrice {
     UsagePrice { meter: meter(), interval: None, pricing, filters: Vec::new() }
 }
 

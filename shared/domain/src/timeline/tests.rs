@@ -19,7 +19,7 @@ fn at(text: &str) -> DateTime<Utc> {
 
 /// A charge from `name price [in advance] [once] [every n unit]`, or
 /// `name usage [every n unit]`.
-fn charge(text: &str) -> Charge {
+pub(super) fn charge(text: &str) -> Charge {
     let mut words = text.split(' ');
     let (name, price) = (words.next().unwrap(), words.next().unwrap());
     let interval = text.split_once(" every ").map(|(_, every)| interval(every));
@@ -51,7 +51,7 @@ fn charge(text: &str) -> Charge {
     }
 }
 
-fn interval(text: &str) -> BillingInterval {
+pub(super) fn interval(text: &str) -> BillingInterval {
     let (count, unit) = text.split_once(' ').unwrap();
     let unit = match unit {
         "day" => IntervalUnit::Day,
@@ -296,6 +296,21 @@ fn a_change_of_plan_splits_the_period() {
         "02-01: fee 01-01–01-31T23:59:59 2678399/2678400, calls 01-01–01-31T23:59:59, \
          fee2 01-31T23:59:59–02-01 1/2678400, minutes 01-31T23:59:59–02-01, \
          basic 01-31T23:59:59–02-01 −1/2678400, pro 01-31T23:59:59–02-01 1/2678400, pro 02-01–03-01 2419200/2419200"
+    );
+}
+
+#[test]
+fn what_was_given_up_is_billed_at_the_end_of_its_interval() {
+    let month = phase("2025-01-01", "1 month", &["fee 31", "calls usage"]);
+    let timeline = timeline(vec![month, phase("2025-01-10", "2 week", &["fee2 14", "minutes usage"])]);
+    assert_eq!(
+        bills(&timeline, "2025-02-12"),
+        [
+            "01-15: fee2 01-10–01-15 5/14, minutes 01-10–01-15",
+            "01-29: fee2 01-15–01-29 14/14, minutes 01-15–01-29",
+            "02-01: fee 01-01–01-10 9/31, calls 01-01–01-10",
+            "02-12: fee2 01-29–02-12 14/14, minutes 01-29–02-12",
+        ]
     );
 }
 
