@@ -18,6 +18,7 @@ mod draft_invoices;
 mod entitlements;
 mod finalize_race;
 mod generate_invoice;
+mod intervals;
 mod invoices;
 mod isolation;
 mod lambda;
