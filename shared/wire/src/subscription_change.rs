@@ -92,7 +92,7 @@ impl CancelBody {
     /// What was asked for.
     pub fn into_domain(self) -> Result<(Asked, When), AppError> {
         let mut check = Check::default();
-        let reason = check.optional_text("reason", self.reason, 500);
+        let reason = check.optional_rows("reason", self.reason, 500);
         check.finish((Asked::Cancel(reason), when(self.cancel_at_period_end)))
     }
 }
