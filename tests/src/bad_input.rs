@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{World, checked, text};
+use crate::client::{World, checked, fields, text};
 
 #[tokio::test]
 async fn every_field_at_fault_is_named_and_nothing_changes() {
@@ -22,6 +22,8 @@ async fn every_field_at_fault_is_named_and_nothing_changes() {
         body
     };
     let usage = |body: Value| body;
+    let starting =
+        |date: &str| json!({"customer_id": customer["id"], "plan_id": plan["id"], "start_date": date});
     let long = "x".repeat(300);
     for (path, body, field) in [
         ("/auth/signup", json!({"email": "x", "password": "short", "organization_name": ""}), "email"),
@@ -82,6 +84,19 @@ async fn every_field_at_fault_is_named_and_nothing_changes() {
         ),
         ("/sdk/track", track("quantity", json!(-1)), "quantity"),
         ("/sdk/track", track("quantity", json!(0)), "quantity"),
+        ("/customers", json!({"name": "line\nbreak", "email": "a@example.com"}), "name"),
+        ("/customers", json!({"name": "X", "email": "a@example.com", "metadata": 1.5}), "metadata"),
+        (
+            &charges,
+            json!({"type": "FIXED", "unit_price": {"$serde_json::private::Number": "5"}}),
+            "$serde_json::private::Number",
+        ),
+        ("/subscriptions", starting("0001-01-01"), "start_date"),
+        ("/subscriptions", starting("9999-12-31"), "start_date"),
+        ("/subscriptions", starting("1970-01-01"), "start_date"), // 660 months
+        ("/sdk/track", track("metadata", json!(1.5)), "metadata"),
+        ("/sdk/track", track("quantity", json!("100000000000000000.000000000001")), "quantity"),
+        ("/sdk/track", track("timestamp", json!("2025-01-05T23:59:60Z")), "timestamp"),
         ("/sdk/track", track("quantity", json!("x")), "quantity"),
         ("/sdk/track", track("quantity", json!(1e300)), "quantity"),
         ("/sdk/track", track("quantity", Value::Null), "quantity"),
@@ -107,6 +122,7 @@ async fn every_field_at_fault_is_named_and_nothing_changes() {
         let fields = answer["errors"].as_array().unwrap().iter().map(|error| text(&error["field"]));
         assert!(fields.clone().any(|named| named == field), "{path} {body}: {answer}");
         assert!(!text(&answer["detail"]).is_empty());
+        assert!(!text(&answer["request_id"]).is_empty(), "{path} {body}: {answer}");
     }
     assert_eq!(state(&world).await, before);
 }
@@ -141,6 +157,11 @@ async fn what_is_no_request_at_all_is_refused() {
     }
     let answer = reqwest::get(format!("{}/nowhere", world.owner.base())).await.unwrap();
     assert_eq!(answer.status(), 404);
+    let named = world.owner.request(Method::GET, "/customers/not-an-id").header("x-request-id", "ours-7");
+    let answer = named.send().await.unwrap();
+    assert_eq!(answer.headers()["x-request-id"], "ours-7");
+    let problem = answer.json::<Value>().await.unwrap();
+    assert_eq!((text(&problem["request_id"]), text(&problem["code"])), ("ours-7", "not_found"));
 }
 
 #[tokio::test]
@@ -174,4 +195,39 @@ async fn state(world: &World) -> Vec<Value> {
     state.push(world.owner.get(&format!("/meters/{meter}/stats")).await);
     state.push(world.owner.get_local("queues").await);
     state
+}
+
+#[tokio::test]
+async fn routes_without_a_body_take_none() {
+    let mut world = World::new().await;
+    world.meter("SUM").await;
+    let plan = world.plan(&[json!({"type": "FIXED", "unit_price": 30})]).await;
+    let customer = world.customer().await;
+    let subscription = world.subscribe(&customer, &plan).await;
+    world.advance_to("2025-02-01T00:10:00Z").await;
+    let invoice = world.owner.get("/invoices").await["data"][0].clone();
+    let before = state(&world).await;
+    let paths = |of: &str, thing: &Value, actions: &[&str]| {
+        let path = |action: &&str| format!("/{of}/{}/{action}", text(&thing["id"]));
+        actions.iter().map(path).collect::<Vec<_>>()
+    };
+    let actions = ["pause", "resume", "undo", "preview-invoice", "generate-invoice"];
+    let mut all = paths("subscriptions", &subscription, &actions);
+    let actions = ["recompute", "generate-token", "finalize", "send-email", "pay"];
+    all.extend(paths("invoices", &invoice, &actions));
+    all.extend(paths("usage/rejected", &subscription, &["replay"]));
+    all.extend(["/auth/refresh", "/auth/logout"].map(str::to_owned));
+    for path in all {
+        let (status, answer) = world.owner.post(&path, json!({"nonsense": 1})).await;
+        assert_eq!((status, fields(&answer)), (422, vec!["nonsense"]), "{path}: {answer}");
+        let (status, answer) = world.owner.post(&path, json!([])).await;
+        assert_eq!((status, fields(&answer)), (422, vec!["body"]), "{path}: {answer}");
+        let request = world.owner.request(Method::POST, &path).body("{nonsense");
+        assert_eq!(checked(&Method::POST, &path, request).await.0, 400, "{path}");
+    }
+    assert_eq!(state(&world).await, before);
+    let pause = format!("/subscriptions/{}/pause", text(&subscription["id"]));
+    let resume = format!("/subscriptions/{}/resume", text(&subscription["id"]));
+    assert_eq!(world.owner.call(Method::POST, &pause, None).await.0, 200);
+    assert_eq!(world.owner.call(Method::POST, &resume, Some(json!({}))).await.0, 200);
 }

@@ -49,6 +49,8 @@ pub struct Consumed {
     pub write_tenths: u64,
     /// Read request units, in tenths.
     pub read_tenths: u64,
+    /// Those of the table `usage`.
+    pub usage_read_tenths: u64,
     /// Requests.
     pub requests: u64,
 }
@@ -149,14 +151,17 @@ impl Line {
 
     fn record(&self, operation: &str, is_success: bool, sent: &[u8], body: &[u8]) {
         let is_read = matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan");
-        let mut tenths = tenths_in(body);
+        let mut tenths = tenths_in(body, |_| true);
         if !is_success && String::from_utf8_lossy(body).contains("ConditionalCheckFailed") {
             tenths = 10; // billed like a write of an item of up to a KB, though the error does not say so
         }
         let mut state = self.state();
         state.consumed.requests += 1;
         match is_read {
-            true => state.consumed.read_tenths += tenths,
+            true => {
+                state.consumed.read_tenths += tenths;
+                state.consumed.usage_read_tenths += tenths_in(body, |table| table == "usage");
+            }
             false => state.consumed.write_tenths += tenths,
         }
         if is_read && is_success && state.keeps_answers {
@@ -194,12 +199,13 @@ fn ask_for_capacity(request: &mut HttpRequest, sent: &[u8]) {
     *request.body_mut() = SdkBody::from(body);
 }
 
-/// The capacity units in an answer: one figure, or one for each table.
-fn tenths_in(body: &[u8]) -> u64 {
+/// The capacity units in an answer, of the tables asked for: one figure, or one for each table.
+fn tenths_in(body: &[u8], is_asked: impl Fn(&str) -> bool) -> u64 {
     let Ok(answer) = serde_json::from_slice::<Value>(body) else { return 0 };
     let Some(consumed) = answer.get("ConsumedCapacity") else { return 0 };
     let all = consumed.as_array().map_or_else(|| std::slice::from_ref(consumed), Vec::as_slice);
-    all.iter().filter_map(|table| table.get("CapacityUnits")).map(in_tenths).sum()
+    let is_asked = |of: &&Value| of.get("TableName").and_then(Value::as_str).is_some_and(&is_asked);
+    all.iter().filter(is_asked).filter_map(|of| of.get("CapacityUnits")).map(in_tenths).sum()
 }
 
 /// A figure with at most one decimal, as tenths.

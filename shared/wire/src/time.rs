@@ -38,7 +38,11 @@ pub(crate) const INVALID: &str = "must be an RFC 3339 time with an offset, such 
 pub(crate) fn parse(text: &str) -> Option<DateTime<Utc>> {
     match parse_date(text) {
         Some(date) => Some(date.and_time(NaiveTime::MIN).and_utc()),
-        None => DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc()),
+        // A leap second would be taken for the one before, and no other system counts it.
+        None => DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|at| at.to_utc())
+            .filter(|at| at.timestamp_subsec_nanos() < 1_000_000_000),
     }
 }
 
@@ -176,6 +180,7 @@ mod tests {
         check("2025-01-15T10:30:00", None);
         check("2025-02-29", None);
         check("2025-01-15T24:00:00Z", None);
+        check("2016-12-31T23:59:60Z", None);
         check("1736937000", None);
         check("", None);
     }
