@@ -243,6 +243,7 @@ async fn a_head_stays_within_a_kilobyte_unless_its_totals_alone_take_more() {
     ];
     for (name, aggregation) in aggregations {
         let meter = rig.meter(name, aggregation, DeduplicateBy::KeyAndTimestamp).await.unwrap();
+        let longest = 10_i128.pow(if aggregation == Aggregation::Sum { 25 } else { 27 });
         let (mut writes, mut largest) = (0, 0);
         for _ in 0..60 {
             let events = (0..=random.below(40)).map(|_| {
@@ -250,16 +251,19 @@ async fn a_head_stays_within_a_kilobyte_unless_its_totals_alone_take_more() {
                 let occurred_at = at("2025-01-01T00:00:00Z") + TimeDelta::milliseconds(second);
                 let key = "k".repeat(1 + random.below(40) as usize) + &random.any().to_string();
                 let mut tracked = event(&rig, &meter, &key, occurred_at, &random.below(1000).to_string());
-                // Up to 10^15 with all its decimals, which is as long as a number gets.
+                // Up to 10^15 with all its decimals, which is as long as a number gets; a sum must be no longer.
                 let units = i128::from(random.any()) * 54_210_108;
-                tracked.event.quantity = Quantity::from_units(units % 10_i128.pow(27));
+                tracked.event.quantity = Quantity::from_units(units % longest);
                 tracked.event.ingested_at += TimeDelta::milliseconds(random.below(90_000_000) as i64);
                 let text = "x".repeat(random.below(600) as usize);
                 tracked.event.metadata.insert("text".into(), Property::Text(text));
                 tracked
             });
             let events = events.collect::<Vec<_>>();
-            assert!(count(&rig, &events).await.iter().all(|verdict| *verdict == Verdict::Counted));
+            let verdicts = count(&rig, &events).await;
+            let told = events.iter().zip(&verdicts);
+            let wrong = told.filter(|(_, verdict)| **verdict != Verdict::Counted).collect::<Vec<_>>();
+            assert!(wrong.is_empty(), "{name}: {wrong:?}");
             let put = std::mem::take(&mut *sizes.lock().unwrap());
             assert!(!put.is_empty(), "no write was seen");
             writes += put.len();
