@@ -22,7 +22,7 @@ use domain::{
     head::Head,
     hours::Hours,
     id::{CustomerId, Id},
-    meter::{Aggregation, DeduplicateBy, Meter},
+    meter::{Aggregation, DeduplicateBy, Filter, FilterOperator, Meter},
     month::Month,
     property::{Properties, Property},
     quantity::Quantity,
@@ -137,6 +137,36 @@ async fn what_is_rated_is_never_refused_for_its_size_and_questions_are_by_day_an
     };
     refused(log(month).await);
     assert_eq!(log(range("2025-01-15T10:00:00Z", "2025-01-15T11:00:00Z")).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn more_distinct_values_than_are_held_are_counted_in_passes() {
+    let rig = rig(Line::counting()).await;
+    let meter = rig.meter("texts", Aggregation::UniqueCount, DeduplicateBy::KeyAndTimestamp).await.unwrap();
+    // 108 MB of values in all; every tenth comes twice.
+    let long = "x".repeat(30_000);
+    for part in 0..18 {
+        let events = (0..220).map(|n| {
+            let value = format!("{}{long}", part * 200 + n % 200);
+            let occurred_at = at("2025-01-15T00:00:00Z") + TimeDelta::seconds(part * 220 + n);
+            event(&rig, &meter, &format!("{part} {n}"), occurred_at, &value)
+        });
+        count(&rig, &events.collect::<Vec<_>>()).await;
+    }
+    let month = range("2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z");
+    let asked = async |filters: Vec<Filter>| {
+        rig.line.take_consumed();
+        let question = Question { filters, ..Question::default() };
+        let answer = read_usage::series(&rig.platform, &rig.actor(), meter.id, None, month, &question).await;
+        (answer.unwrap().1.total, rig.line.take_consumed().read_tenths)
+    };
+    let nothing =
+        Filter { property: "n".into(), operator: FilterOperator::Equals, values: vec!["none".into()] };
+    let (none, once) = asked(vec![nothing]).await;
+    let (total, read) = asked(Vec::new()).await;
+    assert_eq!(none.events, 0);
+    assert_eq!((total.quantity.to_string().as_str(), total.events), ("3600", 3960));
+    assert!(read > once + once / 2, "{read} tenths of a unit, and {once} for one pass");
 }
 
 #[tokio::test]
