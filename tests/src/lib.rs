@@ -10,6 +10,7 @@ mod bad_input;
 mod bench;
 mod billing_defaults;
 mod bounds;
+mod change_proration;
 mod chaos;
 mod client;
 mod contract;
