@@ -74,7 +74,8 @@ impl Billed {
         };
         let plan = plans::create(platform, actor, plan).await.unwrap().plan.id;
         let pricing = Pricing::of(ChargeModel::Standard { unit_price: Decimal::ONE });
-        let price = Price::Usage(UsagePrice { meter: meter.id, pricing, filters: Vec::new() });
+        let price =
+            Price::Usage(UsagePrice { meter: meter.id, interval: None, pricing, filters: Vec::new() });
         plans::add_charge(platform, actor, plan, NewCharge { display_name: None, price }).await.unwrap();
         let details = CustomerDetails {
             name: "Acme Corp".into(),

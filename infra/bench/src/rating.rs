@@ -34,8 +34,10 @@ pub fn measure(report: &mut Report, scale: Scale) -> Result<(), Failure> {
             from: start,
             interval: BillingInterval::new(IntervalUnit::Month, 1)?,
             charges: charges(start)?,
+            policy: None,
         }],
         ends_at: None,
+        end_policy: None,
     };
     let (count, began) = (scale.of(300_000), Instant::now());
     for n in 0..count {
@@ -62,8 +64,14 @@ fn charges(at: DateTime<Utc>) -> Result<Vec<Charge>, Failure> {
         flat_price: Decimal::ZERO,
     };
     let tiers = vec![tier(Some(1000), 2000), tier(Some(10_000), 1000), tier(None, 500)];
-    let usage =
-        |model| Price::Usage(UsagePrice { meter: id(9), pricing: Pricing::of(model), filters: Vec::new() });
+    let usage = |model| {
+        Price::Usage(UsagePrice {
+            meter: id(9),
+            interval: None,
+            pricing: Pricing::of(model),
+            filters: Vec::new(),
+        })
+    };
     let prices = [
         Price::Fixed(FixedPrice::of(Decimal::new(9900, 2), Decimal::ONE)),
         usage(ChargeModel::Standard { unit_price: Decimal::new(5, 3) }),

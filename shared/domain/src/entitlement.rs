@@ -286,6 +286,7 @@ mod tests {
             start,
             trial_end: None,
             ends_at: None,
+            end_proration: None,
             cancellation: None,
             last_invoiced_at: None,
             created_at: start,

@@ -37,7 +37,7 @@ fn meter() -> MeterId {
 }
 
 pub(super) fn price(pricing: Pricing) -> UsagePrice {
-    UsagePrice { meter: meter(), pricing, filters: Vec::new() }
+    UsagePrice { meter: meter(), interval: None, pricing, filters: Vec::new() }
 }
 
 fn used(quantity: &str) -> ChargeUsage {

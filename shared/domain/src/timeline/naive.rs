@@ -14,7 +14,12 @@ use super::{
     *,
 };
 use crate::{
-    currency::Currency, money::Money, period::IntervalUnit, proration::ProrationUnit, schedule::BillingTime,
+    charge::{FixedTiming, Price},
+    currency::Currency,
+    money::Money,
+    period::IntervalUnit,
+    proration::ProrationUnit,
+    schedule::BillingTime,
 };
 
 /// What is charged for a time: the interval it is billed by, its name, and how many there are.
@@ -160,7 +165,8 @@ fn check(story: &Story) -> Result<(), TestCaseError> {
     let timeline = &story.timeline;
     let (start, end) = (timeline.schedule.start, story.end);
     let own = |phase: &Phase| {
-        fixed(phase).map(|((interval, ..), _)| interval).chain([phase.interval]).collect::<Vec<_>>()
+        let own = phase.charges.iter().filter_map(|charge| charge.price.interval());
+        own.chain([phase.interval]).collect::<Vec<_>>()
     };
     let boundaries =
         timeline.phases.iter().flat_map(own).map(|interval| (interval, story.boundaries(interval)));
@@ -258,9 +264,10 @@ fn check(story: &Story) -> Result<(), TestCaseError> {
         let phase = story.phase(*event);
         let is_billed = start <= *event && *event < end && !phase.charges.is_empty();
         let usage = phase.charges.iter().find(|charge| charge.meter().is_some());
-        let owner = usage
-            .filter(|_| is_billed)
-            .map(|charge| (charge.display_name.clone(), around(phase.interval, *event).1.min(end)));
+        let owner = usage.filter(|_| is_billed).map(|charge| {
+            let interval = charge.price.interval().unwrap_or(phase.interval);
+            (charge.display_name.clone(), around(interval, *event).1.min(end))
+        });
         prop_assert_eq!(owners, Vec::from_iter(owner), "the event of {}", event);
     }
     Ok(())
@@ -271,7 +278,11 @@ fn phase(from: DateTime<Utc>, plan: usize, interval: BillingInterval, own: &str)
     let charges: Vec<String> = match plan {
         0 | 1 => vec!["a 29 in advance".into(), "b 29".into(), "u usage".into()],
         2 => vec!["c 29 in advance".into(), "d 29".into(), "v usage".into()],
-        3 => vec![format!("e 29 in advance every {own}"), format!("f 29 every {own}"), "w usage".into()],
+        3 => vec![
+            format!("e 29 in advance every {own}"),
+            format!("f 29 every {own}"),
+            format!("w usage every {own}"),
+        ],
         _ => Vec::new(),
     };
     let mut charges = charges.iter().map(|text| charge(text)).collect::<Vec<_>>();
@@ -280,7 +291,7 @@ fn phase(from: DateTime<Utc>, plan: usize, interval: BillingInterval, own: &str)
             price.quantity = Decimal::from(7);
         }
     }
-    Phase { from, interval, charges }
+    Phase { from, interval, charges, policy: None }
 }
 
 /// Subscriptions that live for up to `days`, by intervals of `every`.
@@ -317,7 +328,11 @@ fn story(unit: ProrationUnit, days: i64, every: &'static [&'static str]) -> impl
                 .into_iter()
                 .map(|(quarters, steps)| at(start, quarters) + Duration::milliseconds(steps));
             let events = events.collect();
-            Story { timeline: Timeline { schedule, policy, phases, ends_at: Some(end) }, end, events }
+            Story {
+                timeline: Timeline { schedule, policy, phases, ends_at: Some(end), end_policy: None },
+                end,
+                events,
+            }
         },
     )
 }

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::{
-    charge::{FixedPrice, Pricing, UsagePrice},
+    charge::{FixedPrice, FixedTiming, Price, Pricing, UsagePrice},
     charge_model::ChargeModel,
     id::Id,
     period::IntervalUnit,
@@ -17,7 +17,8 @@ fn at(text: &str) -> DateTime<Utc> {
     if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() }.parse().unwrap()
 }
 
-/// A charge from `name price [in advance] [once] [every n unit]`, or `name usage`.
+/// A charge from `name price [in advance] [once] [every n unit]`, or
+/// `name usage [every n unit]`.
 pub(super) fn charge(text: &str) -> Charge {
     let mut words = text.split(' ');
     let (name, price) = (words.next().unwrap(), words.next().unwrap());
@@ -32,6 +33,7 @@ pub(super) fn charge(text: &str) -> Charge {
             let pricing = Pricing::of(ChargeModel::Standard { unit_price: Decimal::ONE });
             Price::Usage(UsagePrice {
                 meter: Id::from_uuid(uuid::Uuid::from_u128(1)),
+                interval,
                 pricing,
                 filters: Vec::new(),
             })
@@ -63,7 +65,7 @@ pub(super) fn interval(text: &str) -> BillingInterval {
 
 fn phase(from: &str, every: &str, charges: &[&str]) -> Phase {
     let charges = charges.iter().map(|text| charge(text)).collect();
-    Phase { from: at(from), interval: interval(every), charges }
+    Phase { from: at(from), interval: interval(every), charges, policy: None }
 }
 
 fn timeline(phases: Vec<Phase>) -> Timeline {
@@ -72,6 +74,7 @@ fn timeline(phases: Vec<Phase>) -> Timeline {
         policy: ProrationPolicy { unit: ProrationUnit::Day, mode: ProrationMode::Prorate },
         phases,
         ends_at: None,
+        end_policy: None,
     }
 }
 
@@ -164,6 +167,111 @@ fn a_charge_may_have_an_interval_of_its_own() {
 }
 
 #[test]
+fn usage_may_be_billed_at_another_interval_than_its_plan() {
+    let check = |every: &str, charges: &[&str], until: &str, expected: &[&str]| {
+        assert_eq!(
+            bills(&timeline(vec![phase("2025-01-31", every, charges)]), until),
+            expected,
+            "{charges:?}"
+        );
+    };
+    check(
+        "1 year",
+        &["base 1200 in advance", "calls usage every 1 month"],
+        "2025-03-31",
+        &["01-31: base 01-31–01-31 365/365", "02-28: calls 01-31–02-28", "03-31: calls 02-28–03-31"],
+    );
+    check(
+        "1 month",
+        &["base 100", "calls usage every 3 month", "bytes usage"],
+        "2025-05-31",
+        &[
+            "02-28: base 01-31–02-28 28/28, bytes 01-31–02-28",
+            "03-31: base 02-28–03-31 31/31, bytes 02-28–03-31",
+            "04-30: base 03-31–04-30 30/30, calls 01-31–04-30, bytes 03-31–04-30",
+            "05-31: base 04-30–05-31 31/31, bytes 04-30–05-31",
+        ],
+    );
+    // By the calendar the start cuts the first quarter.
+    let mut calendar = timeline(vec![phase("2025-02-15", "1 month", &["calls usage every 3 month"])]);
+    calendar.schedule.time = BillingTime::Calendar;
+    assert_eq!(
+        bills(&calendar, "2025-07-01"),
+        ["03-01: ", "04-01: calls 02-15–04-01", "05-01: ", "06-01: ", "07-01: calls 04-01–07-01"]
+    );
+    let bill = calendar.bill(Some(at("2025-03-01")), at("2025-04-01")).unwrap();
+    let DueKind::Usage(_, whole) = &bill.dues[0].kind else { panic!("{bill:?}") };
+    assert_eq!((whole.start(), whole.end()), (at("2025-01-01"), at("2025-04-01")));
+}
+
+#[test]
+fn a_change_splits_usage_of_an_interval_of_its_own() {
+    let quarterly = |from: &str, other: &str| phase(from, "1 month", &["calls usage every 3 month", other]);
+    let change = |charges: &[&str], every: &str| {
+        timeline(vec![quarterly("2025-01-01", "base 31"), phase("2025-02-15", every, charges)])
+    };
+    assert_eq!(
+        bills(&change(&["minutes usage every 2 month"], "1 year"), "2025-05-01"),
+        [
+            "02-01: base 01-01–02-01 31/31",
+            "03-01: base 02-01–02-15 14/28, minutes 02-15–03-01",
+            "04-01: calls 01-01–02-15",
+            "05-01: minutes 03-01–05-01",
+        ]
+    );
+    // What goes on at the same price is not split; at another interval it is another charge.
+    let goes_on = timeline(vec![quarterly("2025-01-01", "base 31"), quarterly("2025-02-15", "fee 28")]);
+    assert_eq!(bills(&goes_on, "2025-04-01")[2], "04-01: calls 01-01–04-01, fee 03-01–04-01 31/31");
+    assert_eq!(
+        bills(&change(&["calls usage every 1 month"], "1 month"), "2025-04-01")[1..],
+        ["03-01: calls 02-15–03-01, base 02-01–02-15 14/28", "04-01: calls 03-01–04-01, calls 01-01–02-15",]
+    );
+    // An end closes what is open, also of what was charged before.
+    let mut ended = change(&["minutes usage every 1 month"], "1 month");
+    ended.ends_at = Some(at("2025-03-11"));
+    assert_eq!(
+        bills(&ended, "2026-01-01")[1..],
+        [
+            "03-01: base 02-01–02-15 14/28, minutes 02-15–03-01",
+            "03-11: calls 01-01–02-15, minutes 03-01–03-11",
+        ]
+    );
+}
+
+#[test]
+fn a_bill_leaves_open_what_goes_on() {
+    for (charges, expected) in [
+        (["base 30", "calls usage"], true),
+        (["base 30 in advance", "calls usage"], false),
+        (["base 30", "calls usage every 3 month"], false),
+        (["base 30 every 3 month", "calls usage"], false),
+        (["base 30 once", "calls usage every 2 week"], false),
+    ] {
+        let open = timeline(vec![phase("2025-01-01", "1 month", &charges)]);
+        assert_eq!(open.is_settled_at(at("2025-02-01")), Ok(expected), "{charges:?}");
+    }
+    let before = phase("2025-01-01", "1 month", &["calls usage every 3 month"]);
+    let changed = timeline(vec![before, phase("2025-01-16", "1 month", &["minutes usage"])]);
+    for (bill, expected) in [("2025-02-01", false), ("2025-04-01", true)] {
+        assert_eq!(changed.is_settled_at(at(bill)), Ok(expected), "{bill}");
+    }
+}
+
+#[test]
+fn what_a_plan_was_used_for_falls_due_though_the_next_is_billed_at_other_times() {
+    let three = phase("2025-01-01", "3 month", &["calls usage", "base 90"]);
+    let two = phase("2025-02-15", "2 month", &["minutes usage"]);
+    assert_eq!(
+        bills(&timeline(vec![three, two]), "2025-05-01"),
+        [
+            "03-01: minutes 02-15–03-01",
+            "04-01: calls 01-01–02-15, base 01-01–02-15 45/90",
+            "05-01: minutes 03-01–05-01",
+        ]
+    );
+}
+
+#[test]
 fn a_change_of_plan_splits_the_period() {
     let change = |to: &str| {
         let basic = phase("2025-01-01", "1 month", &["basic 30 in advance", "fee 10", "calls usage"]);
@@ -234,6 +342,81 @@ fn without_proration_changes_count_from_the_next_interval_or_for_the_whole() {
     );
 }
 
+/// A change that is settled so.
+fn settled(mode: ProrationMode, phase: Phase) -> Phase {
+    Phase { policy: Some(ProrationPolicy { unit: ProrationUnit::Day, mode }), ..phase }
+}
+
+#[test]
+fn each_change_is_settled_in_its_own_way() {
+    let basic = || phase("2025-01-01", "1 month", &["basic 30 in advance", "fee 10"]);
+    let pro = || phase("2025-01-11", "1 month", &["pro 60 in advance", "fee2 20"]);
+    let max = || phase("2025-01-21", "1 month", &["max 90 in advance", "fee3 30"]);
+    let check = |first: ProrationMode, second: ProrationMode, expected: &str| {
+        let mut timeline = timeline(vec![basic(), settled(first, pro()), settled(second, max())]);
+        // Whatever is given up and charged next month is as ever.
+        let bill = bills(&timeline, "2025-02-01")[1].clone();
+        assert_eq!(bill, format!("02-01: {expected}, max 02-01–03-01 28/28"), "{first:?} {second:?}");
+        timeline.policy.mode = ProrationMode::None;
+        assert_eq!(
+            bills(&timeline, "2025-02-01")[1],
+            bill,
+            "the subscription's own policy is for other changes"
+        );
+    };
+    let (share, none, full) = (ProrationMode::Prorate, ProrationMode::None, ProrationMode::Full);
+    // What is given back is what was paid: the basic plan, which the first change left as it was.
+    check(
+        none,
+        share,
+        "fee 01-01–01-11 20/31, fee3 01-21–02-01 11/31, basic 01-21–02-01 −11/31, max 01-21–02-01 11/31",
+    );
+    check(
+        share,
+        none,
+        "fee 01-01–01-11 10/31, fee2 01-11–01-21 21/31, basic 01-11–02-01 −21/31, pro 01-11–02-01 21/31",
+    );
+    // Of both that were paid in part, all is given back.
+    check(
+        share,
+        full,
+        "fee3 01-21–02-01 31/31, basic 01-11–02-01 −21/31, pro 01-11–02-01 21/31, basic 01-21–02-01 −10/31, \
+         pro 01-21–02-01 −21/31, max 01-21–02-01 31/31",
+    );
+    check(
+        full,
+        share,
+        "fee2 01-11–01-21 20/31, fee3 01-21–02-01 11/31, basic 01-11–02-01 −31/31, pro 01-11–02-01 31/31, \
+         pro 01-21–02-01 −11/31, max 01-21–02-01 11/31",
+    );
+    check(none, none, "fee 01-01–01-11 31/31");
+}
+
+#[test]
+fn an_end_is_settled_in_its_own_way() {
+    let last = |of: ProrationMode, end: Option<ProrationMode>| {
+        let mut timeline = timeline(vec![phase("2025-01-01", "1 month", &["a 30 in advance", "b 10"])]);
+        timeline.policy.mode = of;
+        timeline.ends_at = Some(at("2025-01-11"));
+        timeline.end_policy = end.map(|mode| ProrationPolicy { unit: ProrationUnit::Day, mode });
+        bills(&timeline, "2025-02-01")[1].clone()
+    };
+    let modes = [ProrationMode::Prorate, ProrationMode::None, ProrationMode::Full];
+    let expected = [
+        "01-11: b 01-01–01-11 10/31, a 01-11–02-01 −21/31",
+        "01-11: ",
+        "01-11: b 01-01–01-11 31/31, a 01-11–02-01 −31/31",
+    ];
+    for of in modes {
+        for (mode, expected) in modes.into_iter().zip(expected) {
+            assert_eq!(last(of, Some(mode)), expected, "{mode:?} in place of {of:?}");
+            if of == mode {
+                assert_eq!(last(of, None), expected, "{of:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_pause_is_not_billed() {
     let charges: [&str; 3] = ["a 30 in advance", "b 10", "calls usage"];
@@ -293,21 +476,25 @@ proptest! {
     /// instant; and what is paid in advance comes to what the same prices come to in arrears.
     #[test]
     fn every_instant_is_billed_once(
-        changes in prop::collection::vec((1_i64..400 * 86_400, 0_usize..3), 0..8),
+        changes in prop::collection::vec((1_i64..400 * 86_400, 0_usize..3, 0_usize..4), 0..8),
         ends in 1_i64..400 * 86_400,
         is_calendar in any::<bool>(),
         by_days in any::<bool>(),
         every in 0_usize..4,
+        own in 0_usize..5,
     ) {
-        let every = ["1 month", "2 week", "3 month", "1 year"][every];
+        let intervals = ["1 month", "2 week", "3 month", "1 year"];
+        let of_usage = ["", " every 1 month", " every 2 month", " every 3 week", " every 1 year"];
+        let own = format!("u usage{}", of_usage[own]);
         let start = at("2024-01-30T10:30:00Z");
         let plans: [&[&str]; 3] =
-            [&["a 30 in advance", "b 30", "u usage"], &["c 50 in advance", "d 50", "v usage"], &[]];
-        let mut phases = vec![Phase { from: start, ..phase("2024-01-01", every, plans[0]) }];
+            [&["a 30 in advance", "b 30", &own], &["c 50 in advance", "d 50", "v usage"], &[]];
+        let mut phases = vec![Phase { from: start, ..phase("2024-01-01", intervals[every], plans[0]) }];
         let mut changes = changes;
         changes.sort();
-        for (seconds, plan) in changes {
-            phases.push(Phase { from: start + Duration::seconds(seconds), ..phase("2024-01-01", every, plans[plan]) });
+        for (seconds, plan, every) in changes {
+            let from = start + Duration::seconds(seconds);
+            phases.push(Phase { from, ..phase("2024-01-01", intervals[every], plans[plan]) });
         }
         let end = start + Duration::seconds(ends);
         let unit = if by_days { ProrationUnit::Day } else { ProrationUnit::Second };
@@ -317,6 +504,7 @@ proptest! {
             policy: ProrationPolicy { unit, mode: ProrationMode::Prorate },
             phases,
             ends_at: Some(end),
+            end_policy: None,
         };
         let (mut advance, mut arrears) = (Decimal::ZERO, Decimal::ZERO);
         let mut used = Vec::new();
@@ -356,5 +544,60 @@ proptest! {
         let billed = used.iter().map(|(range, _)| range.end() - range.start()).sum::<Duration>();
         let phases = timeline.phases_in(start, end).filter(|(_, phase)| !phase.charges.is_empty());
         prop_assert_eq!(billed, phases.map(|(part, _)| part.end() - part.start()).sum::<Duration>());
+    }
+    /// However each change is settled: what is paid in advance comes to what the same prices come to in arrears.
+    #[test]
+    fn each_change_costs_the_same_in_advance_and_in_arrears(
+        changes in prop::collection::vec((1_i64..300 * 86_400, 0_usize..3, 0_usize..4), 0..8),
+        mode in 0_usize..3,
+        is_calendar in any::<bool>(),
+        by_days in any::<bool>(),
+        every in 0_usize..4,
+    ) {
+        let every = ["1 month", "2 week", "3 month", "1 year"][every];
+        let start = at("2024-01-30T10:30:00Z");
+        let plans: [&[&str]; 3] =
+            [&["a 30 in advance", "b 30"], &["c 50 in advance", "d 50"], &["a 30 in advance", "b 30", "c 50 in advance", "d 50"]];
+        let modes = [ProrationMode::Prorate, ProrationMode::None, ProrationMode::Full];
+        let unit = if by_days { ProrationUnit::Day } else { ProrationUnit::Second };
+        let mut phases = vec![Phase { from: start, ..phase("2024-01-01", every, plans[0]) }];
+        let mut changes = changes;
+        changes.sort();
+        for (seconds, plan, mode) in changes {
+            let policy = modes.get(mode).map(|mode| ProrationPolicy { unit, mode: *mode });
+            phases.push(Phase { from: start + Duration::seconds(seconds), policy, ..phase("2024-01-01", every, plans[plan]) });
+        }
+        let time = if is_calendar { BillingTime::Calendar } else { BillingTime::Anchored(start) };
+        let timeline = Timeline {
+            schedule: BillingSchedule { time, ..BillingSchedule::anniversary(start) },
+            policy: ProrationPolicy { unit, mode: modes[mode] },
+            phases,
+            ends_at: None,
+            end_policy: None,
+        };
+        let (mut advance, mut arrears) = (Decimal::ZERO, Decimal::ZERO);
+        let mut last = None;
+        let until = start + Duration::days(500);
+        while let Some(next) = timeline.next(last).unwrap() {
+            let bill = timeline.bill(last, next).unwrap();
+            for due in bill.dues {
+                let DueKind::Fixed(part, share, reason) = due.kind else { panic!() };
+                if next > until && reason == Reason::Interval && part.start() == next {
+                    continue; // for the time after
+                }
+                let Price::Fixed(price) = due.charge.price else { panic!() };
+                let amount = price.unit_price * Decimal::from(share.part) / Decimal::from(share.whole);
+                let amount = if share.is_credit { -amount } else { amount };
+                match due.charge.display_name.as_str() {
+                    "a" | "c" => advance += amount,
+                    _ => arrears += amount,
+                }
+            }
+            last = Some(next);
+            if next > until {
+                break;
+            }
+        }
+        prop_assert!((advance - arrears).abs() < Decimal::new(1, 18), "{} {}", advance, arrears);
     }
 }
