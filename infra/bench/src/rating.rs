@@ -35,6 +35,7 @@ pub fn measure(report: &mut Report, scale: Scale) -> Result<(), Failure> {
             interval: BillingInterval::new(IntervalUnit::Month, 1)?,
             charges: charges(start)?,
         }],
+        one_offs: Vec::new(),
         ends_at: None,
     };
     let (count, began) = (scale.of(300_000), Instant::now());

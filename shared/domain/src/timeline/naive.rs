@@ -328,7 +328,11 @@ fn story(unit: ProrationUnit, days: i64, every: &'static [&'static str]) -> impl
                 .into_iter()
                 .map(|(quarters, steps)| at(start, quarters) + Duration::milliseconds(steps));
             let events = events.collect();
-            Story { timeline: Timeline { schedule, policy, phases, ends_at: Some(end) }, end, events }
+            Story {
+                timeline: Timeline { schedule, policy, phases, one_offs: Vec::new(), ends_at: Some(end) },
+                end,
+                events,
+            }
         },
     )
 }
