@@ -121,11 +121,15 @@ fn body_for(method: &Method, template: &str) -> Option<Value> {
         }
         ("PUT", path) if path.ends_with("/{feature_id}") => Some(json!({"usage_limit": null})),
         ("PUT", "/invoices/{id}") => Some(json!({"memo": "Stolen"})),
+        ("PUT", "/subscriptions/{id}/overrides") => Some(json!({"overrides": []})),
         ("PUT", _) => Some(json!({"name": "Stolen"})),
         ("POST", "/plans/{id}/charges") => Some(json!({"type": "FIXED", "unit_price": 1})),
         ("POST", "/subscriptions/{id}/cancel") => Some(json!({"cancel_at_period_end": true})),
         ("POST", "/subscriptions/{id}/change-plan" | "/subscriptions/{id}/preview-change") => {
             Some(json!({"plan_id": "00000000-0000-7000-8000-000000000000"}))
+        }
+        ("POST", "/subscriptions/{id}/one-off-charges") => {
+            Some(json!({"description": "Stolen", "unit_amount": 1}))
         }
         ("POST", "/subscriptions/{id}/change-quantity") => Some(json!({"quantity": 2})),
         ("POST", "/plans/{id}/migrate" | "/plans/{id}/migrate/preview") => Some(json!({})),

@@ -243,7 +243,6 @@ async fn a_head_stays_within_a_kilobyte_unless_its_totals_alone_take_more() {
     ];
     for (name, aggregation) in aggregations {
         let meter = rig.meter(name, aggregation, DeduplicateBy::KeyAndTimestamp).await.unwrap();
-        let longest = 10_i128.pow(if aggregation == Aggregation::Sum { 25 } else { 27 });
         let (mut writes, mut largest) = (0, 0);
         for _ in 0..60 {
             let events = (0..=random.below(40)).map(|_| {
@@ -251,9 +250,11 @@ async fn a_head_stays_within_a_kilobyte_unless_its_totals_alone_take_more() {
                 let occurred_at = at("2025-01-01T00:00:00Z") + TimeDelta::milliseconds(second);
                 let key = "k".repeat(1 + random.below(40) as usize) + &random.any().to_string();
                 let mut tracked = event(&rig, &meter, &key, occurred_at, &random.below(1000).to_string());
-                // Up to 10^15 with all its decimals, which is as long as a number gets; a sum must be no longer.
+                // Up to 10^15 with all its decimals, which is as long as a number gets; less for a sum, which must
+                // not get longer than that.
                 let units = i128::from(random.any()) * 54_210_108;
-                tracked.event.quantity = Quantity::from_units(units % longest);
+                let digits = if aggregation == Aggregation::Sum { 24 } else { 27 };
+                tracked.event.quantity = Quantity::from_units(units % 10_i128.pow(digits));
                 tracked.event.ingested_at += TimeDelta::milliseconds(random.below(90_000_000) as i64);
                 let text = "x".repeat(random.below(600) as usize);
                 tracked.event.metadata.insert("text".into(), Property::Text(text));

@@ -27,10 +27,11 @@ use crate::{
     explanation::ExplanationBody,
     feature::{FeatureBody, FeatureChangesBody, NewFeatureBody},
     invoice::{InvoiceBody, SentBody},
-    invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, NewInvoiceBody, PublicTokenBody},
+    invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, ManualLineBody, NewInvoiceBody, PublicTokenBody},
     list::List,
     meter::{MeterBody, MeterStatsBody},
     migration::{MigrateBody, MigratedBody},
+    one_off::OneOffChargeBody,
     organization::{OrganizationBody, OrganizationChangesBody},
     plan::{NewPlanBody, PlanBody, PlanChangesBody},
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
@@ -39,7 +40,7 @@ use crate::{
     session::{LogInBody, MeBody, SignUpBody},
     subscription::{NewSubscriptionBody, SubscriptionBody},
     subscription_change::{
-        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, PreviewChangeBody,
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PreviewChangeBody,
     },
     test_clock::{AdvanceClockBody, TestClockBody},
     usage::{AcceptedBody, TrackBody, UsageBody},
@@ -337,12 +338,22 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/api/v1/subscriptions/{id}/change-quantity", "Subscriptions", "Change a quantity, as of seats")
             .takes::<ChangeQuantityBody>()
             .gives::<SubscriptionBody>(200),
+        put("/api/v1/subscriptions/{id}/overrides", "Subscriptions", "Replace a subscription's own prices")
+            .takes::<OverridesBody>()
+            .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/pause", "Subscriptions", "Pause a subscription")
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/resume", "Subscriptions", "Resume a subscription")
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/undo", "Subscriptions", "Give up a change or an end to come")
             .gives::<SubscriptionBody>(200),
+        post(
+            "/api/v1/subscriptions/{id}/one-off-charges",
+            "Subscriptions",
+            "Charge something once, on the next invoice",
+        )
+        .takes::<ManualLineBody>()
+        .gives::<OneOffChargeBody>(201),
         post("/api/v1/subscriptions/{id}/preview-invoice", "Subscriptions", "The next invoice, as of now")
             .gives::<PreviewInvoiceBody>(200),
         post(

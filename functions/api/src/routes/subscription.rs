@@ -4,7 +4,7 @@ use app::{
     AppError, Page, PageRequest, Platform,
     change_subscription::{self, Asked, When, change},
     generate_invoice::{self, Generated},
-    preview, read_usage,
+    one_off, preview, read_usage,
     subscriptions::{self, Filter},
 };
 use auth::Actor;
@@ -15,13 +15,15 @@ use wire::{
     Problem,
     extract::{Body, Caller, NoBody, Parameters, PathId},
     invoice::InvoiceBody,
+    invoice_edit::ManualLineBody,
     list::List,
+    one_off::OneOffChargeBody,
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
     price_override::PriceOverrideOutBody,
     routes::Routes,
     subscription::{NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
     subscription_change::{
-        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, PreviewChangeBody,
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PreviewChangeBody,
     },
     usage_read::UsageByMeterBody,
 };
@@ -41,9 +43,11 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/subscriptions/{id}/cancel", cancel)
         .post("/api/v1/subscriptions/{id}/change-plan", change_plan)
         .post("/api/v1/subscriptions/{id}/change-quantity", change_quantity)
+        .put("/api/v1/subscriptions/{id}/overrides", replace_overrides)
         .post("/api/v1/subscriptions/{id}/pause", pause)
         .post("/api/v1/subscriptions/{id}/resume", resume)
         .post("/api/v1/subscriptions/{id}/undo", undo)
+        .post("/api/v1/subscriptions/{id}/one-off-charges", charge_once)
         .post("/api/v1/subscriptions/{id}/preview-invoice", preview_invoice)
         .post("/api/v1/subscriptions/{id}/generate-invoice", generate_invoice)
         .post("/api/v1/subscriptions/{id}/preview-change", preview_change)
@@ -124,6 +128,15 @@ async fn change_quantity(
     ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
 }
 
+async fn replace_overrides(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(asked): Body<OverridesBody>,
+) -> Answer<SubscriptionBody> {
+    let (asked, terms) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
+}
+
 async fn pause(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
@@ -146,6 +159,15 @@ async fn undo(
     _: NoBody,
 ) -> Answer<SubscriptionBody> {
     ok(body(&platform, &actor, change_subscription::undo(&platform, &actor, id).await?).await?)
+}
+
+async fn charge_once(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(line): Body<ManualLineBody>,
+) -> Answer<OneOffChargeBody> {
+    let charge = one_off::add(&platform, &actor, id, line.into_domain()?).await?;
+    created(OneOffChargeBody::from_domain(id, charge))
 }
 
 async fn preview_invoice(
