@@ -22,6 +22,8 @@ async fn every_field_at_fault_is_named_and_nothing_changes() {
         body
     };
     let usage = |body: Value| body;
+    let starting =
+        |date: &str| json!({"customer_id": customer["id"], "plan_id": plan["id"], "start_date": date});
     let long = "x".repeat(300);
     for (path, body, field) in [
         ("/auth/signup", json!({"email": "x", "password": "short", "organization_name": ""}), "email"),
@@ -82,6 +84,19 @@ async fn every_field_at_fault_is_named_and_nothing_changes() {
         ),
         ("/sdk/track", track("quantity", json!(-1)), "quantity"),
         ("/sdk/track", track("quantity", json!(0)), "quantity"),
+        ("/customers", json!({"name": "line\nbreak", "email": "a@example.com"}), "name"),
+        ("/customers", json!({"name": "X", "email": "a@example.com", "metadata": 1.5}), "metadata"),
+        (
+            &charges,
+            json!({"type": "FIXED", "unit_price": {"$serde_json::private::Number": "5"}}),
+            "$serde_json::private::Number",
+        ),
+        ("/subscriptions", starting("0001-01-01"), "start_date"),
+        ("/subscriptions", starting("9999-12-31"), "start_date"),
+        ("/subscriptions", starting("1970-01-01"), "start_date"), // 660 months
+        ("/sdk/track", track("metadata", json!(1.5)), "metadata"),
+        ("/sdk/track", track("quantity", json!("100000000000000000.000000000001")), "quantity"),
+        ("/sdk/track", track("timestamp", json!("2025-01-05T23:59:60Z")), "timestamp"),
         ("/sdk/track", track("quantity", json!("x")), "quantity"),
         ("/sdk/track", track("quantity", json!(1e300)), "quantity"),
         ("/sdk/track", track("quantity", Value::Null), "quantity"),
@@ -107,6 +122,7 @@ async fn every_field_at_fault_is_named_and_nothing_changes() {
         let fields = answer["errors"].as_array().unwrap().iter().map(|error| text(&error["field"]));
         assert!(fields.clone().any(|named| named == field), "{path} {body}: {answer}");
         assert!(!text(&answer["detail"]).is_empty());
+        assert!(!text(&answer["request_id"]).is_empty(), "{path} {body}: {answer}");
     }
     assert_eq!(state(&world).await, before);
 }
@@ -141,6 +157,11 @@ async fn what_is_no_request_at_all_is_refused() {
     }
     let answer = reqwest::get(format!("{}/nowhere", world.owner.base())).await.unwrap();
     assert_eq!(answer.status(), 404);
+    let named = world.owner.request(Method::GET, "/customers/not-an-id").header("x-request-id", "ours-7");
+    let answer = named.send().await.unwrap();
+    assert_eq!(answer.headers()["x-request-id"], "ours-7");
+    let problem = answer.json::<Value>().await.unwrap();
+    assert_eq!((text(&problem["request_id"]), text(&problem["code"])), ("ours-7", "not_found"));
 }
 
 #[tokio::test]

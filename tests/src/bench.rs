@@ -30,6 +30,10 @@ const PROMISED: &[(&str, &str)] = &[
     ("wru_per_event_batch_10_pinned", "units"),
     ("wru_per_event_batch_10000_pinned", "units"),
     ("wru_per_event_10_writers", "units"),
+    ("wru_per_event_10_writers_pinned", "units"),
+    ("rru_current_total_medium", "units"),
+    ("rru_check_usage_sparse", "units"),
+    ("rru_check_dense", "units"),
     ("rru_current_total", "units"),
     ("rru_two_months", "units"),
     ("bytes_per_event_dense", "bytes"),
@@ -78,6 +82,8 @@ async fn every_promised_figure_is_measured() {
     at_most("wru_per_event_sparse_pinned", "2.2");
     at_most("rru_current_total", "1.0");
     at_most("rru_two_months", "2.0");
+    at_most("rru_current_total_sparse", "1.0");
+    at_most("rru_check_usage_dense", "1.0");
     at_most("ingest_memory_mib_batch_10000", "512.0");
 }
 

@@ -414,7 +414,9 @@ async fn priced(platform: &Platform, actor: &Actor, meter: &Meter) -> Plan {
     let plan = plans::create(platform, actor, new).await.unwrap().plan;
     let fixed = Price::Fixed(FixedPrice::of("9.00".parse().unwrap(), "1".parse().unwrap()));
     let pricing = Pricing::of(ChargeModel::Standard { unit_price: "0.25".parse().unwrap() });
-    for price in [fixed, Price::Usage(UsagePrice { meter: meter.id, pricing, filters: Vec::new() })] {
+    for price in
+        [fixed, Price::Usage(UsagePrice { meter: meter.id, interval: None, pricing, filters: Vec::new() })]
+    {
         plans::add_charge(platform, actor, plan.id, NewCharge { display_name: None, price }).await.unwrap();
     }
     plans::get(platform, actor, plan.id).await.unwrap().plan

@@ -150,7 +150,7 @@ async fn plan(rig: &Rig, meter: &Meter) -> Result<PlanId, Failure> {
     let pricing = Pricing::of(ChargeModel::Standard { unit_price: Decimal::new(25, 2) });
     for price in [
         Price::Fixed(FixedPrice::of(Decimal::new(900, 2), Decimal::ONE)),
-        Price::Usage(UsagePrice { meter: meter.id, pricing, filters: Vec::new() }),
+        Price::Usage(UsagePrice { meter: meter.id, interval: None, pricing, filters: Vec::new() }),
     ] {
         plans::add_charge(&rig.platform, &rig.actor(), plan, NewCharge { display_name: None, price }).await?;
     }

@@ -3,6 +3,7 @@
 //! embedded DynamoDB whose every request is counted, and on the functions as they are deployed.
 
 pub mod baseline;
+pub mod checks;
 pub mod closing;
 pub mod cost;
 pub mod engine;
@@ -28,6 +29,7 @@ pub async fn run(report: &mut Report, scale: Scale) -> Result<(), Failure> {
     engine::measure(report)?;
     rating::measure(report, scale)?;
     let usage = usage::measure(report, scale).await?;
+    checks::measure(report, scale).await?;
     volume::measure(report, scale).await?;
     let work = functions::measure(report, scale).await?;
     cost::measure(report, &usage, &work);

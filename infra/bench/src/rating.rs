@@ -64,8 +64,14 @@ fn charges(at: DateTime<Utc>) -> Result<Vec<Charge>, Failure> {
         flat_price: Decimal::ZERO,
     };
     let tiers = vec![tier(Some(1000), 2000), tier(Some(10_000), 1000), tier(None, 500)];
-    let usage =
-        |model| Price::Usage(UsagePrice { meter: id(9), pricing: Pricing::of(model), filters: Vec::new() });
+    let usage = |model| {
+        Price::Usage(UsagePrice {
+            meter: id(9),
+            interval: None,
+            pricing: Pricing::of(model),
+            filters: Vec::new(),
+        })
+    };
     let prices = [
         Price::Fixed(FixedPrice::of(Decimal::new(9900, 2), Decimal::ONE)),
         usage(ChargeModel::Standard { unit_price: Decimal::new(5, 3) }),

@@ -172,12 +172,32 @@ async fn batches(report: &mut Report, scale: Scale) -> Result<(), Failure> {
 
 /// Ten writers at once, each with events of every customer: they meet at the heads.
 async fn writers(report: &mut Report, scale: Scale) -> Result<(), Failure> {
-    let (rig, meter) = rig(KEPT).await?;
+    for (by, suffix, each, rounds) in [
+        (KEPT, "10_writers", 1000, 10),
+        (PINNED, "10_writers_pinned", 1000, 4),
+        (KEPT, "10_writers_batch_100", 100, 30),
+    ] {
+        let cost = written_by_ten(report, by, each, scale.of(rounds)).await?;
+        let batch = format!("batches of {each}");
+        report.figure(&format!("wru_per_event_{suffix}"), cost.writes, "units", &batch);
+        report.figure(&format!("rru_per_event_{suffix}"), cost.reads, "units", "");
+    }
+    Ok(())
+}
+
+/// What ten writers consume that share what ten customers send, `each` of them so many events a second.
+async fn written_by_ten(
+    report: &Report,
+    by: DeduplicateBy,
+    each: u64,
+    rounds: u32,
+) -> Result<PerEvent, Failure> {
+    let (rig, meter) = rig(by).await?;
     let mut traffic = Traffic::new(rig.organization, meter.id, 10, 7);
     rig.line.take_consumed();
-    for n in 0..scale.of(10) {
+    for n in 0..rounds {
         let from = noon() + TimeDelta::seconds(n.into());
-        let batch = traffic.batch(from, TimeDelta::seconds(1), 1000);
+        let batch = traffic.batch(from, TimeDelta::seconds(1), each);
         rig.set_now(from + TimeDelta::seconds(1));
         let writers =
             (0..10).map(|writer| batch.iter().skip(writer).step_by(10).cloned().collect::<Vec<_>>());
@@ -193,10 +213,7 @@ async fn writers(report: &mut Report, scale: Scale) -> Result<(), Failure> {
             count(&rig, &again).await?;
         }
     }
-    let cost = per_event(rig.line.take_consumed(), traffic.distinct);
-    report.figure("wru_per_event_10_writers", cost.writes, "units", "batches of 1,000");
-    report.figure("rru_per_event_10_writers", cost.reads, "units", "");
-    Ok(())
+    Ok(per_event(rig.line.take_consumed(), traffic.distinct))
 }
 
 /// One event a minute, each by itself, for a month.

@@ -288,7 +288,7 @@ async fn changed(
         }
     })?;
     let next = Subscription { updated_at: now, ..next };
-    let is_over = when == When::Now && ends_unbilled(&next, &plans, at, now);
+    let is_over = when == When::Now && ends_unbilled(&next, &plans, at, now)?;
     let moved = moved(next, asked, is_over, now)?;
     let is_behind = matches!(asked, Asked::Resume) && is_behind(platform, actor, subscription).await?;
     let status = if is_behind { SubscriptionStatus::PastDue } else { moved.status };
@@ -330,17 +330,22 @@ fn effective(subscription: &Subscription, now: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// Whether a subscription that ends at `at` ends without a last bill: nothing of it was ever billed, or all
-/// of it was just now, and nothing was paid in advance.
+/// of it was just now, with nothing paid in advance and no interval that goes on.
 fn ends_unbilled(
     subscription: &Subscription,
     plans: &PlansById,
     at: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> bool {
+) -> Result<bool, AppError> {
     let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
     let is_unbegun = subscription.billed_until.is_none() && at <= subscription.schedule.start;
-    let is_just_billed = now < at && !subscription.timeline(plans).bills_in_advance(now);
-    is_trial || is_unbegun || is_just_billed
+    let is_just_billed = match subscription.billed_until {
+        Some(last) if now < at => {
+            subscription.timeline(plans).is_settled_at(last).map_err(AppError::internal)?
+        }
+        Some(_) | None => false,
+    };
+    Ok(is_trial || is_unbegun || is_just_billed)
 }
 
 /// The subscription in the state that a change brings it into at once.

@@ -87,7 +87,12 @@ async fn close_one(
     let close = match close {
         Ok(close) => close,
         Err(CloseError::NotDue) => return Ok(Closing::NotDue),
-        Err(error) => return Err(AppError::internal(error)),
+        // Told as it is: somebody has to take back the usage, or change the price.
+        Err(error) => {
+            let id = subscription.id;
+            let detail = format!("subscription {id} cannot be billed exactly: {error}");
+            return Err(AppError::conflict("cannot_be_billed", detail));
+        }
     };
     let terms = terms(platform, organization, subscription.customer).await?;
     let close = close.with_terms(&terms).map_err(AppError::internal)?;

@@ -18,7 +18,7 @@ use store::HeadId;
 
 use crate::{
     AppError, Platform,
-    read_usage::check_folded,
+    fold_usage::check_searched,
     track_usage::{CustomerRef, MeterRef, event_id_of, find_customer, get_meter},
     usage_log::{EventState, state_of},
     visit_usage::members_in,
@@ -106,7 +106,7 @@ async fn find_member(
     let months = platform.store.list_months(organization, meter.id).await?;
     let ids = months.into_iter().rev().map(head_of).collect::<Vec<_>>();
     let heads = platform.store.get_heads(&ids).await?;
-    check_folded(heads.values().map(|head| head.members).sum())?;
+    check_searched(heads.values())?;
     for (id, head) in heads.into_iter().rev() {
         let Some((first, last)) = head.span() else { continue };
         let range = Range { from: first, until: last + TimeDelta::milliseconds(1) };

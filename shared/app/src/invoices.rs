@@ -10,6 +10,7 @@ use domain::{
     property::Property,
     user::Scope,
 };
+use futures::{StreamExt, stream};
 use store::{Page, PageRequest};
 
 pub use store::InvoiceFilter;
@@ -43,7 +44,10 @@ pub async fn get(platform: &Platform, actor: &Actor, id: InvoiceId) -> Result<In
     recomputed(platform, actor.organization, &invoice).await
 }
 
-/// The organization's invoices, as they were last written.
+/// Drafts of a page that are rated at once.
+const RATED_AT_ONCE: usize = 8;
+
+/// The organization's invoices. Drafts are shown as the usage known by now makes them.
 pub async fn list(
     platform: &Platform,
     actor: &Actor,
@@ -62,7 +66,16 @@ pub async fn list(
         }
         filter.customer = Some(of);
     }
-    Ok(platform.store.list_invoices(actor.organization, &filter, page).await?)
+    let page = platform.store.list_invoices(actor.organization, &filter, page).await?;
+    let rows = page.rows.into_iter().map(|invoice| async move {
+        // One that cannot be rated does not hide the others.
+        recomputed(platform, actor.organization, &invoice).await.unwrap_or_else(|error| {
+            tracing::warn!(invoice.id = %invoice.id, error = ?error, "draft {} is listed as it was", invoice.id);
+            invoice
+        })
+    });
+    let rows = stream::iter(rows.collect::<Vec<_>>()).buffered(RATED_AT_ONCE).collect().await;
+    Ok(Page { rows, ..page })
 }
 
 /// An invoice as its customer sees it.

@@ -17,6 +17,7 @@ mod error;
 pub mod estimate;
 pub mod finalize_invoice;
 pub mod find_usage;
+mod fold_usage;
 pub mod generate_invoice;
 pub mod idempotency;
 pub mod ingest_usage;

@@ -1,29 +1,28 @@
 //! What was used: totals and series over any range, by step, property or customer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use auth::Actor;
 use chrono::{DateTime, Utc};
 use domain::{
-    head::Head,
     id::{CustomerId, MeterId, OrganizationId, SubscriptionId},
-    meter::{Aggregation, Filter, Meter},
-    month::Month,
+    meter::{Filter, Meter},
     period::BillingPeriod,
     rating::UsageByMeter,
-    series::{Query, Range, Series, SeriesError},
+    series::Range,
     subscription::Subscription,
     totals::Usage,
     user::Scope,
     zone::{Step, Steps},
 };
 use futures::future::try_join_all;
-use store::{HeadId, PageRequest, Position};
+use store::{PageRequest, Position};
 
 use crate::{
     AppError, Platform, catalog,
+    fold_usage::{self, Asked, months_in},
     track_usage::{CustomerRef, MeterRef, find_customer, get_meter},
-    visit_usage::{carry, corrections_of},
+    usage_log::uncounted_of,
 };
 
 /// What is asked of usage.
@@ -63,19 +62,11 @@ pub struct MeterStats {
     pub this_week: Usage,
     /// Since the first of the month.
     pub this_month: Usage,
+    /// Events kept whose key had been counted with other content before.
+    pub conflicts: u64,
+    /// Events kept that could not be counted.
+    pub rejected: u64,
 }
-
-/// The largest range one answer covers. A longer one is asked for in parts.
-const MONTHS_MAX: usize = 37;
-
-/// The most steps of one answer: three months of hours.
-const STEPS_MAX: usize = 24 * 93;
-
-/// The most events that one answer is folded from one by one, which takes some seconds.
-const FOLDED_EVENTS_MAX: u64 = 20_000_000;
-
-/// How often a head is read again whose totals by hour are newer: somebody sealed in between.
-const SNAPSHOTS_MAX: usize = 8;
 
 /// Usage of a meter over `range`, by one customer or by all.
 pub async fn series(
@@ -91,7 +82,9 @@ pub async fn series(
     if let Some(customer) = customer {
         platform.store.get_customer(actor.organization, customer).await?;
     }
-    let series = read(platform, actor.organization, &meter, customer, range, question).await?;
+    let organization = actor.organization;
+    let asked = Asked { organization, meter: &meter, customer, range, question };
+    let series = fold_usage::answer(platform, asked).await?;
     Ok((meter, series))
 }
 
@@ -118,7 +111,8 @@ async fn totals(
 ) -> Result<Vec<(Meter, Usage)>, AppError> {
     let mut usage = Vec::new();
     for meter in meters {
-        let series = read(platform, organization, &meter, customer, range, question).await?;
+        let asked = Asked { organization, meter: &meter, customer, range, question };
+        let series = fold_usage::answer(platform, asked).await?;
         usage.push((meter, series.total));
     }
     Ok(usage)
@@ -183,7 +177,8 @@ pub async fn answer(
     let (steps, question) = (asked.question.steps, &asked.question);
     if let Some(meter) = &asked.meter {
         let meter = get_meter(platform, actor, meter).await?;
-        let series = read(platform, organization, &meter, customer, range, question).await?;
+        let asked = Asked { organization, meter: &meter, customer, range, question };
+        let series = fold_usage::answer(platform, asked).await?;
         let one = Some((meter, series));
         return Ok(UsageAnswer { range, steps, customer, one, several: Vec::new() });
     }
@@ -243,7 +238,8 @@ pub(crate) async fn by_meter(
     Ok(try_join_all(read).await?.into_iter().collect())
 }
 
-/// What a customer used of a meter over `range`. Reads its heads, and nothing else where they say it.
+/// What a customer used of a meter over `range`, however much it is. Reads its heads, and nothing else where they
+/// say it.
 ///
 /// Errors: as the store's.
 pub async fn total_of(
@@ -253,8 +249,9 @@ pub async fn total_of(
     customer: CustomerId,
     range: Range,
 ) -> Result<Usage, AppError> {
-    let question = Question::default();
-    Ok(read(platform, organization, meter, Some(customer), range, &question).await?.total)
+    let question = &Question::default();
+    let asked = Asked { organization, meter, customer: Some(customer), range, question };
+    Ok(fold_usage::fold(platform, asked).await?.total)
 }
 
 /// The customers who used most of a meter over `range`, most first.
@@ -275,7 +272,9 @@ pub async fn top_customers(
     }
     let mut usage = Vec::new();
     for customer in customers {
-        let total = total_of(platform, organization, &meter, customer, range).await?;
+        let question = &Question::default();
+        let asked = Asked { organization, meter: &meter, customer: Some(customer), range, question };
+        let total = fold_usage::answer(platform, asked).await?.total;
         if total.events > 0 {
             usage.push((customer, total));
         }
@@ -298,8 +297,11 @@ pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result
         today: Usage::default(),
         this_week: Usage::default(),
         this_month: Usage::default(),
+        conflicts: 0,
+        rejected: 0,
     };
-    for month in platform.store.list_months(organization, meter.id).await? {
+    let months = platform.store.list_months(organization, meter.id).await?;
+    for month in months.iter().copied() {
         for (customer, head) in platform.store.list_heads(organization, meter.id, month).await? {
             stats.total_events += head.days.values().map(|totals| totals.events).sum::<u64>();
             customers.insert(customer);
@@ -312,6 +314,9 @@ pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result
         }
     }
     stats.unique_customers = customers.len() as u64;
+    let uncounted = uncounted_of(platform, organization, &meter, None, months.first()).await?;
+    stats.conflicts = uncounted.iter().filter(|event| event.is_conflict()).count() as u64;
+    stats.rejected = uncounted.len() as u64 - stats.conflicts;
     let now = platform.now();
     for (step, usage) in [
         (Step::Day, &mut stats.today),
@@ -321,7 +326,9 @@ pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result
         let steps = Steps::utc(step);
         let from = steps.start_of(now);
         let range = Range { from, until: steps.next(from) };
-        *usage = read(platform, organization, &meter, None, range, &Question::default()).await?.total;
+        let asked =
+            Asked { organization, meter: &meter, customer: None, range, question: &Question::default() };
+        *usage = fold_usage::answer(platform, asked).await?.total;
     }
     Ok(stats)
 }
@@ -337,140 +344,5 @@ async fn all_meters(platform: &Platform, actor: &Actor) -> Result<Vec<Meter>, Ap
             Some(next) => position = next,
             None => return Ok(meters),
         }
-    }
-}
-
-pub(crate) fn months_in(range: Range) -> Result<Vec<Month>, AppError> {
-    let months = Month::in_range(range.from, range.until).take(MONTHS_MAX + 1).collect::<Vec<_>>();
-    if months.len() > MONTHS_MAX {
-        let detail = "lies more than three years before the end: ask in parts of three years";
-        return Err(AppError::invalid("start_date", detail));
-    }
-    Ok(months)
-}
-
-fn check_steps(range: Range, question: &Question) -> Result<(), AppError> {
-    let Some(steps) = question.steps else { return Ok(()) };
-    if steps.starts_in(range).take(STEPS_MAX + 1).count() > STEPS_MAX {
-        let detail = format!("makes more than {STEPS_MAX} steps: ask for larger ones, or in parts");
-        return Err(AppError::invalid("group_by", detail));
-    }
-    Ok(())
-}
-
-/// Usage over a range: heads say it, and where they do not, their events are folded as they are read.
-async fn read(
-    platform: &Platform,
-    organization: OrganizationId,
-    meter: &Meter,
-    customer: Option<CustomerId>,
-    range: Range,
-    question: &Question,
-) -> Result<UsageSeries, AppError> {
-    let months = months_in(range)?;
-    check_steps(range, question)?;
-    let is_level = meter.aggregation == Aggregation::WeightedSum;
-    if is_level && (!question.filters.is_empty() || question.group_by.is_some()) {
-        let field = if question.filters.is_empty() { "group_by" } else { "filter" };
-        return Err(AppError::invalid(
-            field,
-            "cannot be asked of a WEIGHTED_SUM meter: its level is one number",
-        ));
-    }
-    let query = Query {
-        counting: meter.counting(),
-        range,
-        now: platform.now(),
-        steps: question.steps,
-        filters: &question.filters,
-        group_by: question.group_by.as_deref(),
-    };
-    let mut series = Series::new(query);
-    let heads = months.into_iter().map(|month| async move {
-        let heads = match customer {
-            Some(customer) => {
-                let id = HeadId { organization, meter: meter.id, customer, month };
-                vec![(customer, platform.store.get_head(id).await?)]
-            }
-            None => platform.store.list_heads(organization, meter.id, month).await?,
-        };
-        Ok::<_, AppError>((month, heads))
-    });
-    let heads = try_join_all(heads).await?;
-    if query.is_by_event() {
-        let touched = heads.iter().flat_map(|(_, heads)| heads).filter(|(_, head)| head.touches(range));
-        check_folded(touched.map(|(_, head)| head.members).sum())?;
-    }
-    for (month, heads) in heads {
-        for (customer, head) in heads.into_iter().filter(|(_, head)| head.touches(range)) {
-            let id = HeadId { organization, meter: meter.id, customer, month };
-            add_head(platform, id, head, &query, &mut series).await?;
-        }
-    }
-    if is_level {
-        carry(platform, organization, meter, customer, range.from, &mut series).await?;
-    }
-    let groups = series.groups().map_err(AppError::internal)?;
-    let mut groups =
-        groups.into_iter().map(|(value, usage)| (value.map(str::to_owned), usage)).collect::<Vec<_>>();
-    groups.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.quantity));
-    Ok(UsageSeries {
-        total: series.total().map_err(AppError::internal)?,
-        unique_customers: series.customers().len() as u64,
-        steps: series.steps().map_err(AppError::internal)?,
-        groups,
-    })
-}
-
-/// Refuses to fold so many events that nobody waits for it.
-pub(crate) fn check_folded(events: u64) -> Result<(), AppError> {
-    if events <= FOLDED_EVENTS_MAX {
-        return Ok(());
-    }
-    let detail = format!(
-        "covers months of {events} events, more than the {FOLDED_EVENTS_MAX} that one answer is folded from: \
-         ask month by month, or for one customer"
-    );
-    Err(AppError::invalid("start_date", detail))
-}
-
-/// Takes one customer's month into a series, as it was at one instant.
-async fn add_head(
-    platform: &Platform,
-    id: HeadId,
-    mut head: Head,
-    query: &Query<'_>,
-    series: &mut Series<'_>,
-) -> Result<(), AppError> {
-    let store = &platform.store;
-    let mut hours = BTreeMap::new();
-    for attempt in 0..SNAPSHOTS_MAX {
-        let days = query.hours_wanted(id.month, &head);
-        let found = if days.is_empty() { BTreeMap::new() } else { store.get_hours(id, days).await? };
-        if found.values().all(|(version, _)| *version <= head.version) {
-            hours = found.into_iter().map(|(day, (_, hours))| (day, hours)).collect();
-            break;
-        }
-        if attempt + 1 < SNAPSHOTS_MAX {
-            head = store.get_head(id).await?;
-        } // else the events say it
-    }
-    let mut corrections = corrections_of(platform, id, &head).await?;
-    let ranges = series.add_head(id.customer, id.month, &head, &hours, &mut corrections).map_err(refused)?;
-    if ranges.is_empty() {
-        return Ok(());
-    }
-    store
-        .visit_members::<AppError>(id, &head, &ranges, |row| {
-            series.add_member(id.customer, row, &ranges, &mut corrections).map_err(refused)
-        })
-        .await?;
-    series.add_unmet(id.customer, &ranges, &corrections).map_err(refused)
-}
-
-fn refused(error: SeriesError) -> AppError {
-    match error {
-        SeriesError::Overflow(error) => AppError::internal(error),
-        SeriesError::TooManyGroups => AppError::invalid("group_by", error.to_string()),
     }
 }

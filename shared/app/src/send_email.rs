@@ -69,12 +69,12 @@ async fn compose(
     let typeset = tokio::task::spawn_blocking(typeset).await.map_err(AppError::internal)?;
     let (letter, pdf) = typeset.map_err(AppError::internal)?;
 
-    let from = Mailbox::new(Some(seller.name), address(&platform.settings.email_from)?);
+    let from = Mailbox::new(Some(one_row(&seller.name)), address(&platform.settings.email_from)?);
     // A test clock may be years ahead, which a mail must not be.
     let date = entry.at.min(platform.real_now()) - chrono::DateTime::UNIX_EPOCH;
     let mut message = lettre::Message::builder()
         .from(from)
-        .to(Mailbox::new(Some(customer.customer.name), address(&to)?))
+        .to(Mailbox::new(Some(one_row(&customer.customer.name)), address(&to)?))
         .subject(&letter.subject)
         .message_id(Some(format!("<{}@fluxrate>", entry.id)))
         .date(std::time::UNIX_EPOCH + date.to_std().unwrap_or_default());
@@ -89,6 +89,11 @@ async fn compose(
     );
     let mime = message.map_err(AppError::internal)?.formatted();
     Ok(Some(Mail { id: entry.id, to, subject: letter.subject, invoice: invoice.id, mime }))
+}
+
+/// A name as the header of a mail takes it, which ends at a line break.
+fn one_row(name: &str) -> String {
+    name.split(char::is_control).collect::<Vec<_>>().join(" ")
 }
 
 fn address(text: &str) -> Result<lettre::Address, AppError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use auth::Actor;
-use chrono::{DateTime, Days, SubsecRound, Utc};
+use chrono::{DateTime, Days, SubsecRound, TimeDelta, Utc};
 use chrono_tz::Tz;
 use domain::{
     charge::Price,
@@ -112,10 +112,31 @@ pub async fn create(
     let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
     let prices = prices(platform, actor, (&plan, plan.plan.price_version), &new.overrides).await?;
     let subscription = begun(platform.new_id(), new.customer, (&plan, prices), &new.billing, now)?;
+    check_backlog(&subscription, now)?;
     let outbox = [OutboxEntry::subscription_event(SubscriptionEvent::Created, &subscription, now)];
     let change = platform.change(actor.organization, actor.name());
     platform.store.create_subscription(&change, &subscription, &outbox).await?;
     Ok(subscription)
+}
+
+/// The most periods that may be over when a subscription is made: each is billed at once, by itself.
+const BACKLOG_MAX: i64 = 500;
+
+/// Refuses a start so long ago that closing what is over would take hours.
+fn check_backlog(subscription: &Subscription, now: DateTime<Utc>) -> Result<(), AppError> {
+    let days = match subscription.interval.unit() {
+        IntervalUnit::Day => 1,
+        IntervalUnit::Week => 7,
+        IntervalUnit::Month => 28,
+        IntervalUnit::Year => 365,
+    };
+    let over =
+        (now - subscription.schedule.start).num_days() / (days * i64::from(subscription.interval.count()));
+    if over <= BACKLOG_MAX {
+        return Ok(());
+    }
+    let detail = format!("lies more than {BACKLOG_MAX} periods in the past");
+    Err(AppError::invalid("start_date", detail))
 }
 
 /// A plan, if there is such a one.
@@ -155,9 +176,15 @@ pub(crate) fn check_plan(field: &str, plan: Option<&PricedPlan>, errors: &mut Ve
     }
 }
 
+/// How far ahead a subscription may begin.
+const START_AHEAD_MAX: TimeDelta = TimeDelta::days(36_525);
+
 /// Complains of dates that do not fit together.
 pub(crate) fn check_dates(billing: &NewBilling, now: DateTime<Utc>, errors: &mut Vec<FieldError>) {
     let start = billing.start.unwrap_or(now).trunc_subsecs(3);
+    if start < DateTime::UNIX_EPOCH || start > now + START_AHEAD_MAX {
+        errors.push(FieldError::new("start_date", "invalid", "must lie between 1970 and 100 years ahead"));
+    }
     if billing.trial_end.is_some_and(|trial_end| trial_end <= start) {
         errors.push(FieldError::new("trial_end_date", "invalid", "must lie after the start"));
     }

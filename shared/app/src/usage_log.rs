@@ -17,8 +17,8 @@ use store::{HeadId, Page, PageRequest, Position, StoreError, Uncounted, Uncounte
 
 use crate::{
     AppError, Platform,
+    fold_usage::{check_folded, months_in},
     port::Message,
-    read_usage::{check_folded, months_in},
     track_usage::event_id_of,
     visit_usage::{Member, members_in},
 };
@@ -96,7 +96,7 @@ pub async fn list(
     };
     let mut log = Log { rows: Vec::new(), after, wanted: skip + page.size + 1, filter, meter: &meter };
     let mut total = 0;
-    for uncounted in uncounted_of(platform, organization, &meter, filter, months.first().copied()).await? {
+    for uncounted in uncounted_of(platform, organization, &meter, filter.customer, months.first()).await? {
         total += usize::from(log.add_uncounted(uncounted));
     }
     for month in months.into_iter().rev() {
@@ -221,7 +221,9 @@ async fn count_in(
         let members = heads.iter().map(|(_, head)| head.members).sum::<u64>();
         return Ok(usize::try_from(members).unwrap_or(usize::MAX));
     }
-    check_folded(heads.iter().map(|(_, head)| head.members).sum())?;
+    let head_of = |customer| HeadId { organization, meter: log.meter.id, customer, month };
+    let of_month = heads.iter().map(|(customer, head)| (head_of(*customer), head.clone()));
+    check_folded(platform, &of_month.collect::<Vec<_>>(), range.unwrap_or(whole)).await?;
     let mut count = 0;
     for slice in slices(month, heads, *range) {
         for (customer, head) in heads.iter().filter(|(_, head)| head.touches(slice)) {
@@ -260,44 +262,61 @@ fn slices(month: Month, heads: &[(CustomerId, Head)], range: Option<Range>) -> V
     slices
 }
 
-/// What was not counted of a meter since `first`.
-async fn uncounted_of(
+/// What was not counted of a meter, ever. `first` is the first month that it was used in.
+pub(crate) async fn uncounted_of(
     platform: &Platform,
     organization: OrganizationId,
     meter: &Meter,
-    filter: &LogFilter,
-    first: Option<Month>,
+    customer: Option<CustomerId>,
+    first: Option<&Month>,
 ) -> Result<Vec<UncountedEvent>, AppError> {
-    let now = platform.now();
-    let first = first.unwrap_or(Month::of(now)).start();
+    // They are kept by when they were accepted: not before there was a meter, unless clocks were moved.
+    let made = meter.created_at.min(platform.now());
+    let first = first.map_or(made, |first| first.start().min(made));
     let mut found = Vec::new();
-    for month in Month::in_range(first, now + TimeDelta::days(1)) {
+    for month in Month::in_range(first, platform.now() + TimeDelta::days(1)) {
         let events = platform.store.list_uncounted_events(organization, month).await?;
         found.extend(events.into_iter().filter(|event| {
-            event.meter == meter.id && filter.customer.is_none_or(|customer| customer == event.customer)
+            event.meter == meter.id && customer.is_none_or(|customer| customer == event.customer)
         }));
     }
     Ok(found)
+}
+
+/// Which events are wanted that were not counted.
+#[derive(Clone, Copy, Debug)]
+pub struct UncountedFilter {
+    /// Of one meter.
+    pub meter: Option<MeterId>,
+    /// Of one customer.
+    pub customer: Option<CustomerId>,
+    /// Conflicts alone, or none of them.
+    pub is_conflict: Option<bool>,
+    /// Accepted in which range.
+    pub range: Range,
+}
+
+impl UncountedFilter {
+    fn passes(&self, uncounted: &UncountedEvent) -> bool {
+        self.range.contains(uncounted.event.ingested_at)
+            && self.meter.is_none_or(|meter| meter == uncounted.meter)
+            && self.customer.is_none_or(|customer| customer == uncounted.customer)
+            && self.is_conflict.is_none_or(|is_conflict| is_conflict == uncounted.is_conflict())
+    }
 }
 
 /// What was accepted in the last months and not counted, newest first.
 pub async fn list_uncounted(
     platform: &Platform,
     actor: &Actor,
-    meter: Option<MeterId>,
-    customer: Option<CustomerId>,
-    range: Range,
+    filter: &UncountedFilter,
     page: &PageRequest,
 ) -> Result<Page<UncountedEvent>, AppError> {
     actor.require(Scope::UsageRead)?;
     let mut rows = Vec::new();
-    for month in months_in(range)? {
+    for month in months_in(filter.range)? {
         let events = platform.store.list_uncounted_events(actor.organization, month).await?;
-        rows.extend(events.into_iter().filter(|uncounted| {
-            range.contains(uncounted.event.ingested_at)
-                && meter.is_none_or(|meter| meter == uncounted.meter)
-                && customer.is_none_or(|customer| customer == uncounted.customer)
-        }));
+        rows.extend(events.into_iter().filter(|uncounted| filter.passes(uncounted)));
     }
     let placed = rows.into_iter().map(|row| {
         let accepted = row.event.ingested_at.timestamp_millis();

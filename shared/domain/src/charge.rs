@@ -73,6 +73,8 @@ pub enum FixedTiming {
 pub struct UsagePrice {
     /// The meter whose usage is priced.
     pub meter: MeterId,
+    /// How often it is billed; as the plan if not given.
+    pub interval: Option<BillingInterval>,
     /// The price of what no filter takes. Its limits are those of the charge as a whole.
     pub pricing: Pricing,
     /// Other prices by property. The first that takes an event prices it.
@@ -131,6 +133,17 @@ impl Charge {
 }
 
 impl Price {
+    /// How often it is billed, where that is not as often as the plan.
+    pub fn interval(&self) -> Option<BillingInterval> {
+        match self {
+            Self::Usage(price) => price.interval,
+            Self::Fixed(price) => match price.timing {
+                FixedTiming::Once => None,
+                FixedTiming::Recurring { interval, .. } => interval,
+            },
+        }
+    }
+
     /// About how many bytes it takes in a table, or the parts of a line that come of it: whichever is more.
     pub fn size(&self) -> usize {
         match self {
@@ -246,6 +259,7 @@ mod tests {
     fn the_first_filter_that_takes_an_event_prices_it() {
         let price = UsagePrice {
             meter: Id::from_uuid(uuid::Uuid::from_u128(1)),
+            interval: None,
             pricing: Pricing::of(ChargeModel::Standard { unit_price: Decimal::ONE }),
             filters: vec![
                 filter(&[("model", &["a", "b"]), ("type", &["input"])]),

@@ -344,10 +344,12 @@ impl MonthSum {
         Self(sum.unwrap_or(Ok(Quantity::ZERO)).ok())
     }
 
-    /// The sum with `change` counted once more, `None` if that is too large. Only of sums.
+    /// The sum with `change` counted once more, `None` if that has more digits than can be priced exactly. Only of
+    /// sums. What is taken back always is.
     fn with(&self, before: Option<Quantity>, after: Option<Quantity>) -> Option<Quantity> {
         let without = self.0?.checked_sub(before.unwrap_or_default()).ok()?;
-        without.checked_add(after.unwrap_or_default()).ok()
+        let Some(after) = after else { return Some(without) };
+        without.checked_add(after).ok().filter(|sum| sum.to_decimal().is_ok())
     }
 }
 

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     event::UsageEvent,
+    hours::Hours,
     month::Month,
     quantity::QuantityOverflow,
     series::Range,
@@ -131,9 +132,75 @@ impl Head {
         self.span().is_some_and(|(first, last)| first < range.until && range.from <= last)
     }
 
+    /// About how many members of `month` lie in what is read for `range`: on the days that it touches, or in the
+    /// hours of those that it cuts, where `hours` has them. What filters leave out is taken to lie like the rest.
+    pub fn members_near(&self, month: Month, range: Range, hours: &BTreeMap<u32, Hours>) -> u64 {
+        let counted = self.days.values().map(|totals| totals.events).sum::<u64>();
+        if counted == 0 || range.covers(Range { from: month.start(), until: month.end() }) {
+            return self.members;
+        }
+        let touched = self.days.iter().filter(|(day, _)| range.intersection(month.day(**day)).is_some());
+        let near = touched.map(|(day, totals)| match hours.get(day) {
+            Some(hours) if !range.covers(month.day(*day)) => {
+                let is_near = |hour: u32| range.intersection(Self::hour_range(month, *day, hour)).is_some();
+                let hours = hours.totals.iter().filter(|(hour, _)| is_near(**hour));
+                hours.map(|(_, totals)| totals.events).sum::<u64>()
+            }
+            Some(_) | None => totals.events,
+        });
+        let near = u128::from(near.sum::<u64>());
+        let members = near * u128::from(self.members.max(counted)) / u128::from(counted);
+        u64::try_from(members).unwrap_or(u64::MAX)
+    }
+
+    /// The days that `range` cuts and of which totals by hour are kept.
+    pub fn hourly_days_cut(&self, month: Month, range: Range) -> Vec<u32> {
+        let is_cut = |day: &u32| {
+            let whole = month.day(*day);
+            range.intersection(whole).is_some() && !range.covers(whole)
+        };
+        self.days.keys().copied().filter(|day| self.hourly.contains(*day)).filter(is_cut).collect()
+    }
+
     /// The first instant of the hour `hour` of day `day`, and the one after it.
     pub fn hour_range(month: Month, day: u32, hour: u32) -> Range {
         let from = month.day_start(day) + chrono::TimeDelta::hours(hour.into());
         Range { from, until: from + chrono::TimeDelta::hours(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::totals::Tally;
+
+    #[test]
+    fn what_is_read_for_a_range_is_told_by_its_days_and_hours() {
+        let month = Month::of("2025-01-01T00:00:00Z".parse().unwrap());
+        let counted = |events| Totals { events, tally: Tally::Count };
+        let hours = Hours { totals: BTreeMap::from([(9, counted(100)), (10, counted(700))]) };
+        let hours = BTreeMap::from([(3, hours)]);
+        let mut head = Head {
+            members: 2000,
+            days: BTreeMap::from([(2, counted(200)), (3, counted(800))]),
+            ..Head::default()
+        };
+        head.hourly.insert(3);
+        let near = |from: &str, until: &str, hours: &BTreeMap<u32, Hours>| {
+            let range = Range { from: from.parse().unwrap(), until: until.parse().unwrap() };
+            (head.members_near(month, range, hours), head.hourly_days_cut(month, range))
+        };
+        let none = BTreeMap::new();
+        // Half of what was told counts, wherever it lies.
+        assert_eq!(near("2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z", &none), (2000, vec![]));
+        assert_eq!(near("2025-01-02T12:00:00Z", "2025-01-02T13:00:00Z", &none), (400, vec![]));
+        assert_eq!(near("2025-01-03T00:00:00Z", "2025-01-04T00:00:00Z", &hours), (1600, vec![]));
+        assert_eq!(near("2025-01-03T09:30:00Z", "2025-01-03T10:00:00Z", &none), (1600, vec![3]));
+        assert_eq!(near("2025-01-03T09:30:00Z", "2025-01-03T10:00:00Z", &hours), (200, vec![3]));
+        assert_eq!(near("2025-01-02T00:00:00Z", "2025-01-03T10:00:00.001Z", &hours), (2000, vec![3]));
+        assert_eq!(near("2025-01-05T00:00:00Z", "2025-01-06T00:00:00Z", &none), (0, vec![]));
+        let left_out = Head { members: 7, ..Head::default() };
+        let day = Range { from: month.day_start(3), until: month.day_start(4) };
+        assert_eq!(left_out.members_near(month, day, &none), 7, "nothing says where they lie");
     }
 }

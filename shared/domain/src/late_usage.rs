@@ -36,7 +36,8 @@ pub struct Billed {
     pub invoice: Invoice,
 }
 
-/// The last bills before the one at `at`, oldest first, each with the id its invoice has if there is one.
+/// The last bills before the one at `at`, oldest first, each with the id its invoice has if there is one. Bills
+/// on which nothing was due do not count, as of months of a plan whose usage is billed by the quarter.
 ///
 /// Errors: `OutOfRange` past the calendar.
 pub fn bills_before(
@@ -45,20 +46,26 @@ pub fn bills_before(
     at: DateTime<Utc>,
 ) -> Result<Vec<(InvoiceId, Bill)>, PeriodError> {
     let timeline = subscription.timeline(plans);
-    let mut times = VecDeque::new();
+    let mut times = Vec::new();
     let mut last = None;
     // From the start on, since only from there it is known when something was due.
     while let Some(next) = timeline.next(last)?
         && next < at
     {
-        times.push_back((last, next));
-        if times.len() > BILLS_MAX {
-            times.pop_front();
-        }
+        times.push((last, next));
         last = Some(next);
     }
-    let bill = |(last, at)| Ok((invoice_id(subscription, at), timeline.bill(last, at)?));
-    times.into_iter().map(bill).collect()
+    let mut bills = VecDeque::new();
+    for (last, at) in times.into_iter().rev() {
+        let bill = timeline.bill(last, at)?;
+        if !bill.dues.is_empty() {
+            bills.push_front((invoice_id(subscription, at), bill));
+        }
+        if bills.len() == BILLS_MAX {
+            break;
+        }
+    }
+    Ok(bills.into())
 }
 
 /// Those of some bills, oldest first, whose late usage comes to the draft after them.

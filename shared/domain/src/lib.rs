@@ -29,6 +29,7 @@ pub mod month;
 pub mod organization;
 pub mod outbox;
 pub mod overdue;
+pub mod pass;
 pub mod period;
 pub mod period_close;
 pub mod plan;

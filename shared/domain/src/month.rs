@@ -4,6 +4,8 @@ use std::fmt;
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 
+use crate::series::Range;
+
 /// A calendar month of UTC, shown as `202501`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Month {
@@ -36,6 +38,11 @@ impl Month {
     pub fn day_start(self, day: u32) -> DateTime<Utc> {
         let days = Days::new(u64::from(day.saturating_sub(1)));
         self.start().checked_add_days(days).unwrap_or_else(|| self.start())
+    }
+
+    /// Day `day` (from 1) of this month.
+    pub fn day(self, day: u32) -> Range {
+        Range { from: self.day_start(day), until: self.day_start(day + 1) }
     }
 
     /// The months that the half-open range `[from, until)` touches, in order.

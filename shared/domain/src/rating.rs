@@ -20,6 +20,8 @@ use crate::{
 
 mod model;
 #[cfg(test)]
+mod naive;
+#[cfg(test)]
 mod tests;
 
 /// What a customer used in a period, by meter. A meter that is missing was not used.

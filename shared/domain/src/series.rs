@@ -12,6 +12,7 @@ use crate::{
     id::CustomerId,
     meter::{Aggregation, Counting, Filter},
     month::Month,
+    pass::Pass,
     quantity::{Quantity, QuantityOverflow},
     revision::{Corrections, Visible},
     totals::{Fold, HeldOver, Totals, Usage},
@@ -68,7 +69,16 @@ pub struct Series<'a> {
     carried: BTreeMap<CustomerId, Quantity>,
     /// The step met last, to its end: events come in runs.
     step: Option<Range>,
+    pass: Pass,
+    /// The passes that are still to be made.
+    further: Vec<Pass>,
+    /// About how many bytes of distinct values are held, and may be.
+    bytes: usize,
+    bytes_max: usize,
 }
+
+/// The most bytes of distinct values that are held at once: of UUIDs, more than a million.
+const BYTES_MAX: usize = 96 * 1024 * 1024;
 
 /// The most values of a property that one answer lists.
 const GROUPS_MAX: usize = 1000;
@@ -108,7 +118,7 @@ impl Query<'_> {
     }
 
     fn takes_day(&self, month: Month, day: u32) -> bool {
-        self.takes_whole(day_range(month, day))
+        self.takes_whole(month.day(day))
     }
 
     /// The days of which totals by hour are kept and of use: the range or a step cuts them.
@@ -116,20 +126,21 @@ impl Query<'_> {
         if self.is_by_event() {
             return Vec::new();
         }
-        let is_cut = |day: &u32| {
-            !self.takes_day(month, *day) && self.range.intersection(day_range(month, *day)).is_some()
-        };
+        let is_cut =
+            |day: &u32| !self.takes_day(month, *day) && self.range.intersection(month.day(*day)).is_some();
         head.days.keys().copied().filter(|day| head.hourly.contains(*day)).filter(is_cut).collect()
     }
-}
-
-fn day_range(month: Month, day: u32) -> Range {
-    Range { from: month.day_start(day), until: month.day_start(day + 1) }
 }
 
 impl<'a> Series<'a> {
     /// A series of nothing yet.
     pub fn new(query: Query<'a>) -> Self {
+        Self::bounded(query, BYTES_MAX)
+    }
+
+    /// A series of nothing yet that holds about `bytes_max` bytes of distinct values at once, and counts the
+    /// others in further passes.
+    pub fn bounded(query: Query<'a>, bytes_max: usize) -> Self {
         Self {
             query,
             total: Fold::new(query.counting),
@@ -138,6 +149,34 @@ impl<'a> Series<'a> {
             customers: BTreeSet::new(),
             carried: BTreeMap::new(),
             step: None,
+            pass: Pass::default(),
+            further: Vec::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    /// Whether everything has to be taken in once more, since it had too many distinct values to hold at once.
+    pub fn begins_further_pass(&mut self) -> bool {
+        let Some(pass) = self.further.pop() else { return false };
+        (self.pass, self.bytes) = (pass, 0);
+        self.folds().for_each(|fold| fold.begin(pass));
+        true
+    }
+
+    fn folds(&mut self) -> impl Iterator<Item = &mut Fold<'a>> {
+        std::iter::once(&mut self.total).chain(self.steps.values_mut()).chain(self.groups.values_mut())
+    }
+
+    /// Leaves half of the distinct values to a further pass, until what is held is not too much.
+    fn narrow(&mut self) {
+        while self.bytes > self.bytes_max
+            && let Some((pass, further)) = self.pass.halves()
+        {
+            self.pass = pass;
+            self.further.push(further);
+            self.folds().for_each(|fold| fold.narrow(pass));
+            self.bytes = self.folds().map(|fold| fold.bytes_held()).sum();
         }
     }
 
@@ -169,7 +208,7 @@ impl<'a> Series<'a> {
                 self.add_totals(customer, month.day_start(*day), *totals)?;
                 continue;
             }
-            let Some(inside) = self.query.range.intersection(day_range(month, *day)) else { continue };
+            let Some(inside) = self.query.range.intersection(month.day(*day)) else { continue };
             let Some(hours) = hours.get(day) else {
                 push(&mut ranges, inside);
                 continue;
@@ -244,16 +283,23 @@ impl<'a> Series<'a> {
             return Ok(());
         }
         self.customers.insert(customer);
-        self.total.add_of(customer, event)?;
+        let mut bytes = added(&mut self.total, customer, event)?;
         if let Some(fold) = self.step_of(event.occurred_at()) {
-            fold.add_of(customer, event)?;
+            bytes += added(fold, customer, event)?;
         }
-        let Some(property) = group_by else { return Ok(()) };
-        let value = event.property(property).map(str::to_owned);
-        let groups = self.groups.len();
-        let group = self.groups.entry(value).or_insert_with(|| Fold::new(counting));
-        group.add_of(customer, event)?;
-        if groups > GROUPS_MAX { Err(SeriesError::TooManyGroups) } else { Ok(()) }
+        if let Some(property) = group_by {
+            let value = event.property(property).map(str::to_owned);
+            let groups = self.groups.len();
+            let pass = self.pass;
+            let group = self.groups.entry(value).or_insert_with(|| fold_in(pass, counting));
+            bytes += added(group, customer, event)?;
+            if groups > GROUPS_MAX {
+                return Err(SeriesError::TooManyGroups);
+            }
+        }
+        self.bytes += bytes;
+        self.narrow();
+        Ok(())
     }
 
     fn add_totals(
@@ -280,7 +326,7 @@ impl<'a> Series<'a> {
             }
         };
         self.step = Some(step);
-        Some(self.steps.entry(step.from).or_insert_with(|| Fold::new(self.query.counting)))
+        Some(self.steps.entry(step.from).or_insert_with(|| fold_in(self.pass, self.query.counting)))
     }
 
     /// Usage over the whole range.
@@ -333,6 +379,20 @@ impl<'a> Series<'a> {
     }
 }
 
+/// A fold of nothing yet, in the course of a pass.
+fn fold_in(pass: Pass, counting: Counting<'_>) -> Fold<'_> {
+    let mut fold = Fold::new(counting);
+    fold.narrow(pass);
+    fold
+}
+
+/// Takes an event into a fold. Returns how many bytes more it holds.
+fn added(fold: &mut Fold<'_>, customer: CustomerId, event: &impl Event) -> Result<usize, QuantityOverflow> {
+    let before = fold.bytes_held();
+    fold.add_of(customer, event)?;
+    Ok(fold.bytes_held() - before)
+}
+
 /// Appends a range, joined with the last one if it begins where that ends.
 fn push(ranges: &mut Vec<Range>, range: Range) {
     match ranges.last_mut() {
@@ -340,3 +400,6 @@ fn push(ranges: &mut Vec<Range>, range: Range) {
         _ => ranges.push(range),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,20 +4,24 @@
 //! At each end of an interval one bill is made, of what was used and of what is paid at the end; of what is
 //! paid in advance for the interval that begins; and of what changed on the way, given back and charged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Duration, Utc};
 
 use crate::{
-    charge::{Charge, FixedTiming, Price},
+    charge::Charge,
     period::{BillingInterval, BillingPeriod, PeriodError},
     proration::{Proration, ProrationMode, ProrationPolicy, between},
     schedule::BillingSchedule,
+    timeline::timing::{Timing, timing},
 };
 
+#[cfg(test)]
+mod naive;
 mod settlement;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 /// All that decides the bills of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +110,8 @@ impl Timeline {
             return if self.bills_in_advance(start) { Ok(Some(start)) } else { self.next(Some(start)) };
         };
         let mut next = end;
-        for interval in self.intervals_after(last) {
-            let boundary = self.schedule.whole(interval, last)?.end();
-            next = Some(next.map_or(boundary, |next| next.min(boundary)));
+        for whole in self.open_at(last)? {
+            next = Some(next.map_or(whole.end(), |next| next.min(whole.end())));
         }
         Ok(next)
     }
@@ -167,6 +170,21 @@ impl Timeline {
         self.charges_at(at).iter().any(|charge| timing(charge) == Timing::Advance)
     }
 
+    /// Whether the bill at `at` leaves nothing open: nothing is paid in advance from there on, and no interval
+    /// of what is billed at its end goes on.
+    ///
+    /// Errors: `OutOfRange` past the calendar.
+    pub fn is_settled_at(&self, at: DateTime<Utc>) -> Result<bool, PeriodError> {
+        for (part, phase) in self.phases_in(self.schedule.start, at) {
+            for charge in phase.charges.iter().filter(|charge| timing(charge).is_at_end()) {
+                if self.schedule.whole(phase.interval_of(charge), at)?.start() < part.end() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(!self.bills_in_advance(at))
+    }
+
     /// The phases that have a part in `[from, until)`, each with that part.
     fn phases_in(
         &self,
@@ -183,53 +201,72 @@ impl Timeline {
         })
     }
 
-    /// The intervals of all that is or will be charged after `at`.
-    fn intervals_after(&self, at: DateTime<Utc>) -> BTreeSet<BillingInterval> {
-        let of_phase = |(_, phase): (BillingPeriod, &Phase)| {
-            let own = phase.charges.iter().filter_map(own_interval);
-            own.chain([phase.interval]).collect::<Vec<_>>()
-        };
-        self.phases_in(at, DateTime::<Utc>::MAX_UTC).flat_map(of_phase).collect()
+    /// The whole intervals that `at` lies in, of all that is or will be charged after it, and of what was
+    /// charged in them before and is billed at their end.
+    fn open_at(&self, at: DateTime<Utc>) -> Result<Vec<BillingPeriod>, PeriodError> {
+        let mut charged_until = BTreeMap::new();
+        for (part, phase) in self.phases_in(self.schedule.start, DateTime::<Utc>::MAX_UTC) {
+            let is_past = part.end() <= at;
+            let left = phase.charges.iter().filter(|charge| !is_past || timing(charge).is_at_end());
+            let plan = Some(phase.interval).filter(|_| !is_past);
+            for interval in left.map(|charge| phase.interval_of(charge)).chain(plan) {
+                charged_until.insert(interval, part.end()); // phases are in order
+            }
+        }
+        let mut open = Vec::new();
+        for (interval, until) in charged_until {
+            let whole = self.schedule.whole(interval, at)?;
+            open.extend(Some(whole).filter(|whole| whole.start() < until));
+        }
+        Ok(open)
+    }
+
+    /// The intervals that charges of this timing had before `at` and that are to be billed there, since they
+    /// end, or all does: each as a whole.
+    fn ending_at(
+        &self,
+        at: DateTime<Utc>,
+        of: Timing,
+    ) -> Result<Vec<(BillingInterval, BillingPeriod)>, PeriodError> {
+        let mut intervals = BTreeSet::new();
+        for (_, phase) in self.phases_in(self.schedule.start, at) {
+            let charges = phase.charges.iter().filter(|charge| timing(charge) == of);
+            intervals.extend(charges.map(|charge| phase.interval_of(charge)));
+        }
+        let mut ending = Vec::new();
+        for interval in intervals {
+            let whole = self.schedule.whole(interval, at - STEP)?;
+            if whole.end() == at || self.end() == Some(at) {
+                ending.push((interval, whole));
+            }
+        }
+        Ok(ending)
     }
 
     /// What was used in the intervals that end at `at`.
     fn used(&self, at: DateTime<Utc>, dues: &mut Vec<Due>) -> Result<(), PeriodError> {
-        let mut used = Vec::<(BillingInterval, Due)>::new();
-        for (part, phase) in self.phases_in(self.schedule.start, at) {
-            let whole = self.schedule.whole(phase.interval, at - STEP)?;
-            let Some(part) = between(part.start().max(whole.start()), part.end()) else { continue };
-            if whole.end() != at && self.end() != Some(at) {
-                continue;
-            }
-            for charge in phase.charges.iter().filter(|charge| timing(charge) == Timing::Usage) {
-                let is_same = |(interval, due): &&mut (BillingInterval, Due)| {
-                    *interval == phase.interval && due.charge == *charge
-                };
-                match used.iter_mut().find(is_same) {
-                    Some((_, Due { kind: DueKind::Usage(ranges, _), .. })) => extend(ranges, part),
-                    _ => {
-                        let due = Due { charge: charge.clone(), kind: DueKind::Usage(vec![part], whole) };
-                        used.push((phase.interval, due));
+        for (interval, whole) in self.ending_at(at, Timing::Usage)? {
+            let mut used = Vec::<(&Charge, Vec<BillingPeriod>)>::new();
+            for (part, phase) in self.phases_in(whole.start().max(self.schedule.start), at) {
+                for charge in phase.charged(Timing::Usage, interval) {
+                    match used.iter_mut().find(|(same, _)| *same == charge) {
+                        Some((_, ranges)) => extend(ranges, part),
+                        None => used.push((charge, vec![part])),
                     }
                 }
             }
+            let due = |(charge, ranges): (&Charge, _)| Due {
+                charge: charge.clone(),
+                kind: DueKind::Usage(ranges, whole),
+            };
+            dues.extend(used.into_iter().map(due));
         }
-        dues.extend(used.into_iter().map(|(_, due)| due));
         Ok(())
     }
 
     /// Fixed charges whose intervals end at `at`.
     fn in_arrears(&self, at: DateTime<Utc>, dues: &mut Vec<Due>) -> Result<(), PeriodError> {
-        let mut intervals = BTreeSet::new();
-        for (_, phase) in self.phases_in(self.schedule.start, at) {
-            let arrears = phase.charges.iter().filter(|charge| timing(charge) == Timing::Arrears);
-            intervals.extend(arrears.map(|charge| own_interval(charge).unwrap_or(phase.interval)));
-        }
-        for interval in intervals {
-            let whole = self.schedule.whole(interval, at - STEP)?;
-            if whole.end() != at && self.end() != Some(at) {
-                continue;
-            }
+        for (interval, whole) in self.ending_at(at, Timing::Arrears)? {
             self.settle_arrears(interval, whole, at, dues);
         }
         Ok(())
@@ -281,9 +318,7 @@ impl Timeline {
         let phase = self.phases.iter().rfind(|phase| phase.from <= at).or(self.phases.first());
         let of_phase = |phase: &Phase| {
             let advance = phase.charges.iter().filter(|charge| timing(charge) == Timing::Advance);
-            let with_interval =
-                |charge: &Charge| (own_interval(charge).unwrap_or(phase.interval), charge.clone());
-            advance.map(with_interval).collect()
+            advance.map(|charge| (phase.interval_of(charge), charge.clone())).collect()
         };
         phase.map(of_phase).unwrap_or_default()
     }
@@ -296,35 +331,5 @@ fn extend(ranges: &mut Vec<BillingPeriod>, range: BillingPeriod) {
             *last = between(last.start(), range.end()).unwrap_or(*last);
         }
         _ => ranges.push(range),
-    }
-}
-
-/// When a charge is billed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Timing {
-    Usage,
-    Once,
-    Advance,
-    Arrears,
-}
-
-fn timing(charge: &Charge) -> Timing {
-    match &charge.price {
-        Price::Usage(_) => Timing::Usage,
-        Price::Fixed(price) => match price.timing {
-            FixedTiming::Once => Timing::Once,
-            FixedTiming::Recurring { is_in_advance: true, .. } => Timing::Advance,
-            FixedTiming::Recurring { is_in_advance: false, .. } => Timing::Arrears,
-        },
-    }
-}
-
-fn own_interval(charge: &Charge) -> Option<BillingInterval> {
-    match &charge.price {
-        Price::Usage(_) => None,
-        Price::Fixed(price) => match price.timing {
-            FixedTiming::Once => None,
-            FixedTiming::Recurring { interval, .. } => interval,
-        },
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     held::{self, Held},
     id::CustomerId,
     meter::{Aggregation, Counting},
+    pass::Pass,
     quantity::{Quantity, QuantityOverflow},
 };
 
@@ -163,14 +164,41 @@ pub struct Usage {
     pub events: u64,
 }
 
-/// Folds events into [`Usage`], for every aggregation. Order does not matter; each event must come once.
+/// Folds events into [`Usage`], for every aggregation. Order does not matter; each event must come once, and once
+/// more in every further pass.
 #[derive(Clone, Debug)]
 pub struct Fold<'a> {
     counting: Counting<'a>,
     totals: Totals,
-    distinct: HashSet<Box<str>>,
+    distinct: Distinct,
     /// WEIGHTED_SUM is taken for each customer and added up.
     held: BTreeMap<CustomerId, Vec<Held>>,
+}
+
+/// The distinct values of UNIQUE_COUNT: those of the current pass, and the number of those before.
+#[derive(Clone, Debug, Default)]
+struct Distinct {
+    pass: Pass,
+    is_further: bool,
+    values: HashSet<Box<str>>,
+    bytes: usize,
+    counted: u64,
+}
+
+/// What a distinct value takes beside its bytes, about.
+const VALUE_BYTES: usize = 48;
+
+impl Distinct {
+    fn add(&mut self, value: &str) {
+        if self.pass.takes(value) && !self.values.contains(value) {
+            self.values.insert(value.into());
+            self.bytes += value.len() + VALUE_BYTES;
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.counted + self.values.len() as u64
+    }
 }
 
 /// The range that WEIGHTED_SUM is averaged over, with the level of each customer at its start.
@@ -190,7 +218,7 @@ impl<'a> Fold<'a> {
         Self {
             counting,
             totals: Totals::empty(counting.aggregation),
-            distinct: HashSet::new(),
+            distinct: Distinct::default(),
             held: BTreeMap::new(),
         }
     }
@@ -202,25 +230,26 @@ impl<'a> Fold<'a> {
         if !self.counting.includes(event) {
             return Ok(());
         }
+        if let (Aggregation::UniqueCount, Some(value)) =
+            (self.counting.aggregation, self.counting.distinct_value(event))
+        {
+            self.distinct.add(value);
+        }
+        if self.distinct.is_further {
+            return Ok(());
+        }
         match self.counting.aggregation {
             Aggregation::WeightedSum => {
                 let part = Held::of(Latest::of(event));
                 self.held.entry(customer).or_default().push(part);
                 self.totals.events += 1;
             }
-            Aggregation::UniqueCount => {
-                self.totals.add(event)?;
-                if let Some(value) = self.counting.distinct_value(event)
-                    && !self.distinct.contains(value)
-                {
-                    self.distinct.insert(value.into());
-                }
-            }
             Aggregation::Count
             | Aggregation::Sum
             | Aggregation::Max
             | Aggregation::Min
-            | Aggregation::Last => self.totals.add(event)?,
+            | Aggregation::Last
+            | Aggregation::UniqueCount => self.totals.add(event)?,
         }
         Ok(())
     }
@@ -237,6 +266,9 @@ impl<'a> Fold<'a> {
     ///
     /// Errors: if the sum cannot be computed exactly.
     pub fn add_totals(&mut self, customer: CustomerId, totals: Totals) -> Result<(), QuantityOverflow> {
+        if self.distinct.is_further {
+            return Ok(());
+        }
         if let Tally::Held(Some(held)) = totals.tally {
             self.held.entry(customer).or_default().push(held);
             let events = self.totals.events.checked_add(totals.events);
@@ -245,6 +277,26 @@ impl<'a> Fold<'a> {
             self.totals = self.totals.merge(totals)?;
         }
         Ok(())
+    }
+
+    /// Begins a further pass, in which the same events come once more: only distinct values of its part count.
+    pub fn begin(&mut self, pass: Pass) {
+        let counted = self.distinct.count();
+        self.distinct = Distinct { pass, is_further: true, counted, ..Distinct::default() };
+    }
+
+    /// Goes on with a smaller part of the distinct values, and lets go of the others.
+    pub fn narrow(&mut self, pass: Pass) {
+        let Distinct { values, bytes, .. } = &mut self.distinct;
+        values.retain(|value| pass.takes(value));
+        values.shrink_to_fit();
+        *bytes = values.iter().map(|value| value.len() + VALUE_BYTES).sum();
+        self.distinct.pass = pass;
+    }
+
+    /// About how many bytes the distinct values take that are held.
+    pub fn bytes_held(&self) -> usize {
+        self.distinct.bytes
     }
 
     /// How many events were taken in.
@@ -258,7 +310,7 @@ impl<'a> Fold<'a> {
     pub fn usage(&self, over: HeldOver<'_>) -> Result<Usage, QuantityOverflow> {
         let quantity = match self.counting.aggregation {
             Aggregation::WeightedSum => self.average(over)?,
-            Aggregation::UniqueCount => Quantity::from_count(self.distinct.len() as u64),
+            Aggregation::UniqueCount => Quantity::from_count(self.distinct.count()),
             Aggregation::Count
             | Aggregation::Sum
             | Aggregation::Max

@@ -6,6 +6,7 @@ use domain::{
     charge::{Charge, FixedPrice, FixedTiming, Limits, Price, PriceFilter, Pricing, UsagePrice},
     charge_model::{ChargeModel, Package, Percentage},
     id::{OrganizationId, PlanId},
+    period::BillingInterval,
     tiers::{Tier, Tiers},
 };
 use rust_decimal::Decimal;
@@ -53,10 +54,7 @@ pub(crate) fn price_item(price: &Price) -> Item {
                 FixedTiming::Once => item.text("timing", "once"),
                 FixedTiming::Recurring { is_in_advance, interval } => {
                     let item = item.text("timing", if is_in_advance { "in_advance" } else { "in_arrears" });
-                    match interval {
-                        Some(interval) => item.map("interval", interval_item(interval)),
-                        None => item,
-                    }
+                    own_interval_item(item, interval)
                 }
             }
         }
@@ -68,6 +66,7 @@ pub(crate) fn price_item(price: &Price) -> Item {
                 pricing_item(Item::default(), &filter.pricing).map("values", values)
             });
             let item = Item::default().text("kind", "usage").display("meter", price.meter);
+            let item = own_interval_item(item, price.interval);
             pricing_item(item, &price.pricing).list("filters", filters)
         }
     }
@@ -77,7 +76,7 @@ pub(crate) fn price_item(price: &Price) -> Item {
 pub(crate) fn price_from(price: Reader<'_>) -> Result<Price, StoreError> {
     match price.text("kind")? {
         "fixed" => {
-            let interval = price.optional_map("interval")?.map(interval_from).transpose()?;
+            let interval = own_interval_from(price)?;
             Ok(Price::Fixed(FixedPrice {
                 unit_price: price.parse("unit_price")?,
                 quantity: price.parse("quantity")?,
@@ -99,6 +98,7 @@ pub(crate) fn price_from(price: Reader<'_>) -> Result<Price, StoreError> {
             };
             Ok(Price::Usage(UsagePrice {
                 meter: price.parse("meter")?,
+                interval: own_interval_from(price)?,
                 pricing: pricing_from(price)?,
                 filters: filters.into_iter().map(filter).collect::<Result<_, StoreError>>()?,
             }))
@@ -123,6 +123,18 @@ fn pricing_from(item: Reader<'_>) -> Result<Pricing, StoreError> {
         included_units: included_from(item)?,
         limits: limits_from(item)?,
     })
+}
+
+/// Of a charge that is billed as often as its plan there is none.
+fn own_interval_item(item: Item, interval: Option<BillingInterval>) -> Item {
+    match interval {
+        Some(interval) => item.map("interval", interval_item(interval)),
+        None => item,
+    }
+}
+
+fn own_interval_from(price: Reader<'_>) -> Result<Option<BillingInterval>, StoreError> {
+    price.optional_map("interval")?.map(interval_from).transpose()
 }
 
 fn included_item(item: Item, included_units: Decimal) -> Item {
@@ -225,6 +237,7 @@ mod tests {
                 usage,
                 Price::Usage(UsagePrice {
                     meter: meter.parse().unwrap(),
+                    interval: None,
                     pricing: Pricing::of(ChargeModel::Standard { unit_price: Decimal::new(5, 1) }),
                     filters: Vec::new(),
                 }),

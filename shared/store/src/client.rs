@@ -1,6 +1,10 @@
 //! The client, and the few calls that every access pattern is made of.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hasher, RandomState},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -83,7 +87,7 @@ impl Store {
                     if pause > PAUSE * 64 {
                         return Err(StoreError::Unavailable("reads are throttled".into()));
                     }
-                    tokio::time::sleep(pause).await;
+                    tokio::time::sleep(jittered(pause)).await;
                     pause *= 2;
                 }
             }
@@ -165,8 +169,17 @@ impl Store {
 /// DynamoDB takes so many keys in one request.
 const BATCH_KEYS_MAX: usize = 100;
 
-/// The first pause before keys are asked for again that DynamoDB did not get to. Each is twice as long.
+/// The first pause before keys are asked for again that DynamoDB did not get to. Each is twice as long, and
+/// shortened at random by up to half, so that readers who were held up together do not come back together.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// A pause of half to all of `longest`.
+fn jittered(longest: Duration) -> Duration {
+    // Every state of a hasher has keys of its own, which nobody has to guess.
+    let random = RandomState::new().build_hasher().finish() % 1024;
+    let half = longest / 2;
+    half + half.saturating_mul(u32::try_from(random).unwrap_or_default()) / 1024
+}
 
 /// A condition expression, with the names and values it refers to.
 pub(crate) type Condition =
@@ -184,4 +197,17 @@ pub(crate) fn version_condition(expected: u64) -> Condition {
 
 fn is_condition_failed<R>(error: &aws_sdk_dynamodb::error::SdkError<PutItemError, R>) -> bool {
     error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_of_half_to_all_their_length_and_differ() {
+        let longest = PAUSE * 64;
+        let pauses = (0..100).map(|_| jittered(longest)).collect::<std::collections::BTreeSet<_>>();
+        assert!(pauses.iter().all(|pause| longest / 2 <= *pause && *pause <= longest), "{pauses:?}");
+        assert!(pauses.len() > 50, "{pauses:?}");
+    }
 }

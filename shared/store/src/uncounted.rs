@@ -47,6 +47,16 @@ pub struct UncountedEvent {
     pub at: DateTime<Utc>,
 }
 
+impl UncountedEvent {
+    /// Whether its key was counted with other content before; else it could not be counted.
+    pub fn is_conflict(&self) -> bool {
+        match self.why {
+            Uncounted::Conflict => true,
+            Uncounted::Rejected { .. } => false,
+        }
+    }
+}
+
 impl Store {
     /// Keeps an event that was not counted. Keeping it again changes nothing.
     pub async fn put_uncounted_event(

@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Fault {
     LostAnswer,
     /// A read is answered as it would have been before.
     OldAnswer,
+    /// Of a read of several keys, the second half is not got to; of one of a single key, nothing is.
+    HalfAnswered,
     /// The caller dies before it is sent.
     KilledBefore,
     /// The caller dies after it was carried out.
@@ -47,6 +49,8 @@ pub struct Consumed {
     pub write_tenths: u64,
     /// Read request units, in tenths.
     pub read_tenths: u64,
+    /// Those of the table `usage`.
+    pub usage_read_tenths: u64,
     /// Requests.
     pub requests: u64,
 }
@@ -102,16 +106,23 @@ impl Line {
     ) -> Result<HttpResponse, ConnectorError> {
         let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        let sent = request.body().bytes().unwrap_or_default().to_vec();
+        let mut sent = request.body().bytes().unwrap_or_default().to_vec();
         let fault = (self.state().decide)(&operation, &sent);
+        let mut left = None;
         match fault {
             Fault::LostRequest => return Err(lost()),
             Fault::KilledBefore => std::panic::resume_unwind(Box::new("killed before a request")),
             Fault::OldAnswer => {
                 if let Some(old) = self.state().old.get(&sent).cloned() {
-                    let status = StatusCode::try_from(200)
-                        .map_err(|error| ConnectorError::other(error.into(), None))?;
-                    return Ok(HttpResponse::new(status, SdkBody::from(old)));
+                    return success(old);
+                }
+            }
+            Fault::HalfAnswered => {
+                if let Some((half, rest)) = halves(&sent) {
+                    match half {
+                        Some(half) => (sent, left) = (half, Some(rest)),
+                        None => return success(json!({"UnprocessedKeys": rest}).to_string().into_bytes()),
+                    }
                 }
             }
             Fault::None | Fault::LostAnswer | Fault::KilledAfter => {}
@@ -124,7 +135,15 @@ impl Line {
         match fault {
             Fault::LostAnswer => return Err(lost()),
             Fault::KilledAfter => std::panic::resume_unwind(Box::new("killed after a request")),
-            Fault::None | Fault::LostRequest | Fault::OldAnswer | Fault::KilledBefore => {}
+            Fault::None
+            | Fault::LostRequest
+            | Fault::OldAnswer
+            | Fault::HalfAnswered
+            | Fault::KilledBefore => {}
+        }
+        if let (Some(left), Ok(Value::Object(mut told))) = (left, serde_json::from_slice(&body)) {
+            told.insert("UnprocessedKeys".to_owned(), left);
+            return success(json!(told).to_string().into_bytes());
         }
         *answer.body_mut() = SdkBody::from(body);
         Ok(answer)
@@ -132,20 +151,40 @@ impl Line {
 
     fn record(&self, operation: &str, is_success: bool, sent: &[u8], body: &[u8]) {
         let is_read = matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan");
-        let mut tenths = tenths_in(body);
+        let mut tenths = tenths_in(body, |_| true);
         if !is_success && String::from_utf8_lossy(body).contains("ConditionalCheckFailed") {
             tenths = 10; // billed like a write of an item of up to a KB, though the error does not say so
         }
         let mut state = self.state();
         state.consumed.requests += 1;
         match is_read {
-            true => state.consumed.read_tenths += tenths,
+            true => {
+                state.consumed.read_tenths += tenths;
+                state.consumed.usage_read_tenths += tenths_in(body, |table| table == "usage");
+            }
             false => state.consumed.write_tenths += tenths,
         }
         if is_read && is_success && state.keeps_answers {
             state.old.entry(sent.to_vec()).or_insert_with(|| body.to_vec());
         }
     }
+}
+
+fn success(body: Vec<u8>) -> Result<HttpResponse, ConnectorError> {
+    let status = StatusCode::try_from(200).map_err(|error| ConnectorError::other(error.into(), None))?;
+    Ok(HttpResponse::new(status, SdkBody::from(body)))
+}
+
+/// A read of several keys of one table, cut down to the first half of them, if that is any; and the others, as an
+/// answer has what was not got to.
+fn halves(sent: &[u8]) -> Option<(Option<Vec<u8>>, Value)> {
+    let body = serde_json::from_slice::<Value>(sent).ok()?;
+    let (table, request) = body.get("RequestItems")?.as_object()?.iter().next()?;
+    let keys = request.get("Keys")?.as_array()?;
+    let (first, rest) = keys.split_at_checked(keys.len() / 2)?;
+    let of = |keys: &[Value]| json!({table.clone(): {"Keys": keys, "ConsistentRead": true}});
+    let half = json!({"RequestItems": of(first)}).to_string().into_bytes();
+    Some(((!first.is_empty()).then_some(half), of(rest)))
 }
 
 /// Adds to the body of a request that the answer is to say what it consumed. Nothing checks the signature here.
@@ -160,12 +199,13 @@ fn ask_for_capacity(request: &mut HttpRequest, sent: &[u8]) {
     *request.body_mut() = SdkBody::from(body);
 }
 
-/// The capacity units in an answer: one figure, or one for each table.
-fn tenths_in(body: &[u8]) -> u64 {
+/// The capacity units in an answer, of the tables asked for: one figure, or one for each table.
+fn tenths_in(body: &[u8], is_asked: impl Fn(&str) -> bool) -> u64 {
     let Ok(answer) = serde_json::from_slice::<Value>(body) else { return 0 };
     let Some(consumed) = answer.get("ConsumedCapacity") else { return 0 };
     let all = consumed.as_array().map_or_else(|| std::slice::from_ref(consumed), Vec::as_slice);
-    all.iter().filter_map(|table| table.get("CapacityUnits")).map(in_tenths).sum()
+    let is_asked = |of: &&Value| of.get("TableName").and_then(Value::as_str).is_some_and(&is_asked);
+    all.iter().filter(is_asked).filter_map(|of| of.get("CapacityUnits")).map(in_tenths).sum()
 }
 
 /// A figure with at most one decimal, as tenths.

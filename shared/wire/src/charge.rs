@@ -7,6 +7,7 @@ use domain::{
     charge::{Charge, FixedPrice, FixedTiming, Limits, Price, PriceFilter, Pricing, UsagePrice},
     charge_model::ChargeModel,
     id::{Id, MeterId, PlanId},
+    period::BillingInterval,
     tiers::{Tier, Tiers},
 };
 use rust_decimal::Decimal;
@@ -48,7 +49,8 @@ pub struct NewChargeBody {
     in_advance: Option<bool>,
     /// Whether a fixed charge is billed once, with the first invoice; it is not if not given.
     one_time: Option<bool>,
-    /// How often a fixed charge is billed; as the plan if not given.
+    /// How often it is billed; as the plan if not given. Usage is billed at the end of each, with tiers,
+    /// included units and limits of its own.
     billing_interval: Option<IntervalName>,
     /// Every how many of those; 1 if not given.
     interval_count: Option<u32>,
@@ -124,7 +126,7 @@ pub struct ChargeBody {
     pub in_advance: Option<bool>,
     /// Whether a fixed charge is billed once, with the first invoice.
     pub one_time: Option<bool>,
-    /// How often a fixed charge is billed; null for as often as the plan.
+    /// How often it is billed; null for as often as the plan.
     pub billing_interval: Option<IntervalName>,
     /// Every how many of those.
     pub interval_count: Option<u32>,
@@ -255,14 +257,7 @@ impl NewChargeBody {
     }
 
     fn timing(&self, check: &mut Check) -> Option<FixedTiming> {
-        let interval = match (self.billing_interval, self.interval_count) {
-            (None, None) => None,
-            (None, Some(_)) => {
-                check.refuse("interval_count", "needs a billing_interval");
-                return None;
-            }
-            (Some(unit), count) => Some(check.value("interval_count", unit.every(count.unwrap_or(1)))?),
-        };
+        let interval = self.interval(check)?;
         let is_in_advance = self.in_advance.unwrap_or(false);
         if self.one_time != Some(true) {
             return Some(FixedTiming::Recurring { is_in_advance, interval });
@@ -275,14 +270,24 @@ impl NewChargeBody {
         Some(FixedTiming::Once)
     }
 
+    /// How often it is billed, if not as its plan. `None` if that is wrong.
+    fn interval(&self, check: &mut Check) -> Option<Option<BillingInterval>> {
+        match (self.billing_interval, self.interval_count) {
+            (None, None) => Some(None),
+            (None, Some(_)) => {
+                check.refuse("interval_count", "needs a billing_interval");
+                None
+            }
+            (Some(unit), count) => check.value("interval_count", unit.every(count.unwrap_or(1))).map(Some),
+        }
+    }
+
     /// The price of a charge of type USAGE, with a meter that stands for none if none is given.
     pub(crate) fn usage_price(self, check: &mut Check) -> Option<(UsagePrice, Option<MeterId>)> {
         for (field, is_given) in [
             ("quantity", self.quantity.is_some()),
             ("in_advance", self.in_advance.is_some()),
             ("one_time", self.one_time.is_some()),
-            ("billing_interval", self.billing_interval.is_some()),
-            ("interval_count", self.interval_count.is_some()),
         ] {
             if is_given {
                 check.refuse(field, "is for charges of type FIXED alone");
@@ -292,13 +297,14 @@ impl NewChargeBody {
             check.refuse("usage_pricing_rules", price::TIERS_TWICE);
         }
         let meter = self.meter_id.as_ref().map(|text| check.value("meter_id", text.parse::<MeterId>()));
+        let interval = self.interval(check);
         let model = self.charge_model.unwrap_or(ChargeModelName::Standard);
         let (filters, fields) = self.split();
         let pricing = fields.pricing(check, "", model);
         let filters = price::filters(check, filters, model);
         let given = meter.flatten();
         let meter = given.unwrap_or_else(|| Id::from_uuid(Default::default()));
-        Some((UsagePrice { meter, pricing: pricing?, filters }, given))
+        Some((UsagePrice { meter, interval: interval?, pricing: pricing?, filters }, given))
     }
 
     fn split(self) -> (Option<Vec<PriceFilterBody>>, PriceFields) {
@@ -396,6 +402,7 @@ impl PriceFilterOutBody {
 impl ChargeBody {
     /// The body of a charge of a plan.
     pub fn from_domain(plan: PlanId, charge: Charge) -> Self {
+        let interval = charge.price.interval();
         let (fixed, model, filters) = match charge.price {
             Price::Fixed(price) => {
                 let model = ChargeModel::Standard { unit_price: price.unit_price };
@@ -407,10 +414,9 @@ impl ChargeBody {
         let meter_id = charge.meter().map(|meter| meter.to_string());
         let Pricing { model, included_units, limits: Limits { minimum, maximum } } = model;
         let timing = fixed.map(|price| match price.timing {
-            FixedTiming::Once => (false, true, None),
-            FixedTiming::Recurring { is_in_advance, interval } => (is_in_advance, false, interval),
+            FixedTiming::Once => (false, true),
+            FixedTiming::Recurring { is_in_advance, .. } => (is_in_advance, false),
         });
-        let interval = timing.and_then(|(_, _, interval)| interval);
         let out = ModelOut::of(&model);
         Self {
             id: charge.id.to_string(),
@@ -419,8 +425,8 @@ impl ChargeBody {
             status: if charge.retired_in.is_none() { "ACTIVE" } else { "INACTIVE" },
             meter_id,
             quantity: fixed.map(|price| NumberOut(price.quantity)),
-            in_advance: timing.map(|(is_in_advance, ..)| is_in_advance),
-            one_time: timing.map(|(_, is_once, _)| is_once),
+            in_advance: timing.map(|(is_in_advance, _)| is_in_advance),
+            one_time: timing.map(|(_, is_once)| is_once),
             billing_interval: interval.map(IntervalName::from_domain),
             interval_count: interval.map(|interval| interval.count()),
             charge_model: ChargeModelName::from_domain(&model),
@@ -473,6 +479,9 @@ pub(crate) mod tests {
         usage(r#""unit_price":"0.005""#, &[]);
         usage(r#""unit_price":1,"quantity":2,"one_time":true"#, &["quantity", "one_time"]);
         usage(r#""unit_price":1,"included_units":-1"#, &["included_units"]);
+        usage(r#""unit_price":1,"billing_interval":"month","interval_count":3"#, &[]);
+        usage(r#""unit_price":1,"interval_count":3"#, &["interval_count"]);
+        usage(r#""unit_price":1,"billing_interval":"month","interval_count":0"#, &["interval_count"]);
         usage(r#""unit_price":1,"minimum_amount":2,"maximum_amount":1"#, &["minimum_amount"]);
     }
 

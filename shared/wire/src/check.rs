@@ -14,15 +14,24 @@ impl Check {
         self.errors.push(FieldError::new(field, "invalid", detail));
     }
 
-    /// Text of 1 to `max` characters, without control characters, and without space around it.
+    /// One row of 1 to `max` characters, without control characters, and without space around it.
     pub(crate) fn text(&mut self, field: &str, text: String, max: usize) -> String {
+        self.text_without(field, &text, max, char::is_control)
+    }
+
+    fn text_without(
+        &mut self,
+        field: &str,
+        text: &str,
+        max: usize,
+        is_refused: impl Fn(char) -> bool,
+    ) -> String {
         let trimmed = text.trim();
         if trimmed.is_empty() {
             self.refuse(field, "must not be empty");
         } else if trimmed.chars().count() > max {
             self.refuse(field, format!("must have at most {max} characters"));
-        } else if trimmed.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t'))
-        {
+        } else if trimmed.chars().any(is_refused) {
             self.refuse(field, "must not have control characters");
         }
         trimmed.to_owned()
@@ -32,6 +41,13 @@ impl Check {
     pub(crate) fn optional_text(&mut self, field: &str, text: Option<String>, max: usize) -> Option<String> {
         let text = text.filter(|text| !text.trim().is_empty())?;
         Some(self.text(field, text, max))
+    }
+
+    /// As [`Check::optional_text`], of several rows.
+    pub(crate) fn optional_rows(&mut self, field: &str, text: Option<String>, max: usize) -> Option<String> {
+        let text = text.filter(|text| !text.trim().is_empty())?;
+        let is_refused = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+        Some(self.text_without(field, &text.replace("\r\n", "\n"), max, is_refused))
     }
 
     /// Two letters of ISO 3166, in capitals; empty text counts as none.
@@ -130,6 +146,19 @@ impl Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_one_row_and_a_note_may_have_several() {
+        let mut check = Check::default();
+        assert_eq!(check.text("name", " Acme ".into(), 9), "Acme");
+        let note = check.optional_rows("note", Some("one\r\ntwo\n\tthree".into()), 20);
+        assert_eq!(note.as_deref(), Some("one\ntwo\n\tthree"));
+        assert!(check.errors.is_empty(), "{check:?}");
+        check.text("name", "line\nbreak".into(), 20);
+        check.optional_rows("note", Some("a\0b".into()), 20);
+        let fields = check.errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>();
+        assert_eq!(fields, ["name", "note"]);
+    }
 
     #[test]
     fn an_address_is_one_address() {

@@ -99,7 +99,7 @@ impl NewFeatureBody {
         let mut check = Check::default();
         let name = check.text("name", self.name, 200);
         let lookup_key = check.slug("lookup_key", self.lookup_key);
-        let description = check.optional_text("description", self.description, 2000);
+        let description = check.optional_rows("description", self.description, 2000);
         let kind = match self.feature_type {
             FeatureTypeName::Meter => {
                 let mut required = |field: &str, value: Option<String>| match value {
@@ -160,7 +160,7 @@ impl FeatureChangesBody {
         let mut check = Check::default();
         let name = self.name.map(|name| check.text("name", name, 200));
         let description =
-            self.description.map(|description| check.optional_text("description", Some(description), 2000));
+            self.description.map(|description| check.optional_rows("description", Some(description), 2000));
         check.finish(FeatureChanges { name, description })
     }
 }

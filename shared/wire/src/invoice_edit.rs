@@ -101,7 +101,7 @@ impl NewInvoiceBody {
         let currency = check.value("currency", self.currency.parse());
         let lines = lines(&mut check, self.line_items);
         let payment_due = payment_due(&mut check, self.due_date, self.payment_terms_days);
-        let memo = check.optional_text("memo", self.memo, 2000);
+        let memo = check.optional_rows("memo", self.memo, 2000);
         let new = customer.zip(currency).map(|(customer, currency)| NewInvoice {
             customer,
             currency,
@@ -125,7 +125,7 @@ impl InvoiceChangesBody {
             currency: self.currency.and_then(|code| check.value("currency", code.parse())),
             lines: self.line_items.map(|items| lines(&mut check, items)),
             payment_due: is_due_given.then_some(payment_due),
-            memo: self.memo.map(|memo| check.optional_text("memo", memo, 2000)),
+            memo: self.memo.map(|memo| check.optional_rows("memo", memo, 2000)),
             metadata: self.meta_data.map(|properties| properties.0),
         };
         check.finish(edit)
@@ -136,7 +136,7 @@ impl InvoiceStatusBody {
     /// The words on the change.
     pub fn note(&self) -> Result<Note, AppError> {
         let mut check = Check::default();
-        let note = check.optional_text("note", self.note.clone(), 2000);
+        let note = check.optional_rows("note", self.note.clone(), 2000);
         check.finish(Note(note))
     }
 }

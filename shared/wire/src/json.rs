@@ -16,11 +16,19 @@ pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(deserializer).map(Some)
 }
 
+/// The name under which serde_json hands on a number of arbitrary precision, as if it were an object.
+pub(crate) const NUMBER_TOKEN: &str = "$serde_json::private::Number";
+
 /// Reads a body.
 ///
 /// Errors: 400 if it is no JSON, 422 with the field if it is not what is expected.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice::<IgnoredAny>(body).map_err(|error| complaint(".", &error))?;
+    // How a number of arbitrary precision passes through serde. Nobody sends it but to be taken for a number.
+    if body.windows(NUMBER_TOKEN.len()).any(|window| window == NUMBER_TOKEN.as_bytes()) {
+        let error = FieldError::new(NUMBER_TOKEN, "unknown_field", "is not a field of this request");
+        return Err(Problem::from(app::AppError::Invalid(vec![error])));
+    }
     // A derived reader would take a list of values as an object without names.
     if body.trim_ascii_start().first() == Some(&b'[') {
         let error = FieldError::new("body", "invalid_type", "is a list, expected an object");
@@ -62,7 +70,11 @@ fn complaint(path: &str, error: &serde_json::Error) -> Problem {
     } else if let Some(rest) = text.strip_prefix("invalid type: ") {
         let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "something else"));
         let found = found.split(' ').next().unwrap_or_default();
-        FieldError::new(field_or_body(parent), "invalid_type", format!("is a {found}, expected {expected}"))
+        // Of a derived reader it is `struct` and the name of ours.
+        let expected = if expected.starts_with("struct ") { "an object" } else { expected };
+        let article = if found.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        let detail = format!("is {article} {found}, expected {expected}");
+        FieldError::new(field_or_body(parent), "invalid_type", detail)
     } else {
         FieldError::new(field_or_body(parent), "invalid", text)
     };
@@ -138,10 +150,10 @@ mod tests {
         check(r#"{"name": "a", "nmae": 1}"#, 422, "nmae", "unknown_field", "is not a field of this request");
         check(r#"{}"#, 422, "name", "required", "is required");
         check(r#"{"name": "a", "name": "b"}"#, 422, "name", "duplicate_field", "is there twice");
-        check(r#"{"name": 1}"#, 422, "name", "invalid_type", "is a integer, expected a string");
+        check(r#"{"name": 1}"#, 422, "name", "invalid_type", "is an integer, expected a string");
         check(r#" ["a"]"#, 422, "body", "invalid_type", "is a list, expected an object");
         check("[", 400, "", "", "the body is not valid JSON");
-        check("7", 422, "body", "invalid_type", "is a integer, expected struct Body");
+        check("7", 422, "body", "invalid_type", "is an integer, expected an object");
         check(r#"{"name": "a", "amount": "x"}"#, 422, "amount", "invalid", "must be a decimal number");
         check(r#"{"name": "a", "amount": true}"#, 422, "amount", "invalid", "must be a decimal number");
         check(

@@ -5,7 +5,7 @@ use domain::meter::{Aggregation, DeduplicateBy, FILTERS_MAX, Filter, FilterOpera
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{check::Check, number::NumberOut, time::TimeOut, usage_read::number};
+use crate::{check::Check, number::QuantityOut, time::TimeOut};
 
 /// How events become one number.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -108,11 +108,15 @@ pub struct MeterStatsBody {
     /// Timestamp of the latest event.
     pub last_event_date: Option<TimeOut>,
     /// Usage since midnight UTC.
-    pub today_usage: NumberOut,
+    pub today_usage: QuantityOut,
     /// Usage since Monday.
-    pub this_week_usage: NumberOut,
+    pub this_week_usage: QuantityOut,
     /// Usage since the first of the month.
-    pub this_month_usage: NumberOut,
+    pub this_month_usage: QuantityOut,
+    /// Events that were not counted since their key had been counted with other content before. Kept until replayed.
+    pub conflicts: u64,
+    /// Events that could not be counted. Kept until replayed.
+    pub rejected: u64,
 }
 
 impl MeterBody {
@@ -145,9 +149,11 @@ impl MeterStatsBody {
             unique_customers: stats.unique_customers,
             first_event_date: stats.span.map(|(first, _)| TimeOut(first)),
             last_event_date: stats.span.map(|(_, last)| TimeOut(last)),
-            today_usage: number(stats.today.quantity),
-            this_week_usage: number(stats.this_week.quantity),
-            this_month_usage: number(stats.this_month.quantity),
+            today_usage: QuantityOut(stats.today.quantity),
+            this_week_usage: QuantityOut(stats.this_week.quantity),
+            this_month_usage: QuantityOut(stats.this_month.quantity),
+            conflicts: stats.conflicts,
+            rejected: stats.rejected,
         }
     }
 }

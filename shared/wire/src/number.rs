@@ -22,6 +22,10 @@ pub struct NumberIn(pub Quantity);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumberOut(pub Decimal);
 
+/// A quantity as it goes out: as [`NumberOut`], also where it has more digits than a decimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuantityOut(pub Quantity);
+
 impl NumberIn {
     /// The number as a decimal. Errors: if it has more than 28 digits.
     pub fn decimal(self) -> Result<Decimal, &'static str> {
@@ -47,6 +51,25 @@ impl Serialize for NumberOut {
         // With arbitrary precision a number is the text of its digits.
         let number = serde_json::Number::from_str(&self.0.to_string()).map_err(serde::ser::Error::custom)?;
         number.serialize(serializer)
+    }
+}
+
+impl Serialize for QuantityOut {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let number = serde_json::Number::from_str(&self.0.to_string()).map_err(serde::ser::Error::custom)?;
+        number.serialize(serializer)
+    }
+}
+
+impl PartialSchema for QuantityOut {
+    fn schema() -> RefOr<Schema> {
+        NumberOut::schema()
+    }
+}
+
+impl ToSchema for QuantityOut {
+    fn name() -> Cow<'static, str> {
+        NumberOut::name()
     }
 }
 

@@ -88,7 +88,7 @@ fn named<T: ToSchema>() -> Named {
 }
 
 const PAGE: &[&str] = &["page", "page_size", "cursor"];
-const RANGE: &[&str] = &["start_date", "end_date"];
+const RANGE: &[&str] = &["start_date", "end_date", "time_zone"];
 const USAGE: &[&str] = &[
     "meter_id",
     "meter_name",
@@ -195,7 +195,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .asks(&["group_by", "start_date", "end_date", "customer_id", "time_zone", "filter[property]"])
             .gives::<SeriesBody>(200),
         get("/api/v1/meters/{id}/top-customers", "Meters", "The customers who used most")
-            .asks(&["start_date", "end_date", "limit"])
+            .asks(&["start_date", "end_date", "time_zone", "limit"])
             .gives::<TopCustomersBody>(200),
         get("/api/v1/meters/{id}/stats", "Meters", "What a meter has seen").gives::<MeterStatsBody>(200),
         get("/api/v1/meters/{id}/events", "Meters", "The events of a meter, newest first")
@@ -206,6 +206,7 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "customer_id",
                 "start_date",
                 "end_date",
+                "time_zone",
                 "min_quantity",
                 "idempotency_key",
             ])
@@ -372,6 +373,7 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "status",
                 "start_date",
                 "end_date",
+                "time_zone",
             ])
             .gives::<List<InvoiceBody>>(200),
         get("/api/v1/invoices/{id}", "Invoices", "An invoice").gives::<InvoiceBody>(200),
@@ -436,7 +438,17 @@ pub fn endpoints() -> Vec<Endpoint> {
             .takes::<NewCorrectionBody>()
             .gives::<CorrectionBody>(202),
         get("/api/v1/usage/rejected", "Usage", "Events that were accepted and not counted, with the reason")
-            .asks(&["page", "page_size", "cursor", "meter_id", "customer_id", "start_date", "end_date"])
+            .asks(&[
+                "page",
+                "page_size",
+                "cursor",
+                "meter_id",
+                "customer_id",
+                "status",
+                "start_date",
+                "end_date",
+                "time_zone",
+            ])
             .gives::<List<EventBody>>(200),
         post("/api/v1/usage/rejected/{id}/replay", "Usage", "Send what was not counted again")
             .gives::<ReplayBody>(202),

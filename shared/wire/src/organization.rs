@@ -270,7 +270,7 @@ impl OrganizationChangesBody {
             }),
             zone: self.time_zone.and_then(|name| zone(&mut check, &name)),
             proration: self.proration.map(ProrationBody::into_domain),
-            invoice_notes: self.invoice_notes.map(|notes| check.optional_text("invoice_notes", notes, 2000)),
+            invoice_notes: self.invoice_notes.map(|notes| check.optional_rows("invoice_notes", notes, 2000)),
             branding: self.branding.map(|branding| branding.unwrap_or_default().into_domain(&mut check)),
             bank_details: self
                 .bank_details
@@ -341,7 +341,7 @@ impl BankDetailsBody {
     fn into_domain(mut self, check: &mut Check) -> BTreeMap<BankField, String> {
         let mut read = |field: BankField| {
             let name = format!("bank_details.{}", field.name());
-            let value = check.optional_text(&name, self.field(field).take(), 500)?;
+            let value = check.optional_rows(&name, self.field(field).take(), 500)?;
             Some((field, value))
         };
         BankField::ALL.into_iter().filter_map(&mut read).collect()

@@ -122,7 +122,7 @@ impl NewPlanBody {
         let mut check = Check::default();
         let name = check.text("name", self.name, 200);
         let lookup_id = check.slug("lookup_id", self.lookup_id.unwrap_or_else(|| slug_of(&name)));
-        let description = check.optional_text("description", self.description, 2000);
+        let description = check.optional_rows("description", self.description, 2000);
         let trial_days = trial_days(&mut check, self.trial_days);
         let currency = check.value("currency", self.currency.parse());
         let interval = self.billing_interval.every(self.interval_count.unwrap_or(1));
@@ -146,7 +146,7 @@ impl PlanChangesBody {
         let mut check = Check::default();
         let name = self.name.map(|name| check.text("name", name, 200));
         let description =
-            self.description.map(|description| check.optional_text("description", Some(description), 2000));
+            self.description.map(|description| check.optional_rows("description", Some(description), 2000));
         let trial_days = trial_days(&mut check, self.trial_days);
         check.finish(PlanChanges { name, description, is_active: self.is_active, trial_days })
     }

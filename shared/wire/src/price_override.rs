@@ -150,7 +150,8 @@ impl PriceOverrideBody {
                     Some(filters) => price::filters(check, Some(filters), model),
                     None => own.filters.clone(),
                 };
-                Some(Price::Usage(UsagePrice { meter: own.meter, pricing: pricing?, filters }))
+                let (meter, interval) = (own.meter, own.interval);
+                Some(Price::Usage(UsagePrice { meter, interval, pricing: pricing?, filters }))
             }
         }
     }

@@ -120,6 +120,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        // Whoever knows the name of the request writes it into the body.
+        response.extensions_mut().insert(self);
         response
     }
 }

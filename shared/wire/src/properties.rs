@@ -16,6 +16,8 @@ use utoipa::{
     },
 };
 
+use crate::json::NUMBER_TOKEN;
+
 /// Properties as they come in. A name that is there twice is refused: either value could be meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PropertiesIn(pub Properties);
@@ -46,6 +48,9 @@ impl<'de> Deserialize<'de> for PropertiesIn {
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<PropertiesIn, A::Error> {
                 let mut properties = Properties::new();
                 while let Some(name) = entries.next_key::<String>()? {
+                    if name == NUMBER_TOKEN {
+                        return Err(de::Error::custom("is a number, expected an object"));
+                    }
                     if properties.contains_key(&name) {
                         return Err(de::Error::custom(format!("duplicate field `{name}`")));
                     }

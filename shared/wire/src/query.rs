@@ -3,14 +3,17 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use app::{AppError, FieldError, PageRequest, Position, read_usage::Question};
-use chrono::{DateTime, Duration, NaiveTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 use domain::{
     meter::{FILTERS_MAX, Filter, FilterOperator},
     zone::{Step, Steps},
 };
 
-use crate::{problem::Problem, time};
+use crate::{
+    problem::Problem,
+    time::{self, LocalTimeIn},
+};
 
 /// The parameters of a request. Each is taken once; what is left over is unknown, and refused.
 #[derive(Debug)]
@@ -142,31 +145,40 @@ impl Query {
         number
     }
 
-    /// `start_date` and `end_date`; by default the last 30 days. A date alone is its first instant as a
-    /// start, and covers the whole day as an end. Returns the half-open range, and the end as it is echoed.
-    pub fn range(&mut self, now: DateTime<Utc>) -> (domain::series::Range, DateTime<Utc>) {
-        let end = self.text("end_date");
-        let (until, shown) = match end.as_deref().map(|text| (text, time::parse_date(text))) {
-            Some((_, Some(date))) => {
-                let midnight = date.and_time(NaiveTime::MIN).and_utc();
-                (midnight + Duration::days(1), midnight + Duration::days(1) - Duration::seconds(1))
+    /// `time_zone`, or `timezone`: UTC if neither is given.
+    pub fn zone(&mut self) -> Tz {
+        let Some(name) = self.text("time_zone").or_else(|| self.text("timezone")) else { return Tz::UTC };
+        name.parse().unwrap_or_else(|_| {
+            self.refuse("time_zone", "invalid", "must be a name like `Europe/Berlin`");
+            Tz::UTC
+        })
+    }
+
+    /// An instant, or a date alone.
+    fn local_time(&mut self, name: &str) -> Option<LocalTimeIn> {
+        let text = self.text(name)?;
+        let time = LocalTimeIn::parse(&text);
+        if time.is_none() {
+            self.refuse(name, "invalid", time::INVALID);
+        }
+        time
+    }
+
+    /// `start_date` and `end_date`; by default the last 30 days. A date alone is its first instant in `zone` as
+    /// a start, and covers the whole day as an end. Returns the half-open range, and the end as it is echoed.
+    pub fn range(&mut self, now: DateTime<Utc>, zone: Tz) -> (domain::series::Range, DateTime<Utc>) {
+        let end = self.local_time("end_date");
+        let (until, shown) = match end {
+            Some(LocalTimeIn::On(_)) => {
+                let until = end.map_or(now, |end| end.end(zone));
+                (until, until - Duration::seconds(1))
             }
-            Some((text, None)) => {
-                let until = time::parse(text);
-                if until.is_none() {
-                    self.refuse("end_date", "invalid", time::INVALID);
-                }
-                let until = until.unwrap_or(now);
-                (until, until)
-            }
+            Some(LocalTimeIn::At(until)) => (until, until),
             // What was just accepted belongs to now.
             None => (now + Duration::milliseconds(1), now),
         };
-        let from = match self.text("start_date") {
-            Some(text) => time::parse(&text).unwrap_or_else(|| {
-                self.refuse("start_date", "invalid", time::INVALID);
-                until
-            }),
+        let from = match self.local_time("start_date") {
+            Some(start) => start.start(zone),
             None => shown - Duration::days(30),
         };
         if self.errors.is_empty() && from >= until {
@@ -175,16 +187,8 @@ impl Query {
         (domain::series::Range { from, until }, shown)
     }
 
-    /// `group_by`, `time_zone` and filters: `group_by` is a step of time, or the name of a property.
-    pub fn question(&mut self, step: Option<Step>) -> Question {
-        let zone = self.text("time_zone").or_else(|| self.text("timezone"));
-        let zone = zone.map_or(Some(Tz::UTC), |name| {
-            let zone = name.parse::<Tz>().ok();
-            if zone.is_none() {
-                self.refuse("time_zone", "invalid", "must be a name like `Europe/Berlin`");
-            }
-            zone
-        });
+    /// `group_by` and filters: `group_by` is a step of time in `zone`, or the name of a property.
+    pub fn question(&mut self, step: Option<Step>, zone: Tz) -> Question {
         let group_by = self.text("group_by");
         let by_time = group_by.as_deref().and_then(|word| STEPS.iter().find(|(step, _)| *step == word));
         let step = match (&group_by, by_time) {
@@ -194,7 +198,6 @@ impl Query {
         };
         let name = group_by.filter(|_| by_time.is_none());
         let name = name.map(|name| name.strip_prefix("properties.").map(str::to_owned).unwrap_or(name));
-        let zone = zone.unwrap_or(Tz::UTC);
         Question { steps: step.map(|step| Steps { step, zone }), filters: self.filters(), group_by: name }
     }
 
@@ -217,24 +220,13 @@ impl Query {
     }
 
     /// `start_date` and `end_date` as bounds of a list, either of which may be left open. A date alone is its
-    /// first instant as a start, and covers the whole day as an end. `None` if neither is given.
-    pub fn bounds(&mut self) -> Option<domain::series::Range> {
-        let (start, end) = (self.text("start_date"), self.text("end_date"));
-        if start.is_none() && end.is_none() {
+    /// first instant in `zone` as a start, and covers the whole day as an end. `None` if neither is given.
+    pub fn bounds(&mut self, zone: Tz) -> Option<domain::series::Range> {
+        if !self.has("start_date") && !self.has("end_date") {
             return None;
         }
-        let day = |text: &str| time::parse_date(text).and_then(|date| date.succ_opt());
-        let until = end.map(|text| match day(&text) {
-            Some(next) => Some(next.and_time(NaiveTime::MIN).and_utc()),
-            None => time::parse(&text),
-        });
-        let from = start.map(|text| time::parse(&text));
-        for (field, value) in [("start_date", &from), ("end_date", &until)] {
-            if value.is_some_and(|value| value.is_none()) {
-                self.refuse(field, "invalid", time::INVALID);
-            }
-        }
-        let (from, until) = (from.flatten(), until.flatten());
+        let from = self.local_time("start_date").map(|start| start.start(zone));
+        let until = self.local_time("end_date").map(|end| end.end(zone));
         if let (Some(from), Some(until)) = (from, until)
             && from >= until
         {
@@ -321,7 +313,7 @@ mod tests {
         let now = "2025-03-01T12:00:00Z".parse().unwrap();
         let text = |at| crate::TimeOut(at).text();
         let check = |pairs: &[(&str, &str)], expected: [&str; 3]| {
-            let (range, shown) = query(pairs).range(now);
+            let (range, shown) = query(pairs).range(now, Tz::UTC);
             assert_eq!([text(range.from), text(range.until), text(shown)], expected, "{pairs:?}");
         };
         check(
@@ -334,16 +326,46 @@ mod tests {
         );
         check(&[], ["2025-01-30T12:00:00Z", "2025-03-01T12:00:00.001Z", "2025-03-01T12:00:00Z"]);
         let backwards = query(&[("start_date", "2025-02-02"), ("end_date", "2025-02-01")]);
-        assert_eq!(refused(backwards, |query| _ = query.range(now)), ["end_date"]);
-        let bounds =
-            |pairs: &[(&str, &str)]| query(pairs).bounds().map(|range| [text(range.from), text(range.until)]);
+        assert_eq!(refused(backwards, |query| _ = query.range(now, Tz::UTC)), ["end_date"]);
+        let bounds = |pairs: &[(&str, &str)]| {
+            query(pairs).bounds(Tz::UTC).map(|range| [text(range.from), text(range.until)])
+        };
         assert_eq!(bounds(&[]), None);
         let day = bounds(&[("start_date", "2025-01-31"), ("end_date", "2025-01-31")]);
         assert_eq!(day.unwrap(), ["2025-01-31T00:00:00Z", "2025-02-01T00:00:00Z"]);
         assert_eq!(bounds(&[("end_date", "2025-01-31T10:00:00Z")]).unwrap()[1], "2025-01-31T10:00:00Z");
         let wrong = query(&[("start_date", "2025-02-01"), ("end_date", "soon")]);
-        assert_eq!(refused(wrong, |query| _ = query.bounds()), ["end_date"]);
+        assert_eq!(refused(wrong, |query| _ = query.bounds(Tz::UTC)), ["end_date"]);
         let unreadable = query(&[("start_date", "yesterday")]);
-        assert_eq!(refused(unreadable, |query| _ = query.range(now)), ["start_date"]);
+        assert_eq!(refused(unreadable, |query| _ = query.range(now, Tz::UTC)), ["start_date"]);
+    }
+
+    #[test]
+    fn a_date_alone_is_a_day_of_the_time_zone() {
+        let now = "2025-12-01T12:00:00Z".parse().unwrap();
+        let text = |at| crate::TimeOut(at).text();
+        let check = |day: &str, zone: &str, expected: [&str; 3]| {
+            let pairs = [("start_date", day), ("end_date", day), ("time_zone", zone)];
+            let mut given = query(&pairs);
+            let zone = given.zone();
+            let (range, shown) = given.range(now, zone);
+            assert_eq!([text(range.from), text(range.until), text(shown)], expected, "{pairs:?}");
+            let mut given = query(&pairs);
+            let zone = given.zone();
+            assert_eq!(given.bounds(zone), Some(range), "{pairs:?}");
+        };
+        check(
+            "2025-03-30",
+            "Europe/Berlin",
+            ["2025-03-29T23:00:00Z", "2025-03-30T22:00:00Z", "2025-03-30T21:59:59Z"],
+        );
+        check(
+            "2025-11-02",
+            "America/New_York",
+            ["2025-11-02T04:00:00Z", "2025-11-03T05:00:00Z", "2025-11-03T04:59:59Z"],
+        );
+        check("2025-03-30", "", ["2025-03-30T00:00:00Z", "2025-03-31T00:00:00Z", "2025-03-30T23:59:59Z"]);
+        let nowhere = query(&[("time_zone", "Mars/Base")]);
+        assert_eq!(refused(nowhere, |query| _ = query.zone()), ["time_zone"]);
     }
 }

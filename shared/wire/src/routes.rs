@@ -7,11 +7,13 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
     handler::Handler,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodFilter, on},
 };
+
+use tracing::Instrument;
 
 use crate::{
     extract::{BODY_BYTES_MAX, check_same_origin},
@@ -81,7 +83,46 @@ impl Routes {
     }
 }
 
+/// What names a request, in its answer and in the logs: what the caller named it, or a name of ours.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest name that is taken over.
+const REQUEST_ID_MAX: usize = 100;
+
 async fn guard(request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let span = tracing::info_span!("request", request.id = %id);
+    let mut response = answer(request, next).instrument(span).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let named = Problem { request_id: Some(id.clone()), ..problem }.into_response();
+        let headers = std::mem::take(response.headers_mut());
+        response = named;
+        for (name, value) in headers.into_iter().filter_map(|(name, value)| Some((name?, value))) {
+            if name != header::CONTENT_LENGTH {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    }
+    response.headers_mut().extend(HeaderValue::try_from(id).ok().map(|id| (REQUEST_ID, id)));
+    response
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let is_taken = |id: &&str| {
+        (1..=REQUEST_ID_MAX).contains(&id.len()) && id.chars().all(|letter| letter.is_ascii_graphic())
+    };
+    let given = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(is_taken);
+    given.map_or_else(new_request_id, str::to_owned)
+}
+
+fn new_request_id() -> String {
+    let mut bytes = [0; 16];
+    // Without random bytes a request has no name of its own, and is served all the same.
+    let _ = getrandom::fill(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}
+
+async fn answer(request: Request, next: Next) -> Response {
     if let Err(problem) = check_same_origin(request.method(), request.headers()) {
         return problem.into_response();
     }

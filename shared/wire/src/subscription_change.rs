@@ -131,7 +131,7 @@ impl CancelBody {
     /// What was asked for.
     pub fn into_domain(self) -> Result<(Asked, Terms), AppError> {
         let mut check = Check::default();
-        let reason = check.optional_text("reason", self.reason, 500);
+        let reason = check.optional_rows("reason", self.reason, 500);
         check.finish((Asked::Cancel(reason), terms(self.cancel_at_period_end, self.proration)))
     }
 }

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Duration, NaiveDate, NaiveTime, SecondsFormat, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
+use domain::zone::midnight;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -37,21 +38,33 @@ pub(crate) const INVALID: &str = "must be an RFC 3339 time with an offset, such 
 pub(crate) fn parse(text: &str) -> Option<DateTime<Utc>> {
     match parse_date(text) {
         Some(date) => Some(date.and_time(NaiveTime::MIN).and_utc()),
-        None => DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc()),
+        // A leap second would be taken for the one before, and no other system counts it.
+        None => DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|at| at.to_utc())
+            .filter(|at| at.timestamp_subsec_nanos() < 1_000_000_000),
     }
 }
 
 /// Reads a date alone.
-pub(crate) fn parse_date(text: &str) -> Option<NaiveDate> {
+fn parse_date(text: &str) -> Option<NaiveDate> {
     if text.len() == 10 { NaiveDate::parse_from_str(text, "%Y-%m-%d").ok() } else { None }
 }
 
 impl LocalTimeIn {
+    /// Reads either.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match parse_date(text) {
+            Some(date) => Some(Self::On(date)),
+            None => parse(text).map(Self::At),
+        }
+    }
+
     /// The instant; of a date, the first in `zone`.
     pub fn start(self, zone: Tz) -> DateTime<Utc> {
         match self {
             Self::At(at) => at,
-            Self::On(date) => midnight(date, zone),
+            Self::On(date) => midnight(zone, date),
         }
     }
 
@@ -59,17 +72,9 @@ impl LocalTimeIn {
     pub fn end(self, zone: Tz) -> DateTime<Utc> {
         match self {
             Self::At(at) => at,
-            Self::On(date) => midnight(date.succ_opt().unwrap_or(date), zone),
+            Self::On(date) => midnight(zone, date.succ_opt().unwrap_or(date)),
         }
     }
-}
-
-/// The first instant of a date, which is not midnight where clocks skip that.
-fn midnight(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
-    let midnight = date.and_time(NaiveTime::MIN);
-    let hours = (0..=24).map(|hour| midnight + Duration::hours(hour));
-    let first = hours.filter_map(|local| zone.from_local_datetime(&local).earliest()).next();
-    first.map_or(midnight.and_utc(), |at| at.to_utc())
 }
 
 impl TimeOut {
@@ -89,10 +94,7 @@ impl<'de> Deserialize<'de> for TimeIn {
 impl<'de> Deserialize<'de> for LocalTimeIn {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        match parse_date(&text) {
-            Some(date) => Ok(Self::On(date)),
-            None => parse(&text).map(Self::At).ok_or_else(|| de::Error::custom(INVALID)),
-        }
+        Self::parse(&text).ok_or_else(|| de::Error::custom(INVALID))
     }
 }
 
@@ -178,6 +180,7 @@ mod tests {
         check("2025-01-15T10:30:00", None);
         check("2025-02-29", None);
         check("2025-01-15T24:00:00Z", None);
+        check("2016-12-31T23:59:60Z", None);
         check("1736937000", None);
         check("", None);
     }

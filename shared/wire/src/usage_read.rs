@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use app::read_usage::UsageSeries;
 use chrono::{DateTime, Utc};
-use domain::{
-    id::CustomerId, meter::Meter, period::BillingPeriod, quantity::Quantity, series::Range, totals,
-    zone::Steps,
-};
+use domain::{id::CustomerId, meter::Meter, period::BillingPeriod, series::Range, totals, zone::Steps};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{number::NumberOut, time::TimeOut};
+use crate::{number::QuantityOut, time::TimeOut};
 
 /// Usage of a meter over a range, in steps or by the values of a property.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,7 +17,7 @@ pub struct SeriesBody {
     /// Which meter.
     pub meter_id: String,
     /// What it comes to.
-    pub total_usage: NumberOut,
+    pub total_usage: QuantityOut,
     /// How many events count.
     pub event_count: u64,
     /// How many customers there are.
@@ -44,7 +41,7 @@ pub struct StepBody {
     /// The start of the step.
     pub period: TimeOut,
     /// What it comes to.
-    pub usage: NumberOut,
+    pub usage: QuantityOut,
     /// How many events count.
     pub event_count: u64,
 }
@@ -56,7 +53,7 @@ pub struct GroupBody {
     /// The value; `null` for events without the property.
     pub value: Option<String>,
     /// What it comes to.
-    pub usage: NumberOut,
+    pub usage: QuantityOut,
     /// How many events count.
     pub event_count: u64,
 }
@@ -84,7 +81,7 @@ pub struct MeterUsageBody {
     /// What one unit is called.
     pub unit: Option<String>,
     /// What it comes to.
-    pub total_usage: NumberOut,
+    pub total_usage: QuantityOut,
     /// How many events count.
     pub event_count: u64,
 }
@@ -98,7 +95,7 @@ pub struct UsageAnswerBody {
     /// The meter that was asked for.
     pub meter_id: Option<String>,
     /// What it comes to; `null` for several meters, which do not add up.
-    pub total_usage: Option<NumberOut>,
+    pub total_usage: Option<QuantityOut>,
     /// How many events count.
     pub event_count: u64,
     /// The start of the range.
@@ -134,16 +131,9 @@ pub struct CustomerUsageBody {
     /// Who.
     pub customer_id: String,
     /// What it comes to.
-    pub usage: NumberOut,
+    pub usage: QuantityOut,
     /// How many events count.
     pub event_count: u64,
-}
-
-/// A quantity as a JSON number.
-pub(crate) fn number(quantity: Quantity) -> NumberOut {
-    // Only a quantity of more than 28 digits is no decimal, and the sum of one meter passes that only
-    // after 10^16 in whole units with 12 decimals.
-    NumberOut(quantity.to_decimal().unwrap_or(rust_decimal::Decimal::MAX))
 }
 
 /// The steps of `range`, those without usage too.
@@ -151,7 +141,7 @@ fn steps(series: &UsageSeries, range: Range, steps: Option<Steps>) -> Vec<StepBo
     let found = series.steps.iter().copied().collect::<BTreeMap<_, _>>();
     let body = |start: DateTime<Utc>| {
         let usage = found.get(&start).copied().unwrap_or_default();
-        StepBody { period: TimeOut(start), usage: number(usage.quantity), event_count: usage.events }
+        StepBody { period: TimeOut(start), usage: QuantityOut(usage.quantity), event_count: usage.events }
     };
     steps.into_iter().flat_map(|steps| steps.starts_in(range)).map(body).collect()
 }
@@ -159,7 +149,7 @@ fn steps(series: &UsageSeries, range: Range, steps: Option<Steps>) -> Vec<StepBo
 fn groups(series: &UsageSeries) -> Vec<GroupBody> {
     let body = |(value, usage): &(Option<String>, totals::Usage)| GroupBody {
         value: value.clone(),
-        usage: number(usage.quantity),
+        usage: QuantityOut(usage.quantity),
         event_count: usage.events,
     };
     series.groups.iter().map(body).collect()
@@ -170,7 +160,7 @@ fn of_meter(meter: Meter, usage: totals::Usage) -> MeterUsageBody {
         meter_id: meter.id.to_string(),
         meter_name: meter.name,
         unit: meter.unit,
-        total_usage: number(usage.quantity),
+        total_usage: QuantityOut(usage.quantity),
         event_count: usage.events,
     }
 }
@@ -186,7 +176,7 @@ impl SeriesBody {
     ) -> Self {
         Self {
             meter_id: meter.id.to_string(),
-            total_usage: number(series.total.quantity),
+            total_usage: QuantityOut(series.total.quantity),
             event_count: series.total.events,
             unique_customers: series.unique_customers,
             period_start: TimeOut(range.from),
@@ -225,7 +215,7 @@ impl UsageAnswerBody {
         Self {
             customer_id: customer.map(|customer| customer.to_string()),
             meter_id: Some(meter.id.to_string()),
-            total_usage: Some(number(series.total.quantity)),
+            total_usage: Some(QuantityOut(series.total.quantity)),
             event_count: series.total.events,
             period_start: TimeOut(range.from),
             period_end: TimeOut(end),
@@ -264,7 +254,7 @@ impl TopCustomersBody {
     ) -> Self {
         let body = |(customer, usage): (CustomerId, totals::Usage)| CustomerUsageBody {
             customer_id: customer.to_string(),
-            usage: number(usage.quantity),
+            usage: QuantityOut(usage.quantity),
             event_count: usage.events,
         };
         let customers = customers.into_iter().map(body).collect();

@@ -100,7 +100,8 @@ async fn usage(
     PathId(id): PathId<CustomerId>,
     Parameters(mut query): Parameters,
 ) -> Answer<UsageByMeterBody> {
-    let (range, end) = query.range(platform.now());
+    let zone = query.zone();
+    let (range, end) = query.range(platform.now(), zone);
     query.finish()?;
     let usage = read_usage::of_customer(&platform, &actor, id, range).await?;
     ok(UsageByMeterBody::from_range(range.from, end, usage))

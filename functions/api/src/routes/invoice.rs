@@ -53,11 +53,12 @@ async fn list(
     Parameters(mut query): Parameters,
 ) -> Answer<List<InvoiceBody>> {
     let page = query.page();
+    let zone = query.zone();
     let filter = InvoiceFilter {
         customer: query.parse("customer_id"),
         status: query.choice("status", &InvoiceStatusName::CHOICES),
         subscription: query.parse("subscription_id"),
-        issued: query.bounds(),
+        issued: query.bounds(zone),
     };
     query.finish()?;
     self::page(invoices::list(&platform, &actor, filter, &page).await?, &page)

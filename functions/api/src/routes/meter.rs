@@ -45,8 +45,9 @@ async fn usage(
     PathId(id): PathId<MeterId>,
     Parameters(mut query): Parameters,
 ) -> Answer<SeriesBody> {
-    let question = query.question(Some(Step::Day));
-    let (range, end) = query.range(platform.now());
+    let zone = query.zone();
+    let question = query.question(Some(Step::Day), zone);
+    let (range, end) = query.range(platform.now(), zone);
     let customer = query.parse("customer_id");
     query.finish()?;
     let (meter, series) = read_usage::series(&platform, &actor, id, customer, range, &question).await?;
@@ -58,7 +59,8 @@ async fn top_customers(
     PathId(id): PathId<MeterId>,
     Parameters(mut query): Parameters,
 ) -> Answer<TopCustomersBody> {
-    let (range, end) = query.range(platform.now());
+    let zone = query.zone();
+    let (range, end) = query.range(platform.now(), zone);
     let limit = query.number("limit", 10, 100);
     query.finish()?;
     let customers = read_usage::top_customers(&platform, &actor, id, range, limit).await?;
@@ -76,9 +78,10 @@ async fn events(
     Parameters(mut query): Parameters,
 ) -> Answer<List<EventBody>> {
     let page = query.page();
+    let zone = query.zone();
     let filter = LogFilter {
         customer: query.parse("customer_id"),
-        range: query.bounds(),
+        range: query.bounds(zone),
         least: query.parse("min_quantity"),
         key: query.text("idempotency_key"),
     };

@@ -6,7 +6,7 @@ use app::{
     find_usage::{self, EventName},
     read_usage::{self, UsageQuestion},
     track_usage::{CustomerRef, MeterRef},
-    usage_log,
+    usage_log::{self, UncountedFilter},
 };
 use domain::id::EventId;
 use wire::{
@@ -48,10 +48,11 @@ async fn answer(
     mut query: Query,
     is_of_one_meter: bool,
 ) -> Answer<UsageAnswerBody> {
-    let question = query.question(None);
+    let zone = query.zone();
+    let question = query.question(None, zone);
     let is_in_parts = question.steps.is_some() || question.group_by.is_some();
     let has_range = query.has("start_date") || query.has("end_date");
-    let (range, end) = query.range(platform.now());
+    let (range, end) = query.range(platform.now(), zone);
     let asked = UsageQuestion {
         meter: meter(&mut query),
         customer: customer(&mut query),
@@ -125,10 +126,16 @@ async fn rejected(
     Parameters(mut query): Parameters,
 ) -> Answer<List<EventBody>> {
     let page = query.page();
-    let (range, _) = query.range(platform.now());
-    let (meter, customer) = (query.parse("meter_id"), query.parse("customer_id"));
+    let zone = query.zone();
+    let (range, _) = query.range(platform.now(), zone);
+    let filter = UncountedFilter {
+        meter: query.parse("meter_id"),
+        customer: query.parse("customer_id"),
+        is_conflict: query.choice("status", &[("conflict", true), ("rejected", false)]),
+        range,
+    };
     query.finish()?;
-    let found = usage_log::list_uncounted(&platform, &actor, meter, customer, range, &page).await?;
+    let found = usage_log::list_uncounted(&platform, &actor, &filter, &page).await?;
     ok(List::from_page(found, &page, EventBody::from_uncounted))
 }
 

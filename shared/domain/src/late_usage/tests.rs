@@ -28,7 +28,12 @@ fn charge(is_volume: bool) -> Charge {
     Charge {
         id: Id::from_uuid(uuid::Uuid::from_u128(2)),
         display_name: "Calls".into(),
-        price: Price::Usage(UsagePrice { meter, pricing: Pricing::of(model), filters: Vec::new() }),
+        price: Price::Usage(UsagePrice {
+            meter,
+            interval: None,
+            pricing: Pricing::of(model),
+            filters: Vec::new(),
+        }),
         added_in: 1,
         retired_in: None,
         created_at: DateTime::UNIX_EPOCH,

@@ -36,8 +36,8 @@ fn meter() -> MeterId {
     Id::from_uuid(uuid::Uuid::from_u128(1))
 }
 
-fn price(pricing: Pricing) -> UsagePrice {
-    UsagePrice { meter: meter(), pricing, filters: Vec::new() }
+pub(super) fn price(pricing: Pricing) -> UsagePrice {
+    UsagePrice { meter: meter(), interval: None, pricing, filters: Vec::new() }
 }
 
 fn used(quantity: &str) -> ChargeUsage {

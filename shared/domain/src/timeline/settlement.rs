@@ -6,7 +6,8 @@
 
 use super::{
     BillingInterval, BillingPeriod, Charge, DateTime, Due, DueKind, PeriodError, Phase, ProrationMode,
-    ProrationPolicy, Reason, STEP, Timeline, Timing, Utc, between, own_interval, timing,
+    ProrationPolicy, Reason, STEP, Timeline, Utc, between,
+    timing::{Timing, timing},
 };
 
 /// What is paid over a span of an interval.
@@ -35,7 +36,7 @@ impl Timeline {
             return self.end_policy.unwrap_or(self.policy);
         }
         let is_between = |phase: &&Phase| last.is_none_or(|last| last < phase.from) && phase.from <= at;
-        let last = self.phases.iter().skip(1).filter(is_between).next_back();
+        let last = self.phases.iter().skip(1).rfind(is_between);
         last.and_then(|phase| phase.policy).unwrap_or(self.policy)
     }
 
@@ -99,7 +100,7 @@ impl Timeline {
         let known = self.phases.iter().filter(|phase| phase.from <= change);
         let advance = known.flat_map(|phase| {
             let charges = phase.charges.iter().filter(|charge| timing(charge) == Timing::Advance);
-            charges.map(|charge| (own_interval(charge).unwrap_or(phase.interval), charge))
+            charges.map(|charge| (phase.interval_of(charge), charge))
         });
         let advance = advance.collect::<Vec<_>>(); // as the plans have them
         let (mut intervals, mut unused, mut remaining) = (Vec::new(), Vec::new(), Vec::new());
@@ -179,10 +180,7 @@ impl Timeline {
 impl Settled {
     /// The charges of a phase that are paid so.
     fn charges<'a>(&self, phase: &'a Phase) -> impl Iterator<Item = &'a Charge> + use<'a> {
-        let Self { of, interval, .. } = *self;
-        phase.charges.iter().filter(move |charge| {
-            timing(charge) == of && own_interval(charge).unwrap_or(phase.interval) == interval
-        })
+        phase.charged(self.of, self.interval)
     }
 }
 

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::{
-    charge::{FixedPrice, Pricing, UsagePrice},
+    charge::{FixedPrice, FixedTiming, Price, Pricing, UsagePrice},
     charge_model::ChargeModel,
     id::Id,
     period::IntervalUnit,
@@ -17,8 +17,9 @@ fn at(text: &str) -> DateTime<Utc> {
     if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() }.parse().unwrap()
 }
 
-/// A charge from `name price [in advance] [once] [every n unit]`, or `name usage`.
-fn charge(text: &str) -> Charge {
+/// A charge from `name price [in advance] [once] [every n unit]`, or
+/// `name usage [every n unit]`.
+pub(super) fn charge(text: &str) -> Charge {
     let mut words = text.split(' ');
     let (name, price) = (words.next().unwrap(), words.next().unwrap());
     let interval = text.split_once(" every ").map(|(_, every)| interval(every));
@@ -32,6 +33,7 @@ fn charge(text: &str) -> Charge {
             let pricing = Pricing::of(ChargeModel::Standard { unit_price: Decimal::ONE });
             Price::Usage(UsagePrice {
                 meter: Id::from_uuid(uuid::Uuid::from_u128(1)),
+                interval,
                 pricing,
                 filters: Vec::new(),
             })
@@ -49,7 +51,7 @@ fn charge(text: &str) -> Charge {
     }
 }
 
-fn interval(text: &str) -> BillingInterval {
+pub(super) fn interval(text: &str) -> BillingInterval {
     let (count, unit) = text.split_once(' ').unwrap();
     let unit = match unit {
         "day" => IntervalUnit::Day,
@@ -165,6 +167,111 @@ fn a_charge_may_have_an_interval_of_its_own() {
 }
 
 #[test]
+fn usage_may_be_billed_at_another_interval_than_its_plan() {
+    let check = |every: &str, charges: &[&str], until: &str, expected: &[&str]| {
+        assert_eq!(
+            bills(&timeline(vec![phase("2025-01-31", every, charges)]), until),
+            expected,
+            "{charges:?}"
+        );
+    };
+    check(
+        "1 year",
+        &["base 1200 in advance", "calls usage every 1 month"],
+        "2025-03-31",
+        &["01-31: base 01-31–01-31 365/365", "02-28: calls 01-31–02-28", "03-31: calls 02-28–03-31"],
+    );
+    check(
+        "1 month",
+        &["base 100", "calls usage every 3 month", "bytes usage"],
+        "2025-05-31",
+        &[
+            "02-28: base 01-31–02-28 28/28, bytes 01-31–02-28",
+            "03-31: base 02-28–03-31 31/31, bytes 02-28–03-31",
+            "04-30: base 03-31–04-30 30/30, calls 01-31–04-30, bytes 03-31–04-30",
+            "05-31: base 04-30–05-31 31/31, bytes 04-30–05-31",
+        ],
+    );
+    // By the calendar the start cuts the first quarter.
+    let mut calendar = timeline(vec![phase("2025-02-15", "1 month", &["calls usage every 3 month"])]);
+    calendar.schedule.time = BillingTime::Calendar;
+    assert_eq!(
+        bills(&calendar, "2025-07-01"),
+        ["03-01: ", "04-01: calls 02-15–04-01", "05-01: ", "06-01: ", "07-01: calls 04-01–07-01"]
+    );
+    let bill = calendar.bill(Some(at("2025-03-01")), at("2025-04-01")).unwrap();
+    let DueKind::Usage(_, whole) = &bill.dues[0].kind else { panic!("{bill:?}") };
+    assert_eq!((whole.start(), whole.end()), (at("2025-01-01"), at("2025-04-01")));
+}
+
+#[test]
+fn a_change_splits_usage_of_an_interval_of_its_own() {
+    let quarterly = |from: &str, other: &str| phase(from, "1 month", &["calls usage every 3 month", other]);
+    let change = |charges: &[&str], every: &str| {
+        timeline(vec![quarterly("2025-01-01", "base 31"), phase("2025-02-15", every, charges)])
+    };
+    assert_eq!(
+        bills(&change(&["minutes usage every 2 month"], "1 year"), "2025-05-01"),
+        [
+            "02-01: base 01-01–02-01 31/31",
+            "03-01: base 02-01–02-15 14/28, minutes 02-15–03-01",
+            "04-01: calls 01-01–02-15",
+            "05-01: minutes 03-01–05-01",
+        ]
+    );
+    // What goes on at the same price is not split; at another interval it is another charge.
+    let goes_on = timeline(vec![quarterly("2025-01-01", "base 31"), quarterly("2025-02-15", "fee 28")]);
+    assert_eq!(bills(&goes_on, "2025-04-01")[2], "04-01: calls 01-01–04-01, fee 03-01–04-01 31/31");
+    assert_eq!(
+        bills(&change(&["calls usage every 1 month"], "1 month"), "2025-04-01")[1..],
+        ["03-01: calls 02-15–03-01, base 02-01–02-15 14/28", "04-01: calls 03-01–04-01, calls 01-01–02-15",]
+    );
+    // An end closes what is open, also of what was charged before.
+    let mut ended = change(&["minutes usage every 1 month"], "1 month");
+    ended.ends_at = Some(at("2025-03-11"));
+    assert_eq!(
+        bills(&ended, "2026-01-01")[1..],
+        [
+            "03-01: base 02-01–02-15 14/28, minutes 02-15–03-01",
+            "03-11: calls 01-01–02-15, minutes 03-01–03-11",
+        ]
+    );
+}
+
+#[test]
+fn a_bill_leaves_open_what_goes_on() {
+    for (charges, expected) in [
+        (["base 30", "calls usage"], true),
+        (["base 30 in advance", "calls usage"], false),
+        (["base 30", "calls usage every 3 month"], false),
+        (["base 30 every 3 month", "calls usage"], false),
+        (["base 30 once", "calls usage every 2 week"], false),
+    ] {
+        let open = timeline(vec![phase("2025-01-01", "1 month", &charges)]);
+        assert_eq!(open.is_settled_at(at("2025-02-01")), Ok(expected), "{charges:?}");
+    }
+    let before = phase("2025-01-01", "1 month", &["calls usage every 3 month"]);
+    let changed = timeline(vec![before, phase("2025-01-16", "1 month", &["minutes usage"])]);
+    for (bill, expected) in [("2025-02-01", false), ("2025-04-01", true)] {
+        assert_eq!(changed.is_settled_at(at(bill)), Ok(expected), "{bill}");
+    }
+}
+
+#[test]
+fn what_a_plan_was_used_for_falls_due_though_the_next_is_billed_at_other_times() {
+    let three = phase("2025-01-01", "3 month", &["calls usage", "base 90"]);
+    let two = phase("2025-02-15", "2 month", &["minutes usage"]);
+    assert_eq!(
+        bills(&timeline(vec![three, two]), "2025-05-01"),
+        [
+            "03-01: minutes 02-15–03-01",
+            "04-01: calls 01-01–02-15, base 01-01–02-15 45/90",
+            "05-01: minutes 03-01–05-01",
+        ]
+    );
+}
+
+#[test]
 fn a_change_of_plan_splits_the_period() {
     let change = |to: &str| {
         let basic = phase("2025-01-01", "1 month", &["basic 30 in advance", "fee 10", "calls usage"]);
@@ -190,6 +297,21 @@ fn a_change_of_plan_splits_the_period() {
         "02-01: fee 01-01–01-31T23:59:59 2678399/2678400, calls 01-01–01-31T23:59:59, \
          fee2 01-31T23:59:59–02-01 1/2678400, minutes 01-31T23:59:59–02-01, \
          basic 01-31T23:59:59–02-01 −1/2678400, pro 01-31T23:59:59–02-01 1/2678400, pro 02-01–03-01 2419200/2419200"
+    );
+}
+
+#[test]
+fn what_was_given_up_is_billed_at_the_end_of_its_interval() {
+    let month = phase("2025-01-01", "1 month", &["fee 31", "calls usage"]);
+    let timeline = timeline(vec![month, phase("2025-01-10", "2 week", &["fee2 14", "minutes usage"])]);
+    assert_eq!(
+        bills(&timeline, "2025-02-12"),
+        [
+            "01-15: fee2 01-10–01-15 5/14, minutes 01-10–01-15",
+            "01-29: fee2 01-15–01-29 14/14, minutes 01-15–01-29",
+            "02-01: fee 01-01–01-10 9/31, calls 01-01–01-10",
+            "02-12: fee2 01-29–02-12 14/14, minutes 01-29–02-12",
+        ]
     );
 }
 
@@ -354,21 +476,25 @@ proptest! {
     /// instant; and what is paid in advance comes to what the same prices come to in arrears.
     #[test]
     fn every_instant_is_billed_once(
-        changes in prop::collection::vec((1_i64..400 * 86_400, 0_usize..3), 0..8),
+        changes in prop::collection::vec((1_i64..400 * 86_400, 0_usize..3, 0_usize..4), 0..8),
         ends in 1_i64..400 * 86_400,
         is_calendar in any::<bool>(),
         by_days in any::<bool>(),
         every in 0_usize..4,
+        own in 0_usize..5,
     ) {
-        let every = ["1 month", "2 week", "3 month", "1 year"][every];
+        let intervals = ["1 month", "2 week", "3 month", "1 year"];
+        let of_usage = ["", " every 1 month", " every 2 month", " every 3 week", " every 1 year"];
+        let own = format!("u usage{}", of_usage[own]);
         let start = at("2024-01-30T10:30:00Z");
         let plans: [&[&str]; 3] =
-            [&["a 30 in advance", "b 30", "u usage"], &["c 50 in advance", "d 50", "v usage"], &[]];
-        let mut phases = vec![Phase { from: start, ..phase("2024-01-01", every, plans[0]) }];
+            [&["a 30 in advance", "b 30", &own], &["c 50 in advance", "d 50", "v usage"], &[]];
+        let mut phases = vec![Phase { from: start, ..phase("2024-01-01", intervals[every], plans[0]) }];
         let mut changes = changes;
         changes.sort();
-        for (seconds, plan) in changes {
-            phases.push(Phase { from: start + Duration::seconds(seconds), ..phase("2024-01-01", every, plans[plan]) });
+        for (seconds, plan, every) in changes {
+            let from = start + Duration::seconds(seconds);
+            phases.push(Phase { from, ..phase("2024-01-01", intervals[every], plans[plan]) });
         }
         let end = start + Duration::seconds(ends);
         let unit = if by_days { ProrationUnit::Day } else { ProrationUnit::Second };

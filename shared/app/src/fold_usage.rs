@@ -1,0 +1,236 @@
+//! Usage over a range: heads say it, and where they do not, their events are folded as they are read.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    head::Head,
+    id::{CustomerId, OrganizationId},
+    meter::{Aggregation, Meter},
+    month::Month,
+    series::{Query, Range, Series, SeriesError},
+};
+use futures::future::try_join_all;
+use store::HeadId;
+
+use crate::{
+    AppError, Platform,
+    read_usage::{Question, UsageSeries},
+    visit_usage::{carry, corrections_of},
+};
+
+/// What is asked of one meter's usage.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// Whose.
+    pub(crate) organization: OrganizationId,
+    /// Counted by which meter.
+    pub(crate) meter: &'a Meter,
+    /// By one customer, or by all.
+    pub(crate) customer: Option<CustomerId>,
+    /// Over which range.
+    pub(crate) range: Range,
+    /// In which parts, and of which events.
+    pub(crate) question: &'a Question,
+}
+
+/// The largest range one answer covers. A longer one is asked for in parts.
+const MONTHS_MAX: usize = 37;
+
+/// The most steps of one answer: three months of hours.
+const STEPS_MAX: usize = 24 * 93;
+
+/// The most events that one answer is folded from one by one, which takes some seconds.
+const FOLDED_EVENTS_MAX: u64 = 20_000_000;
+
+/// How often a head is read again whose totals by hour are newer: somebody sealed in between.
+const SNAPSHOTS_MAX: usize = 8;
+
+type Heads = Vec<(HeadId, Head)>;
+
+/// Usage for somebody who waits for the answer.
+///
+/// Errors: `Invalid` if it is too much for one.
+pub(crate) async fn answer(platform: &Platform, asked: Asked<'_>) -> Result<UsageSeries, AppError> {
+    months_in(asked.range)?;
+    check_steps(asked.range, asked.question)?;
+    let Question { filters, group_by, .. } = asked.question;
+    if asked.is_level() && (!filters.is_empty() || group_by.is_some()) {
+        let field = if filters.is_empty() { "group_by" } else { "filter" };
+        return Err(AppError::invalid(
+            field,
+            "cannot be asked of a WEIGHTED_SUM meter: its level is one number",
+        ));
+    }
+    let heads = asked.heads(platform).await?;
+    if asked.query(platform).is_by_event() {
+        check_folded(platform, &heads, asked.range).await?;
+    }
+    fold_heads(platform, asked, heads).await
+}
+
+/// Usage, however much it is, for what cannot be refused.
+pub(crate) async fn fold(platform: &Platform, asked: Asked<'_>) -> Result<UsageSeries, AppError> {
+    let heads = asked.heads(platform).await?;
+    fold_heads(platform, asked, heads).await
+}
+
+impl<'a> Asked<'a> {
+    fn is_level(self) -> bool {
+        self.meter.aggregation == Aggregation::WeightedSum
+    }
+
+    fn query(self, platform: &Platform) -> Query<'a> {
+        Query {
+            counting: self.meter.counting(),
+            range: self.range,
+            now: platform.now(),
+            steps: self.question.steps,
+            filters: &self.question.filters,
+            group_by: self.question.group_by.as_deref(),
+        }
+    }
+
+    /// The heads that the range touches, as they are at this instant.
+    async fn heads(self, platform: &Platform) -> Result<Heads, AppError> {
+        let Self { organization, meter, customer, range, .. } = self;
+        let id = |customer, month| HeadId { organization, meter: meter.id, customer, month };
+        let heads = Month::in_range(range.from, range.until).map(|month| async move {
+            let heads = match customer {
+                Some(customer) => {
+                    vec![(customer, platform.store.get_head(id(customer, month)).await?)]
+                }
+                None => platform.store.list_heads(organization, meter.id, month).await?,
+            };
+            let heads = heads.into_iter().filter(|(_, head)| head.touches(range));
+            Ok::<_, AppError>(heads.map(|(customer, head)| (id(customer, month), head)).collect::<Vec<_>>())
+        });
+        Ok(try_join_all(heads).await?.concat())
+    }
+}
+
+async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Result<UsageSeries, AppError> {
+    let query = asked.query(platform);
+    let mut series = Series::new(query);
+    loop {
+        for (id, head) in &heads {
+            add_head(platform, *id, head.clone(), &query, &mut series).await?;
+        }
+        if !series.begins_further_pass() {
+            break;
+        }
+    }
+    if asked.is_level() {
+        let Asked { organization, meter, customer, range, .. } = asked;
+        carry(platform, organization, meter, customer, range.from, &mut series).await?;
+    }
+    let groups = series.groups().map_err(AppError::internal)?;
+    let mut groups =
+        groups.into_iter().map(|(value, usage)| (value.map(str::to_owned), usage)).collect::<Vec<_>>();
+    groups.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.quantity));
+    Ok(UsageSeries {
+        total: series.total().map_err(AppError::internal)?,
+        unique_customers: series.customers().len() as u64,
+        steps: series.steps().map_err(AppError::internal)?,
+        groups,
+    })
+}
+
+/// Takes one customer's month into a series, as it was at one instant.
+async fn add_head(
+    platform: &Platform,
+    id: HeadId,
+    mut head: Head,
+    query: &Query<'_>,
+    series: &mut Series<'_>,
+) -> Result<(), AppError> {
+    let store = &platform.store;
+    let mut hours = BTreeMap::new();
+    for attempt in 0..SNAPSHOTS_MAX {
+        let days = query.hours_wanted(id.month, &head);
+        let found = if days.is_empty() { BTreeMap::new() } else { store.get_hours(id, days).await? };
+        if found.values().all(|(version, _)| *version <= head.version) {
+            hours = found.into_iter().map(|(day, (_, hours))| (day, hours)).collect();
+            break;
+        }
+        if attempt + 1 < SNAPSHOTS_MAX {
+            head = store.get_head(id).await?;
+        } // else the events say it
+    }
+    let mut corrections = corrections_of(platform, id, &head).await?;
+    let ranges = series.add_head(id.customer, id.month, &head, &hours, &mut corrections).map_err(refused)?;
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    store
+        .visit_members::<AppError>(id, &head, &ranges, |row| {
+            series.add_member(id.customer, row, &ranges, &mut corrections).map_err(refused)
+        })
+        .await?;
+    series.add_unmet(id.customer, &ranges, &corrections).map_err(refused)
+}
+
+fn refused(error: SeriesError) -> AppError {
+    match error {
+        SeriesError::Overflow(error) => AppError::internal(error),
+        SeriesError::TooManyGroups => AppError::invalid("group_by", error.to_string()),
+    }
+}
+
+/// The months of a range.
+///
+/// Errors: `Invalid` if they are too many for one answer.
+pub(crate) fn months_in(range: Range) -> Result<Vec<Month>, AppError> {
+    let months = Month::in_range(range.from, range.until).take(MONTHS_MAX + 1).collect::<Vec<_>>();
+    if months.len() > MONTHS_MAX {
+        let detail = "lies more than three years before the end: ask in parts of three years";
+        return Err(AppError::invalid("start_date", detail));
+    }
+    Ok(months)
+}
+
+fn check_steps(range: Range, question: &Question) -> Result<(), AppError> {
+    let Some(steps) = question.steps else { return Ok(()) };
+    if steps.starts_in(range).take(STEPS_MAX + 1).count() > STEPS_MAX {
+        let detail = format!("makes more than {STEPS_MAX} steps: ask for larger ones, or in parts");
+        return Err(AppError::invalid("group_by", detail));
+    }
+    Ok(())
+}
+
+/// Refuses to fold so many events that nobody waits for it.
+pub(crate) async fn check_folded(
+    platform: &Platform,
+    heads: &[(HeadId, Head)],
+    range: Range,
+) -> Result<(), AppError> {
+    let by_day = heads.iter().map(|(id, head)| head.members_near(id.month, range, &BTreeMap::new()));
+    if by_day.fold(0, u64::saturating_add) <= FOLDED_EVENTS_MAX {
+        return Ok(());
+    }
+    let mut events = 0_u64;
+    for (id, head) in heads {
+        let days = head.hourly_days_cut(id.month, range);
+        let hours =
+            if days.is_empty() { BTreeMap::new() } else { platform.store.get_hours(*id, days).await? };
+        let hours = hours.into_iter().map(|(day, (_, hours))| (day, hours)).collect();
+        events = events.saturating_add(head.members_near(id.month, range, &hours));
+    }
+    if events <= FOLDED_EVENTS_MAX {
+        return Ok(());
+    }
+    let detail = format!(
+        "begins a range of about {events} events, more than the {FOLDED_EVENTS_MAX} that one answer is \
+         folded from: ask day by day, of one customer, or hour by hour within a day"
+    );
+    Err(AppError::invalid("start_date", detail))
+}
+
+/// Refuses to look for one event among so many that nobody waits for it.
+pub(crate) fn check_searched<'a>(heads: impl IntoIterator<Item = &'a Head>) -> Result<(), AppError> {
+    let events = heads.into_iter().map(|head| head.members).fold(0, u64::saturating_add);
+    if events <= FOLDED_EVENTS_MAX {
+        return Ok(());
+    }
+    let detail = format!("is needed to find one among {events} events");
+    Err(AppError::invalid("timestamp", detail))
+}
