@@ -128,6 +128,9 @@ fn body_for(method: &Method, template: &str) -> Option<Value> {
         ("POST", "/subscriptions/{id}/change-plan" | "/subscriptions/{id}/preview-change") => {
             Some(json!({"plan_id": "00000000-0000-7000-8000-000000000000"}))
         }
+        ("POST", "/subscriptions/{id}/one-off-charges") => {
+            Some(json!({"description": "Stolen", "unit_amount": 1}))
+        }
         ("POST", "/subscriptions/{id}/change-quantity") => Some(json!({"quantity": 2})),
         ("POST", "/plans/{id}/migrate" | "/plans/{id}/migrate/preview") => Some(json!({})),
         ("PATCH", "/plans/{id}/charges/{charge_id}") => Some(json!({"status": "INACTIVE"})),

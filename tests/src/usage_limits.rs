@@ -22,7 +22,7 @@ use domain::{
     head::Head,
     hours::Hours,
     id::{CustomerId, Id},
-    meter::{Aggregation, DeduplicateBy, Meter},
+    meter::{Aggregation, DeduplicateBy, Filter, FilterOperator, Meter},
     month::Month,
     property::{Properties, Property},
     quantity::Quantity,
@@ -140,6 +140,36 @@ async fn what_is_rated_is_never_refused_for_its_size_and_questions_are_by_day_an
 }
 
 #[tokio::test]
+async fn more_distinct_values_than_are_held_are_counted_in_passes() {
+    let rig = rig(Line::counting()).await;
+    let meter = rig.meter("texts", Aggregation::UniqueCount, DeduplicateBy::KeyAndTimestamp).await.unwrap();
+    // 108 MB of values in all; every tenth comes twice.
+    let long = "x".repeat(30_000);
+    for part in 0..18 {
+        let events = (0..220).map(|n| {
+            let value = format!("{}{long}", part * 200 + n % 200);
+            let occurred_at = at("2025-01-15T00:00:00Z") + TimeDelta::seconds(part * 220 + n);
+            event(&rig, &meter, &format!("{part} {n}"), occurred_at, &value)
+        });
+        count(&rig, &events.collect::<Vec<_>>()).await;
+    }
+    let month = range("2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z");
+    let asked = async |filters: Vec<Filter>| {
+        rig.line.take_consumed();
+        let question = Question { filters, ..Question::default() };
+        let answer = read_usage::series(&rig.platform, &rig.actor(), meter.id, None, month, &question).await;
+        (answer.unwrap().1.total, rig.line.take_consumed().read_tenths)
+    };
+    let nothing =
+        Filter { property: "n".into(), operator: FilterOperator::Equals, values: vec!["none".into()] };
+    let (none, once) = asked(vec![nothing]).await;
+    let (total, read) = asked(Vec::new()).await;
+    assert_eq!(none.events, 0);
+    assert_eq!((total.quantity.to_string().as_str(), total.events), ("3600", 3960));
+    assert!(read > once + once / 2, "{read} tenths of a unit, and {once} for one pass");
+}
+
+#[tokio::test]
 async fn keys_that_were_not_got_to_are_asked_for_again() {
     let calm = rig(Line::counting()).await;
     let meter = calm.meter("calls", Aggregation::Count, DeduplicateBy::KeyAndTimestamp).await.unwrap();
@@ -220,9 +250,11 @@ async fn a_head_stays_within_a_kilobyte_unless_its_totals_alone_take_more() {
                 let occurred_at = at("2025-01-01T00:00:00Z") + TimeDelta::milliseconds(second);
                 let key = "k".repeat(1 + random.below(40) as usize) + &random.any().to_string();
                 let mut tracked = event(&rig, &meter, &key, occurred_at, &random.below(1000).to_string());
-                // Up to 10^15 with all its decimals, which is as long as a number gets.
+                // Up to 10^15 with all its decimals, which is as long as a number gets; less for a sum, which must
+                // not get longer than that.
                 let units = i128::from(random.any()) * 54_210_108;
-                tracked.event.quantity = Quantity::from_units(units % 10_i128.pow(27));
+                let digits = if aggregation == Aggregation::Sum { 24 } else { 27 };
+                tracked.event.quantity = Quantity::from_units(units % 10_i128.pow(digits));
                 tracked.event.ingested_at += TimeDelta::milliseconds(random.below(90_000_000) as i64);
                 let text = "x".repeat(random.below(600) as usize);
                 tracked.event.metadata.insert("text".into(), Property::Text(text));

@@ -36,6 +36,7 @@ pub fn measure(report: &mut Report, scale: Scale) -> Result<(), Failure> {
             charges: charges(start)?,
             policy: None,
         }],
+        one_offs: Vec::new(),
         ends_at: None,
         end_policy: None,
     };

@@ -322,7 +322,7 @@ pub(crate) fn counts_from(
 
 /// When a change of `now` counts from: after the last bill, which may have fallen due in this very
 /// millisecond. What that bill was paid for in advance is then settled as a change of its period.
-fn effective(subscription: &Subscription, now: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn effective(subscription: &Subscription, now: DateTime<Utc>) -> DateTime<Utc> {
     match subscription.billed_until {
         Some(last) if now <= last => last + Duration::milliseconds(1),
         _ => now,

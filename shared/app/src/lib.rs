@@ -26,6 +26,7 @@ mod invoice_view;
 pub mod invoices;
 mod late_usage;
 pub mod migrate_plan;
+pub mod one_off;
 pub mod outbox;
 pub mod overdue;
 pub mod plans;

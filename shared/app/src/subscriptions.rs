@@ -243,6 +243,7 @@ pub(crate) fn begun(
         schedule: BillingSchedule { start: first, end, time, zone: billing.zone },
         proration: billing.proration,
         terms: vec![terms],
+        one_offs: Vec::new(),
         billed_until: None,
         next_bill_at: None,
         start,

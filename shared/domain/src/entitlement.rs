@@ -258,7 +258,7 @@ impl Entitlement {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -268,7 +268,7 @@ mod tests {
         format!("{text}Z").parse().unwrap()
     }
 
-    fn subscription(n: u8, start: DateTime<Utc>, status: SubscriptionStatus) -> Subscription {
+    pub(crate) fn subscription(n: u8, start: DateTime<Utc>, status: SubscriptionStatus) -> Subscription {
         Subscription {
             id: Id::from_parts(start, [n; 10]),
             customer: Id::from_parts(start, [1; 10]),
@@ -281,6 +281,7 @@ mod tests {
             schedule: BillingSchedule::anniversary(start),
             proration: ProrationPolicy::DEFAULT,
             terms: Vec::new(),
+            one_offs: Vec::new(),
             billed_until: None,
             next_bill_at: None,
             start,

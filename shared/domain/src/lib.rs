@@ -26,6 +26,7 @@ pub mod meter;
 pub mod migration;
 pub mod money;
 pub mod month;
+pub mod one_off;
 pub mod organization;
 pub mod outbox;
 pub mod overdue;

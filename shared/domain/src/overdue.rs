@@ -128,6 +128,7 @@ mod tests {
             schedule: BillingSchedule::anniversary(now),
             proration: ProrationPolicy::DEFAULT,
             terms: Vec::new(),
+            one_offs: Vec::new(),
             billed_until: None,
             next_bill_at: None,
             start: now,

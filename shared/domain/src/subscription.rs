@@ -61,6 +61,8 @@ pub struct Subscription {
     pub proration: ProrationPolicy,
     /// What is billed since when, in order of time: the past, the present, and what was decided for later.
     pub terms: Vec<SubscriptionTerms>,
+    /// What is billed once, each on the first bill that falls due after it was charged, in order of time.
+    pub one_offs: Vec<Charge>,
     /// When the last bill fell due. Everything before it is billed.
     pub billed_until: Option<DateTime<Utc>>,
     /// When the next bill falls due; never, after the end.
@@ -196,6 +198,7 @@ impl Subscription {
             schedule: self.schedule,
             policy: self.proration,
             phases: self.terms.iter().map(phase).collect(),
+            one_offs: self.one_offs.clone(),
             ends_at: self.ends_at,
             end_policy: self.end_proration,
         }

@@ -32,13 +32,15 @@ pub struct Timeline {
     pub policy: ProrationPolicy,
     /// What is charged since when, in order of time. The first is in force from the start.
     pub phases: Vec<Phase>,
+    /// What is billed once, each on the first bill after it was made.
+    pub one_offs: Vec<Charge>,
     /// When it ends before its time.
     pub ends_at: Option<DateTime<Utc>>,
     /// How that end is settled, if not as everything else.
     pub end_policy: Option<ProrationPolicy>,
 }
 
-/// What is charged since some instant, until the next phase.
+/// What is charged since some instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phase {
     /// Since when.
@@ -142,6 +144,9 @@ impl Timeline {
             let once = self.charges_at(start).iter().filter(|charge| timing(charge) == Timing::Once);
             dues.extend(once.map(|charge| Due { charge: charge.clone(), kind: DueKind::Once }));
         }
+        let is_since = |charge: &&Charge| last.is_none_or(|last| last < charge.created_at);
+        let one_offs = self.one_offs.iter().filter(|charge| charge.created_at <= at).filter(is_since);
+        dues.extend(one_offs.map(|charge| Due { charge: charge.clone(), kind: DueKind::Once }));
         let main = self.period_at(at - STEP)?;
         let is_main_end = main.end() == at || self.end() == Some(at);
         let since = if is_main_end { main.start() } else { last.unwrap_or(start) };
@@ -170,8 +175,8 @@ impl Timeline {
         self.charges_at(at).iter().any(|charge| timing(charge) == Timing::Advance)
     }
 
-    /// Whether the bill at `at` leaves nothing open: nothing is paid in advance from there on, and no interval
-    /// of what is billed at its end goes on.
+    /// Whether the bill at `at` leaves nothing open: nothing is paid in advance from there on, or was charged
+    /// once since, and no interval of what is billed at its end goes on.
     ///
     /// Errors: `OutOfRange` past the calendar.
     pub fn is_settled_at(&self, at: DateTime<Utc>) -> Result<bool, PeriodError> {
@@ -182,7 +187,7 @@ impl Timeline {
                 }
             }
         }
-        Ok(!self.bills_in_advance(at))
+        Ok(!self.bills_in_advance(at) && self.one_offs.iter().all(|charge| charge.created_at <= at))
     }
 
     /// The phases that have a part in `[from, until)`, each with that part.

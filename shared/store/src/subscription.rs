@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::{
+    charge::Charge,
     id::{CustomerId, OrganizationId, PlanId, SubscriptionId},
     outbox::OutboxEntry,
     proration::{ProrationMode, ProrationPolicy, ProrationUnit},
@@ -210,6 +211,7 @@ fn subscription_item(organization: OrganizationId, subscription: &Subscription) 
             .map("schedule", schedule_item(&subscription.schedule))
             .map("proration", proration_item(subscription.proration))
             .list("terms", subscription.terms.iter().map(terms_item))
+            .list("one_offs", subscription.one_offs.iter().map(one_off_item))
             .optional_time("billed_until", subscription.billed_until)
             .optional_time("next_bill_at", subscription.next_bill_at)
             .time("start", subscription.start)
@@ -273,6 +275,11 @@ fn from_item(item: &Attributes) -> Result<Subscription, StoreError> {
         schedule: schedule_from(item.map("schedule")?)?,
         proration: proration_from(item.map("proration")?)?,
         terms: item.list("terms")?.into_iter().map(terms_from).collect::<Result<_, _>>()?,
+        // Older items have none.
+        one_offs: match item.has("one_offs") {
+            true => item.list("one_offs")?.into_iter().map(one_off_from).collect::<Result<_, _>>()?,
+            false => Vec::new(),
+        },
         billed_until: item.optional_time("billed_until")?,
         next_bill_at: item.optional_time("next_bill_at")?,
         start: item.time("start")?,
@@ -334,6 +341,25 @@ pub(crate) fn proration_from(policy: Reader<'_>) -> Result<ProrationPolicy, Stor
             "full" => ProrationMode::Full,
             _ => return Err(policy.corrupt("mode")),
         },
+    })
+}
+
+fn one_off_item(charge: &Charge) -> Item {
+    Item::default()
+        .display("id", charge.id)
+        .text("description", &charge.display_name)
+        .map("price", price_item(&charge.price))
+        .time("at", charge.created_at)
+}
+
+fn one_off_from(item: Reader<'_>) -> Result<Charge, StoreError> {
+    Ok(Charge {
+        id: item.parse("id")?,
+        display_name: item.text("description")?.to_owned(),
+        price: price_from(item.map("price")?)?,
+        added_in: 0,
+        retired_in: None,
+        created_at: item.time("at")?,
     })
 }
 

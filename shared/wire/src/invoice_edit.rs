@@ -132,6 +132,31 @@ impl InvoiceChangesBody {
     }
 }
 
+impl ManualLineBody {
+    /// What was asked for.
+    pub fn into_domain(self) -> Result<ManualLine, AppError> {
+        let mut check = Check::default();
+        let line = self.checked(&mut check);
+        check.finish_some(line)
+    }
+
+    fn checked(self, check: &mut Check) -> Option<ManualLine> {
+        let description = check.text("description", self.description, 500);
+        let quantity = match self.quantity {
+            Some(quantity) => check.value("quantity", quantity.decimal()),
+            None => Some(Decimal::ONE),
+        };
+        if quantity.is_some_and(|quantity| quantity <= Decimal::ZERO) {
+            check.refuse("quantity", "must be greater than 0");
+        }
+        let unit_price = check.value("unit_amount", self.unit_amount.decimal());
+        if unit_price.is_some_and(|unit_price| unit_price < Decimal::ZERO) {
+            check.refuse("unit_amount", "must not be negative");
+        }
+        Some(ManualLine { description, quantity: quantity?, unit_price: unit_price? })
+    }
+}
+
 impl InvoiceStatusBody {
     /// The words on the change.
     pub fn note(&self) -> Result<Note, AppError> {
@@ -163,24 +188,10 @@ fn lines(check: &mut Check, items: Vec<ManualLineBody>) -> Vec<ManualLine> {
         check.refuse("line_items", format!("must be at most {MANUAL_LINES_MAX}"));
     }
     let items = items.into_iter().enumerate();
-    items.filter_map(|(index, item)| line(check, index, item)).collect()
-}
-
-fn line(check: &mut Check, index: usize, item: ManualLineBody) -> Option<ManualLine> {
-    let field = |name: &str| format!("line_items[{index}].{name}");
-    let description = check.text(&field("description"), item.description, 500);
-    let quantity = match item.quantity {
-        Some(quantity) => check.value(&field("quantity"), quantity.decimal()),
-        None => Some(Decimal::ONE),
+    let read = |(index, item): (usize, ManualLineBody)| {
+        check.within(&format!("line_items[{index}]"), |check| item.checked(check))
     };
-    if quantity.is_some_and(|quantity| quantity <= Decimal::ZERO) {
-        check.refuse(field("quantity"), "must be greater than 0");
-    }
-    let unit_price = check.value(&field("unit_amount"), item.unit_amount.decimal());
-    if unit_price.is_some_and(|unit_price| unit_price < Decimal::ZERO) {
-        check.refuse(field("unit_amount"), "must not be negative");
-    }
-    Some(ManualLine { description, quantity: quantity?, unit_price: unit_price? })
+    items.filter_map(read).collect()
 }
 
 #[cfg(test)]

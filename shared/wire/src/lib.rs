@@ -23,6 +23,7 @@ pub mod message;
 pub mod meter;
 pub mod migration;
 mod number;
+pub mod one_off;
 pub mod openapi;
 pub mod organization;
 pub mod plan;

@@ -27,10 +27,11 @@ use crate::{
     explanation::ExplanationBody,
     feature::{FeatureBody, FeatureChangesBody, NewFeatureBody},
     invoice::{InvoiceBody, SentBody},
-    invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, NewInvoiceBody, PublicTokenBody},
+    invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, ManualLineBody, NewInvoiceBody, PublicTokenBody},
     list::List,
     meter::{MeterBody, MeterStatsBody},
     migration::{MigrateBody, MigratedBody},
+    one_off::OneOffChargeBody,
     organization::{OrganizationBody, OrganizationChangesBody},
     plan::{NewPlanBody, PlanBody, PlanChangesBody},
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
@@ -346,6 +347,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/undo", "Subscriptions", "Give up a change or an end to come")
             .gives::<SubscriptionBody>(200),
+        post(
+            "/api/v1/subscriptions/{id}/one-off-charges",
+            "Subscriptions",
+            "Charge something once, on the next invoice",
+        )
+        .takes::<ManualLineBody>()
+        .gives::<OneOffChargeBody>(201),
         post("/api/v1/subscriptions/{id}/preview-invoice", "Subscriptions", "The next invoice, as of now")
             .gives::<PreviewInvoiceBody>(200),
         post(

@@ -4,7 +4,7 @@ use app::{
     AppError, Page, PageRequest, Platform,
     change_subscription::{self, Asked, When, change},
     generate_invoice::{self, Generated},
-    preview, read_usage,
+    one_off, preview, read_usage,
     subscriptions::{self, Filter},
 };
 use auth::Actor;
@@ -15,7 +15,9 @@ use wire::{
     Problem,
     extract::{Body, Caller, NoBody, Parameters, PathId},
     invoice::InvoiceBody,
+    invoice_edit::ManualLineBody,
     list::List,
+    one_off::OneOffChargeBody,
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
     price_override::PriceOverrideOutBody,
     routes::Routes,
@@ -45,6 +47,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/subscriptions/{id}/pause", pause)
         .post("/api/v1/subscriptions/{id}/resume", resume)
         .post("/api/v1/subscriptions/{id}/undo", undo)
+        .post("/api/v1/subscriptions/{id}/one-off-charges", charge_once)
         .post("/api/v1/subscriptions/{id}/preview-invoice", preview_invoice)
         .post("/api/v1/subscriptions/{id}/generate-invoice", generate_invoice)
         .post("/api/v1/subscriptions/{id}/preview-change", preview_change)
@@ -156,6 +159,15 @@ async fn undo(
     _: NoBody,
 ) -> Answer<SubscriptionBody> {
     ok(body(&platform, &actor, change_subscription::undo(&platform, &actor, id).await?).await?)
+}
+
+async fn charge_once(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(line): Body<ManualLineBody>,
+) -> Answer<OneOffChargeBody> {
+    let charge = one_off::add(&platform, &actor, id, line.into_domain()?).await?;
+    created(OneOffChargeBody::from_domain(id, charge))
 }
 
 async fn preview_invoice(

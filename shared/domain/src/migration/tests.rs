@@ -53,6 +53,7 @@ fn subscription(terms: Vec<SubscriptionTerms>) -> Subscription {
         schedule: BillingSchedule::anniversary(start),
         proration: ProrationPolicy::DEFAULT,
         terms,
+        one_offs: Vec::new(),
         billed_until: None,
         next_bill_at: None,
         start,

@@ -329,7 +329,14 @@ fn story(unit: ProrationUnit, days: i64, every: &'static [&'static str]) -> impl
                 .map(|(quarters, steps)| at(start, quarters) + Duration::milliseconds(steps));
             let events = events.collect();
             Story {
-                timeline: Timeline { schedule, policy, phases, ends_at: Some(end), end_policy: None },
+                timeline: Timeline {
+                    schedule,
+                    policy,
+                    phases,
+                    one_offs: Vec::new(),
+                    ends_at: Some(end),
+                    end_policy: None,
+                },
                 end,
                 events,
             }

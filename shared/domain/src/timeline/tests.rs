@@ -73,6 +73,7 @@ fn timeline(phases: Vec<Phase>) -> Timeline {
         schedule: BillingSchedule::anniversary(phases[0].from),
         policy: ProrationPolicy { unit: ProrationUnit::Day, mode: ProrationMode::Prorate },
         phases,
+        one_offs: Vec::new(),
         ends_at: None,
         end_policy: None,
     }
@@ -255,6 +256,34 @@ fn a_bill_leaves_open_what_goes_on() {
     for (bill, expected) in [("2025-02-01", false), ("2025-04-01", true)] {
         assert_eq!(changed.is_settled_at(at(bill)), Ok(expected), "{bill}");
     }
+}
+
+#[test]
+fn what_is_charged_once_is_on_the_first_bill_after_it() {
+    let since = |name: &str, time: &str| Charge { created_at: at(time), ..charge(&format!("{name} 5 once")) };
+    let mut timeline = timeline(vec![
+        phase("2025-01-01", "1 month", &["base 30", "setup 9 once"]),
+        phase("2025-03-01", "1 month", &[]),
+    ]);
+    timeline.one_offs = vec![
+        since("first", "2025-01-01"),
+        since("in-time", "2025-02-01"),
+        since("later", "2025-02-01T00:00:00.001Z"),
+        since("paused", "2025-03-20"),
+        since("end", "2025-04-11"),
+    ];
+    timeline.ends_at = Some(at("2025-04-11"));
+    assert_eq!(
+        bills(&timeline, "2026-01-01"),
+        [
+            "02-01: base 01-01–02-01 31/31, setup once, first once, in-time once",
+            "03-01: base 02-01–03-01 28/28, later once",
+            "04-01: paused once",
+            "04-11: end once",
+        ]
+    );
+    assert_eq!(timeline.is_settled_at(at("2025-04-10")), Ok(false));
+    assert_eq!(timeline.is_settled_at(at("2025-04-11")), Ok(true));
 }
 
 #[test]
@@ -503,6 +532,7 @@ proptest! {
             schedule: BillingSchedule { time, ..BillingSchedule::anniversary(start) },
             policy: ProrationPolicy { unit, mode: ProrationMode::Prorate },
             phases,
+            one_offs: Vec::new(),
             ends_at: Some(end),
             end_policy: None,
         };
@@ -572,6 +602,7 @@ proptest! {
             schedule: BillingSchedule { time, ..BillingSchedule::anniversary(start) },
             policy: ProrationPolicy { unit, mode: modes[mode] },
             phases,
+            one_offs: Vec::new(),
             ends_at: None,
             end_policy: None,
         };
