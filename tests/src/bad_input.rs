@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{World, checked, text};
+use crate::client::{World, checked, fields, text};
 
 #[tokio::test]
 async fn every_field_at_fault_is_named_and_nothing_changes() {
@@ -195,4 +195,39 @@ async fn state(world: &World) -> Vec<Value> {
     state.push(world.owner.get(&format!("/meters/{meter}/stats")).await);
     state.push(world.owner.get_local("queues").await);
     state
+}
+
+#[tokio::test]
+async fn routes_without_a_body_take_none() {
+    let mut world = World::new().await;
+    world.meter("SUM").await;
+    let plan = world.plan(&[json!({"type": "FIXED", "unit_price": 30})]).await;
+    let customer = world.customer().await;
+    let subscription = world.subscribe(&customer, &plan).await;
+    world.advance_to("2025-02-01T00:10:00Z").await;
+    let invoice = world.owner.get("/invoices").await["data"][0].clone();
+    let before = state(&world).await;
+    let paths = |of: &str, thing: &Value, actions: &[&str]| {
+        let path = |action: &&str| format!("/{of}/{}/{action}", text(&thing["id"]));
+        actions.iter().map(path).collect::<Vec<_>>()
+    };
+    let actions = ["pause", "resume", "undo", "preview-invoice", "generate-invoice"];
+    let mut all = paths("subscriptions", &subscription, &actions);
+    let actions = ["recompute", "generate-token", "finalize", "send-email", "pay"];
+    all.extend(paths("invoices", &invoice, &actions));
+    all.extend(paths("usage/rejected", &subscription, &["replay"]));
+    all.extend(["/auth/refresh", "/auth/logout"].map(str::to_owned));
+    for path in all {
+        let (status, answer) = world.owner.post(&path, json!({"nonsense": 1})).await;
+        assert_eq!((status, fields(&answer)), (422, vec!["nonsense"]), "{path}: {answer}");
+        let (status, answer) = world.owner.post(&path, json!([])).await;
+        assert_eq!((status, fields(&answer)), (422, vec!["body"]), "{path}: {answer}");
+        let request = world.owner.request(Method::POST, &path).body("{nonsense");
+        assert_eq!(checked(&Method::POST, &path, request).await.0, 400, "{path}");
+    }
+    assert_eq!(state(&world).await, before);
+    let pause = format!("/subscriptions/{}/pause", text(&subscription["id"]));
+    let resume = format!("/subscriptions/{}/resume", text(&subscription["id"]));
+    assert_eq!(world.owner.call(Method::POST, &pause, None).await.0, 200);
+    assert_eq!(world.owner.call(Method::POST, &resume, Some(json!({}))).await.0, 200);
 }

@@ -38,20 +38,20 @@ fn start() -> DateTime<Utc> {
     "2025-01-01T00:00:00Z".parse().unwrap()
 }
 
-fn month(n: usize) -> DateTime<Utc> {
+pub(crate) fn month(n: usize) -> DateTime<Utc> {
     start() + Months::new(n.try_into().unwrap())
 }
 
 /// A subscription of calls at 1 each, billed monthly.
-struct Billed {
-    rig: Arc<Rig>,
+pub(crate) struct Billed {
+    pub(crate) rig: Arc<Rig>,
     meter: Meter,
     customer: CustomerId,
     subscription: SubscriptionId,
 }
 
 impl Billed {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let mut rig = Rig::new(start(), Line::counting()).await.unwrap();
         let owner = SignUp {
             email: "owner@example.com".into(),
@@ -94,7 +94,7 @@ impl Billed {
     }
 
     /// `quantity` on the second day of the month that begins at `month`.
-    fn event(&self, month: DateTime<Utc>, quantity: usize) -> TrackedEvent {
+    pub(crate) fn event(&self, month: DateTime<Utc>, quantity: usize) -> TrackedEvent {
         let at = month + TimeDelta::days(1);
         TrackedEvent {
             organization: self.rig.organization,
@@ -113,20 +113,25 @@ impl Billed {
         }
     }
 
-    async fn count(&self, event: TrackedEvent) {
+    pub(crate) async fn count(&self, event: TrackedEvent) {
         assert!(ingest_usage::count(&self.rig.platform, &[event]).await.iter().all(Result::is_ok));
     }
 
     /// Closes what ended by `now`. Returns the draft.
-    async fn closed(&self, now: DateTime<Utc>) -> Invoice {
+    pub(crate) async fn closed(&self, now: DateTime<Utc>) -> Invoice {
         self.rig.set_now(now);
         let closed = close_period::close(&self.rig.platform, self.rig.organization, self.subscription).await;
         assert_eq!(closed.unwrap(), 1);
         self.invoices().await.pop().unwrap()
     }
 
+    /// Closes what ended by now, over a platform that may be another. Returns how many periods that were.
+    pub(crate) async fn closes(&self, rig: &Rig) -> usize {
+        close_period::close(&rig.platform, self.rig.organization, self.subscription).await.unwrap()
+    }
+
     /// Oldest first.
-    async fn invoices(&self) -> Vec<Invoice> {
+    pub(crate) async fn invoices(&self) -> Vec<Invoice> {
         self.rig.platform.store.list_invoices_of(self.rig.organization, self.customer).await.unwrap()
     }
 

@@ -105,6 +105,62 @@ async fn a_subscription_is_taxed_like_everything_else() {
     assert_eq!(figures(&world.owner.get("/invoices").await["data"][0]), "500.00 90.00 590.00 590.00");
 }
 
+/// The figures of an invoice that would be made: subtotal, tax, total.
+fn previewed(invoice: &Value) -> String {
+    ["subtotal", "tax", "total"].map(|name| invoice[name].to_string()).join(" ")
+}
+
+#[tokio::test]
+async fn previews_are_taxed_like_the_invoice() {
+    let mut world = World::new().await;
+    world.settings(json!({"tax_rates": rates(), "address": {"country": "DE"}})).await;
+    let plan = world.plan(&[json!({"type": "FIXED", "unit_price": "30.00", "in_advance": true})]).await;
+    let customer = world.customer_in("CA", "BC", json!({})).await;
+    let id = text(&world.subscribe(&customer, &plan).await["id"]).to_owned();
+    world.advance_to("2025-01-17T00:00:00Z").await;
+    let path = |what: &str| format!("/subscriptions/{id}/{what}");
+    let next = world.owner.changed(Method::POST, &path("preview-invoice"), json!({})).await;
+    assert_eq!(previewed(&next), "30.00 3.60 33.60");
+    assert_eq!((text(&next["tax_treatment"]), text(&next["currency"])), ("TAXED", "USD"));
+    assert_eq!(next["proration"], json!({"unit": "second", "mode": "prorate"}));
+    assert_eq!(
+        next["taxes"].to_string(),
+        r#"[{"amount":1.50,"name":"GST","rate":5},{"amount":2.10,"name":"PST","rate":7}]"#
+    );
+    let changed = json!({"quantity": 2});
+    let changed = world.owner.changed(Method::POST, &path("preview-change"), changed).await;
+    assert_eq!(
+        previewed(&changed["invoices"][0]),
+        "74.51 8.95 83.46",
+        "14.51 for 15 of 31 days, and 60 ahead"
+    );
+    let migrate = format!("/plans/{}", text(&plan["id"]));
+    let body = json!({"type": "FIXED", "unit_price": 1});
+    world.owner.created(&format!("{migrate}/charges"), body).await;
+    let migrated = world.owner.changed(Method::POST, &format!("{migrate}/migrate/preview"), json!({})).await;
+    let row = &migrated["data"][0];
+    assert_eq!(row["proration"], json!({"unit": "second", "mode": "prorate"}));
+    assert_eq!(previewed(&row["current_invoices"][0]), "30.00 3.60 33.60");
+    assert_eq!(previewed(&row["migrated_invoices"][1]), "31.00 3.72 34.72");
+    let new = async |body: Value| {
+        let mut new = json!({"plan_id": plan["id"], "start_date": "2025-01-01"});
+        new.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        world.owner.changed(Method::POST, "/subscriptions/preview", new).await["invoices"][0].clone()
+    };
+    assert_eq!(previewed(&new(json!({"customer_id": customer["id"]})).await), "30.00 3.60 33.60");
+    let nobody = new(json!({})).await;
+    assert_eq!((previewed(&nobody), text(&nobody["tax_treatment"])), ("30.00 0.00 30.00".into(), "NO_RATE"));
+
+    world.advance_to("2025-02-01T00:10:00Z").await;
+    let drafted = world.owner.get("/invoices").await["data"][0].clone();
+    assert_eq!(previewed(&drafted), previewed(&next));
+    assert_eq!(drafted["taxes"], next["taxes"]);
+
+    world.settings(json!({"prices_include_tax": true})).await;
+    let next = world.owner.changed(Method::POST, &path("preview-invoice"), json!({})).await;
+    assert_eq!((previewed(&next), &next["prices_include_tax"]), ("26.78 3.22 30.00".into(), &json!(true)));
+}
+
 #[tokio::test]
 async fn settings_that_cannot_be_are_refused_by_field() {
     let world = World::new().await;

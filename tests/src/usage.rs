@@ -220,6 +220,12 @@ async fn what_became_of_an_event_has_an_answer() {
     assert_eq!(usage(&caller, &format!("meter_id={id}")).await["total_usage"], 5);
     let rejected = caller.get("/usage/rejected?start_date=2025-01-01").await;
     assert_eq!((&rejected["meta"]["total"], &rejected["data"][0]["status"]), (&json!(1), &json!("conflict")));
+    for (status, expected) in [("conflict", 1), ("rejected", 0)] {
+        let listed = caller.get(&format!("/usage/rejected?start_date=2025-01-01&status={status}")).await;
+        assert_eq!(listed["meta"]["total"], expected, "{status}");
+    }
+    let (status, problem) = caller.call(Method::GET, "/usage/rejected?status=counted", None).await;
+    assert_eq!((status, text(&problem["errors"][0]["field"])), (422, "status"));
 
     // Sent again it is a conflict again: nothing is lost, nothing counted twice.
     let replay = format!("/usage/rejected/{}/replay", text(&first["id"]));
@@ -356,4 +362,88 @@ async fn a_level_is_averaged_over_time_and_carried_on() {
     let series = caller.get(&series).await;
     let days = series["grouped_data"].as_array().unwrap().iter().map(|day| day["usage"].to_string());
     assert_eq!(days.collect::<Vec<_>>(), ["0", "10", "15", "0"]);
+}
+
+#[tokio::test]
+async fn days_are_those_of_the_time_zone_that_is_asked_by() {
+    let mut world = World::new().await;
+    let meter = world.meter("COUNT").await;
+    world.customer().await;
+    world.advance_to("2025-11-15T00:00:00Z").await;
+    let caller = world.owner.with_key(&["usage.write", "usage.read"]).await;
+    let id = text(&meter["meter_id"]);
+    // One event at the start of every hour around both changes of clocks in Berlin.
+    for (day, hours) in [("2025-03-28", 120), ("2025-10-24", 120)] {
+        let first = format!("{day}T00:00:00Z").parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+        let events = (0..hours).map(|hour| {
+            let at = wire::TimeOut(first + chrono::Duration::hours(hour)).text();
+            event(&meter, &at, &at, json!(1))
+        });
+        let (status, _) = caller.post("/usage/batch", json!({"events": events.collect::<Vec<_>>()})).await;
+        assert_eq!(status, 202);
+    }
+    world.drain().await;
+    let asked = async |path: &str, days: &str| {
+        let series = caller.get(&format!("{path}group_by=day&time_zone=Europe/Berlin&{days}")).await;
+        let steps = series["grouped_data"].as_array().unwrap().iter();
+        let steps = steps.map(|step| format!("{} {}", text(&step["period"]), step["usage"]));
+        (steps.collect::<Vec<_>>(), text(&series["period_end"]).to_owned(), series["total_usage"].clone())
+    };
+    for path in [format!("/usage?meter_id={id}&"), format!("/meters/{id}/usage?")] {
+        let (days, end, total) = asked(&path, "start_date=2025-03-29&end_date=2025-03-31").await;
+        let expected = ["2025-03-28T23:00:00Z 24", "2025-03-29T23:00:00Z 23", "2025-03-30T22:00:00Z 24"];
+        assert_eq!(
+            (days, end, total),
+            (expected.map(str::to_owned).to_vec(), "2025-03-31T21:59:59Z".into(), json!(71))
+        );
+        let (days, _, total) = asked(&path, "start_date=2025-10-25&end_date=2025-10-27").await;
+        let expected = ["2025-10-24T22:00:00Z 24", "2025-10-25T22:00:00Z 25", "2025-10-26T23:00:00Z 24"];
+        assert_eq!((days, total), (expected.map(str::to_owned).to_vec(), json!(73)));
+        let (days, _, _) = asked(&path, "start_date=2025-10-26&end_date=2025-10-26").await;
+        assert_eq!(days, ["2025-10-25T22:00:00Z 25"]);
+    }
+    let day = "start_date=2025-03-30&end_date=2025-03-30&time_zone=Europe/Berlin";
+    let log = caller.get(&format!("/meters/{id}/events?{day}")).await;
+    assert_eq!(log["meta"]["total"], 23);
+    let top = caller.get(&format!("/meters/{id}/top-customers?{day}")).await;
+    assert_eq!(top["customers"][0]["usage"], 23);
+    let customer = text(&top["customers"][0]["customer_id"]);
+    let all = caller.get(&format!("/customers/{customer}/usage?{day}")).await;
+    assert_eq!(all["meters"][0]["total_usage"], 23);
+}
+
+#[tokio::test]
+async fn a_meter_tells_what_it_has_seen() {
+    // 20 January 2025 is a Monday.
+    let (mut world, meter, _) = world("SUM").await;
+    world.advance_to("2025-02-05T12:00:00Z").await; // a Wednesday
+    let caller = world.owner.with_key(&["usage.write", "usage.read"]).await;
+    let rows = [
+        ("a", "2025-01-20T08:00:00Z", 1, "acme"),
+        ("b", "2025-02-01T00:00:00Z", 2, "acme"),
+        ("c", "2025-02-02T23:59:59Z", 4, "other"),
+        ("d", "2025-02-03T00:00:00Z", 8, "acme"),
+        ("e", "2025-02-04T23:59:59.999Z", 16, "acme"),
+        ("f", "2025-02-05T00:00:00Z", 32, "acme"),
+        ("g", "2025-02-05T12:00:00Z", 64, "third"),
+    ];
+    let events = rows.map(|(key, at, quantity, customer)| {
+        let mut event = event(&meter, key, at, json!(quantity));
+        event["customer_external_id"] = json!(customer);
+        event
+    });
+    let (status, _) = caller.post("/usage/batch", json!({"events": events})).await;
+    assert_eq!(status, 202);
+    world.drain().await;
+    // The same keys with other content: two conflicts.
+    for key in ["a", "b", "b"] {
+        caller.created("/usage", event(&meter, key, "2025-02-05T00:00:00Z", json!(1000))).await;
+        world.drain().await;
+    }
+    let id = text(&meter["meter_id"]);
+    let stats = caller.get(&format!("/meters/{id}/stats")).await;
+    let expected = json!({"meter_id": id, "total_events": 7, "unique_customers": 3,
+        "first_event_date": "2025-01-20T08:00:00Z", "last_event_date": "2025-02-05T12:00:00Z",
+        "today_usage": 96, "this_week_usage": 120, "this_month_usage": 126, "conflicts": 2, "rejected": 0});
+    assert_eq!(stats, expected);
 }

@@ -34,9 +34,11 @@ pub fn measure(report: &mut Report, scale: Scale) -> Result<(), Failure> {
             from: start,
             interval: BillingInterval::new(IntervalUnit::Month, 1)?,
             charges: charges(start)?,
+            policy: None,
         }],
         one_offs: Vec::new(),
         ends_at: None,
+        end_policy: None,
     };
     let (count, began) = (scale.of(300_000), Instant::now());
     for n in 0..count {

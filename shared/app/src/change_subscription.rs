@@ -6,9 +6,9 @@ use chrono::{DateTime, Duration, SubsecRound, Utc};
 use domain::{
     id::{ChargeId, OrganizationId, PlanId, SubscriptionId},
     invoice::{Invoice, LineItem},
-    money::Money,
     outbox::subscription_events,
-    rating,
+    period_close::draft,
+    proration::ProrationChoice,
     subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus},
     subscription_change::Change,
     timeline::Bill,
@@ -20,6 +20,7 @@ use crate::{
     AppError, Platform,
     charge_usage::of_bill,
     close_period::{close_until, plans_of},
+    finalize_invoice::terms,
     late_usage,
     preview::{PreviewedInvoice, invalid_change},
     subscriptions::{check_plan, find_plan},
@@ -41,6 +42,22 @@ pub enum Asked {
     Cancel(Option<String>),
 }
 
+/// From when on a change counts, and how it is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// From when on.
+    pub when: When,
+    /// How it is settled, if not as the subscription's policy has it.
+    pub proration: Option<ProrationChoice>,
+}
+
+impl From<When> for Terms {
+    /// As the subscription's policy has it.
+    fn from(when: When) -> Self {
+        Self { when, proration: None }
+    }
+}
+
 /// From when on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -59,11 +76,11 @@ pub async fn change(
     actor: &Actor,
     id: SubscriptionId,
     asked: Asked,
-    when: When,
+    terms: Terms,
 ) -> Result<Subscription, AppError> {
     actor.require(Scope::BillingWrite)?;
     let subscription = platform.store.get_subscription(actor.organization, id).await?;
-    change_read(platform, actor, &subscription, asked, when).await
+    change_read(platform, actor, &subscription, asked, terms).await
 }
 
 /// As [`change`], of a subscription as it was read.
@@ -72,11 +89,11 @@ pub(crate) async fn change_read(
     actor: &Actor,
     subscription: &Subscription,
     asked: Asked,
-    when: When,
+    terms: Terms,
 ) -> Result<Subscription, AppError> {
     let now = platform.now().trunc_subsecs(3);
-    let (changed, plans) = changed(platform, actor, subscription, &asked, when, now).await?;
-    let in_force = match when {
+    let (changed, plans) = changed(platform, actor, subscription, &asked, terms, now).await?;
+    let in_force = match terms.when {
         When::Now => effective(subscription, now),
         When::AtPeriodEnd => now,
     };
@@ -104,6 +121,7 @@ pub async fn undo(platform: &Platform, actor: &Actor, id: SubscriptionId) -> Res
     let before = subscription.clone();
     if subscription.is_live() && subscription.ends_at.is_some_and(|ends_at| now < ends_at) {
         subscription.ends_at = None;
+        subscription.end_proration = None;
         subscription.cancellation = None;
     }
     // The first terms may lie ahead, too: those are no change.
@@ -129,13 +147,13 @@ pub async fn preview(
     platform: &Platform,
     actor: &Actor,
     id: SubscriptionId,
-    asked: Option<(Asked, When)>,
+    asked: Option<(Asked, Terms)>,
 ) -> Result<(Subscription, Vec<PreviewedInvoice>), AppError> {
     actor.require(Scope::BillingRead)?;
     let now = platform.now().trunc_subsecs(3);
     let subscription = platform.store.get_subscription(actor.organization, id).await?;
     let (subscription, plans) = match &asked {
-        Some((asked, when)) => changed(platform, actor, &subscription, asked, *when, now).await?,
+        Some((asked, terms)) => changed(platform, actor, &subscription, asked, *terms, now).await?,
         None => {
             let plans = plans_of(platform, actor.organization, &subscription).await?;
             (live(&subscription)?.clone(), plans)
@@ -154,7 +172,7 @@ pub(crate) async fn supposed(
     asked: &Asked,
     when: When,
 ) -> Result<(Subscription, PlansById), AppError> {
-    changed(platform, actor, subscription, asked, when, platform.now().trunc_subsecs(3)).await
+    changed(platform, actor, subscription, asked, when.into(), platform.now().trunc_subsecs(3)).await
 }
 
 /// The next invoices of a subscription, at most `count`, with what is known of usage by now.
@@ -167,12 +185,14 @@ pub(crate) async fn coming(
 ) -> Result<Vec<PreviewedInvoice>, AppError> {
     let organization = actor.organization;
     let timeline = subscription.timeline(plans);
+    let terms = terms(platform, organization, subscription.customer).await?;
     let mut invoices = Vec::new();
     let mut last = subscription.billed_until;
     while invoices.len() < count
         && let Some(at) = timeline.next(last).map_err(AppError::internal)?
     {
         let bill = timeline.bill(last, at).map_err(AppError::internal)?;
+        let proration = timeline.policy_between(last, at);
         last = Some(at);
         if bill.dues.is_empty() {
             if timeline.charges_at(at).is_empty() {
@@ -185,26 +205,24 @@ pub(crate) async fn coming(
             true => late_usage::lines(platform, organization, subscription, plans, at).await?,
             false => Vec::new(),
         };
-        invoices.push(invoice_of(platform, organization, subscription, &bill, late).await?);
+        let draft = draft_of(platform, organization, subscription, &bill, late).await?;
+        let draft = draft.with_terms(&terms).map_err(AppError::internal)?;
+        invoices.push(PreviewedInvoice::of(&bill, proration, draft));
     }
     Ok(invoices)
 }
 
-/// The invoice that a bill of a subscription would make, with what is known of usage by now, and with lines for
-/// `late` usage.
-pub(crate) async fn invoice_of(
+/// The draft that a bill of a subscription would make, with what is known of usage by now, and with lines for
+/// `late` usage; without tax.
+pub(crate) async fn draft_of(
     platform: &Platform,
     organization: OrganizationId,
     subscription: &Subscription,
     bill: &Bill,
     late: Vec<LineItem>,
-) -> Result<PreviewedInvoice, AppError> {
+) -> Result<Invoice, AppError> {
     let usage = of_bill(platform, organization, subscription.customer, bill).await?;
-    let mut lines = rating::lines(bill, subscription.currency, &usage).map_err(AppError::internal)?;
-    lines.extend(late);
-    let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
-    let total = total.map_err(AppError::internal)?.rounded();
-    Ok(PreviewedInvoice { at: bill.at, period: bill.period, lines, total })
+    draft(subscription, bill, &usage, late, bill.at).map_err(AppError::internal)
 }
 
 fn live(subscription: &Subscription) -> Result<&Subscription, AppError> {
@@ -229,7 +247,7 @@ async fn changed(
     actor: &Actor,
     subscription: &Subscription,
     asked: &Asked,
-    when: When,
+    Terms { when, proration }: Terms,
     now: DateTime<Utc>,
 ) -> Result<(Subscription, PlansById), AppError> {
     let subscription = live(subscription)?;
@@ -252,7 +270,7 @@ async fn changed(
         Asked::Cancel(_) => Change::Cancel,
     };
     let at = counts_from(subscription, when, now)?;
-    let next = subscription.changed(&change, at, &plans).map_err(|error| match asked {
+    let next = subscription.changed(&change, proration, at, &plans).map_err(|error| match asked {
         Asked::Pause | Asked::Resume => AppError::conflict("invalid_transition", error.to_string()),
         Asked::Plan(..) | Asked::Quantity(..) | Asked::Version(_) | Asked::Cancel(_) => {
             invalid_change(error, str::to_owned)

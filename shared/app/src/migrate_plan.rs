@@ -6,6 +6,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use domain::{
     id::{CustomerId, PlanId, SubscriptionId},
     migration::{Migration, Verdict},
+    proration::ProrationPolicy,
     subscription::Subscription,
     user::Scope,
 };
@@ -76,6 +77,8 @@ pub struct Row {
     pub from: u32,
     /// When it goes over, if it does.
     pub at: Option<DateTime<Utc>>,
+    /// How parts of its periods are billed.
+    pub proration: ProrationPolicy,
     /// What it means.
     pub outcome: Outcome,
     /// What it is invoiced next without the migration, and with it: in a preview of one that goes over.
@@ -189,7 +192,7 @@ async fn migrated(
         if row.at.is_none() {
             return Ok(row);
         }
-        match change_read(platform, actor, &subscription, Asked::Version(migration.to), when).await {
+        match change_read(platform, actor, &subscription, Asked::Version(migration.to), when.into()).await {
             Ok(_) => return Ok(row),
             Err(error) if error.is_changed_meanwhile() => {
                 subscription = platform.store.get_subscription(actor.organization, subscription.id).await?;
@@ -235,6 +238,7 @@ fn decided(
         id: subscription.id,
         customer: subscription.customer,
         from: subscription.price_version,
+        proration: subscription.proration,
         at: Some(at).filter(|_| verdict == Verdict::Migrates),
         outcome: Outcome::Decided(verdict),
         invoices: None,

@@ -11,11 +11,12 @@ use domain::{
     event::UsageEvent,
     held,
     id::{ChargeId, CustomerId, MeterId, PlanId},
-    invoice::LineItem,
+    invoice::Invoice,
+    invoice_draft::InvoiceTerms,
     meter::{Aggregation, Meter},
-    money::Money,
     period::BillingPeriod,
-    rating,
+    period_close,
+    proration::{ProrationChoice, ProrationPolicy},
     series::Range,
     subscription::{PlansById, Subscription},
     subscription_change::{Change, ChangeError},
@@ -28,13 +29,14 @@ use store::StoreError;
 
 use crate::{
     AppError, FieldError, Platform,
+    finalize_invoice::terms,
     price_override::{PriceOverride, prices},
     subscriptions::{NewBilling, begun, check_dates, check_plan, find_plan, is_customer},
 };
 
 /// A subscription to be previewed.
 pub struct NewPreview {
-    /// Who would be billed. It makes no difference to the bills.
+    /// Who would be billed. Without anybody there is no tax.
     pub customer: Option<CustomerId>,
     /// For what.
     pub plan: PlanId,
@@ -42,8 +44,8 @@ pub struct NewPreview {
     pub overrides: Vec<PriceOverride>,
     /// How often, and from when on.
     pub billing: NewBilling,
-    /// What would change later.
-    pub changes: Vec<(DateTime<Utc>, PreviewedChange)>,
+    /// What would change later, and how that is settled if not as everything else.
+    pub changes: Vec<(DateTime<Utc>, PreviewedChange, Option<ProrationChoice>)>,
     /// What would be used.
     pub usage: Vec<(MeterId, UsageEvent)>,
     /// How many periods are shown.
@@ -80,10 +82,17 @@ pub struct PreviewedInvoice {
     pub at: DateTime<Utc>,
     /// The period it closes or opens.
     pub period: BillingPeriod,
-    /// Its lines.
-    pub lines: Vec<LineItem>,
-    /// Their sum.
-    pub total: Money,
+    /// How its last change is settled; else, how parts of periods are billed.
+    pub proration: ProrationPolicy,
+    /// It as it would be drafted.
+    pub draft: Invoice,
+}
+
+impl PreviewedInvoice {
+    /// What a bill would be invoiced.
+    pub(crate) fn of(bill: &Bill, proration: ProrationPolicy, draft: Invoice) -> Self {
+        Self { at: bill.at, period: bill.period, proration, draft }
+    }
 }
 
 /// What a subscription would be billed.
@@ -102,13 +111,17 @@ pub async fn preview(platform: &Platform, actor: &Actor, new: NewPreview) -> Res
         errors.push(FieldError::new("customer_id", "invalid", "names no customer"));
     }
     let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
+    let terms = match new.customer {
+        Some(customer) => Some(terms(platform, actor.organization, customer).await?),
+        None => None,
+    };
     let customer = new.customer.unwrap_or_else(|| platform.new_id());
     let prices = prices(platform, actor, &plan, new.overrides).await?;
     let subscription = begun(platform.new_id(), customer, (&plan, prices), &new.billing, now)?;
     let mut plans = PlansById::from([(plan.plan.id, plan)]);
     let subscription = changed(platform, actor, subscription, new.changes, &mut plans).await?;
     let usage = metered(platform, actor, new.usage).await?;
-    bills(&subscription, &plans, &usage, new.periods)
+    bills(&subscription, &plans, &usage, terms.as_ref(), new.periods)
 }
 
 /// The subscription with all that would change, in order of time.
@@ -116,12 +129,12 @@ async fn changed(
     platform: &Platform,
     actor: &Actor,
     mut subscription: Subscription,
-    changes: Vec<(DateTime<Utc>, PreviewedChange)>,
+    changes: Vec<(DateTime<Utc>, PreviewedChange, Option<ProrationChoice>)>,
     plans: &mut PlansById,
 ) -> Result<Subscription, AppError> {
     let mut changes = changes.into_iter().enumerate().collect::<Vec<_>>();
-    changes.sort_by_key(|(_, (at, _))| *at);
-    for (index, (at, change)) in changes {
+    changes.sort_by_key(|(_, (at, ..))| *at);
+    for (index, (at, change, proration)) in changes {
         let field = |name: &str| format!("changes[{index}].{name}");
         let at = at.trunc_subsecs(3);
         if at <= subscription.start {
@@ -143,8 +156,9 @@ async fn changed(
             PreviewedChange::Resume => Change::Resume,
             PreviewedChange::Cancel => Change::Cancel,
         };
-        subscription =
-            subscription.changed(&change, at, plans).map_err(|error| invalid_change(error, field))?;
+        subscription = subscription
+            .changed(&change, proration, at, plans)
+            .map_err(|error| invalid_change(error, field))?;
     }
     Ok(subscription)
 }
@@ -182,6 +196,7 @@ fn bills(
     subscription: &Subscription,
     plans: &PlansById,
     usage: &BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>,
+    terms: Option<&InvoiceTerms>,
     count: u32,
 ) -> Result<Preview, AppError> {
     let invalid = |error: &dyn std::error::Error| AppError::invalid("periods", error.to_string());
@@ -210,11 +225,14 @@ fn bills(
         if !bill.dues.is_empty() {
             let overflow = |error: &dyn std::error::Error| AppError::invalid("usage", error.to_string());
             let used = used(&bill, usage).map_err(|error| overflow(&error))?;
-            let lines =
-                rating::lines(&bill, subscription.currency, &used).map_err(|error| overflow(&error))?;
-            let total = Money::sum(subscription.currency, lines.iter().map(|line| line.amount));
-            let total = total.map_err(|error| overflow(&error))?.rounded();
-            invoices.push(PreviewedInvoice { at, period: bill.period, lines, total });
+            let draft = period_close::draft(subscription, &bill, &used, Vec::new(), at);
+            let draft = draft.map_err(|error| overflow(&error))?;
+            let draft = match terms {
+                Some(terms) => draft.with_terms(terms).map_err(|error| overflow(&error))?,
+                None => draft,
+            };
+            draft.total().map_err(|error| overflow(&error))?;
+            invoices.push(PreviewedInvoice::of(&bill, timeline.policy_between(last, at), draft));
         }
         last = Some(at);
     }

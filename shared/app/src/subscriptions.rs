@@ -229,6 +229,7 @@ pub(crate) fn begun(
         interval: interval.map_err(|error| AppError::invalid("interval_count", error.to_string()))?,
         prices,
         is_paused: false,
+        proration: None,
     };
     let subscription = Subscription {
         id,
@@ -248,6 +249,7 @@ pub(crate) fn begun(
         start,
         trial_end,
         ends_at: None,
+        end_proration: None,
         cancellation: None,
         last_invoiced_at: None,
         created_at: now,

@@ -262,13 +262,13 @@ async fn amount(
     let last = subscription.billed_until;
     let Some(at) = timeline.next(last).map_err(AppError::internal)? else { return Ok(None) };
     let bill = timeline.bill(last, at).map_err(AppError::internal)?;
-    let invoice =
-        change_subscription::invoice_of(platform, organization, subscription, &bill, Vec::new()).await?;
+    let draft =
+        change_subscription::draft_of(platform, organization, subscription, &bill, Vec::new()).await?;
     Ok(Some(Reading {
         customer: subscription.customer,
         subscription: Some(subscription.id),
-        period: invoice.period,
-        value: invoice.total.amount(),
+        period: bill.period,
+        value: draft.line_sum().map_err(AppError::internal)?.amount(),
         limit: None,
         currency: Some(subscription.currency),
     }))

@@ -269,3 +269,71 @@ const FORMAT_2_COMPRESSED: &str = "020d3c00ff0328b52ffd0000fd0400a2cd23239027490
                                    484839ca4f6ef2cc31bfdcf2ca9b271ce1073778e2881f6e78e1c5d38dee739b3b6fbcefb6bbee\
                                    dec946f6b18d9d36da679b5d76ed54a3fad4a6ce1aebabadaeba75eaa89f6e7a76ecd7ad576f37\
                                    c840830243040033978edbc1290012fb09de";
+
+/// A head of format 2, and totals by hour, as they were first stored. They have to stay readable for ever.
+#[test]
+fn heads_and_hours_of_format_2_are_read_for_ever() {
+    let (mut head, level) = (known_head(), known_level());
+    assert_eq!(hex(&encode_head(&head, month())), unspaced(FORMAT_2_HEAD));
+    assert_eq!(decode_head(&unhex(FORMAT_2_HEAD), month(), 7), Ok(head.clone()));
+    head.days = BTreeMap::from([(2, level)]);
+    head.filling = None;
+    assert_eq!(hex(&encode_head(&head, month())), unspaced(FORMAT_2_HEAD_OF_A_LEVEL));
+    assert_eq!(decode_head(&unhex(FORMAT_2_HEAD_OF_A_LEVEL), month(), 7), Ok(head));
+
+    let four = "4.25".parse().unwrap();
+    let last = Latest::of(&known_event());
+    for (tally, stored) in [
+        (Tally::Count, "02 02 00 03 07 14 07"),
+        (Tally::Sum(four), "02 02 01 03 07 0ad206 14 07 0ad206"),
+        (Tally::Max(Some(four)), "02 02 02 03 07 010ad206 14 07 010ad206"),
+        (Tally::Min(None), "02 02 03 03 07 00 14 07 00"),
+        (Tally::Last(Some(last)), "02 02 04 03 07 010ad206dc9cf75c8405 14 07 010ad206dc9cf75c8405"),
+        (Tally::Unique, "02 02 05 03 07 14 07"),
+    ] {
+        let totals = Totals { events: 7, tally };
+        let hours = Hours { totals: BTreeMap::from([(3, totals), (23, totals)]) };
+        assert_eq!(hex(&encode_hours(&hours, month())), unspaced(stored), "{tally:?}");
+        assert_eq!(decode_hours(&unhex(stored), month()), Ok(hours), "{tally:?}");
+    }
+}
+
+fn unspaced(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+fn known_head() -> Head {
+    let mut head = Head {
+        version: 7,
+        members: 70_000,
+        corrections: 2,
+        days: BTreeMap::from([(2, Totals { events: 69_999, tally: Tally::Sum("1.5".parse().unwrap()) })]),
+        hourly: DaySet(1 << 2),
+        tail: vec![known_event()],
+        has_sealed_corrections: true,
+        finest: Level::Minute,
+        filling: Some(("2025-01-02T03:04:00Z".parse().unwrap(), 40_000)),
+        ..Head::default()
+    };
+    let at = |text: &str| text.parse().unwrap();
+    head.sealed.extend(Level::Month, at("2025-01-01T00:00:01Z"), at("2025-01-01T00:00:01Z"));
+    head.sealed.extend(Level::Minute, at("2025-01-02T00:00:00Z"), at("2025-01-02T03:04:05Z"));
+    head
+}
+
+fn known_level() -> Totals {
+    let held = Held {
+        first_at: "2025-01-02T00:00:00Z".parse().unwrap(),
+        last: Latest::of(&known_event()),
+        area: 1_234_567_890_123_456_789,
+    };
+    Totals { events: 2, tally: Tally::Held(Some(held)) }
+}
+
+const FORMAT_2_HEAD: &str = "02 f0a204 02 13 04 29 d00f00 80f0b252 8891a205 80c4f65c c0b802 01 01 02 efa204 0b1e \
+                             040100dc9cf75c09726571756573745f3184050ad20600020006726567696f6e010402657501 \
+                             01016e010303312e3001";
+const FORMAT_2_HEAD_OF_A_LEVEL: &str = "02 f0a204 02 13 04 09 d00f00 80f0b252 8891a205 01 06 02 02 01 0ad206dc9cf75c8405 \
+                                        dcacc40a aa84ccde8fbd88a222 \
+                                        040100dc9cf75c09726571756573745f3184050ad20600020006726567696f6e010402657501 \
+                                        01016e010303312e3001";

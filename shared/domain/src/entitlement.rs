@@ -287,6 +287,7 @@ pub(crate) mod tests {
             start,
             trial_end: None,
             ends_at: None,
+            end_proration: None,
             cancellation: None,
             last_invoiced_at: None,
             created_at: start,

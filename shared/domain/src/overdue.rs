@@ -134,6 +134,7 @@ mod tests {
             start: now,
             trial_end: None,
             ends_at: None,
+            end_proration: None,
             cancellation: None,
             last_invoiced_at: None,
             created_at: now,

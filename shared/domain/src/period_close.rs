@@ -95,8 +95,7 @@ impl PeriodClose {
         let invoice = if bill.dues.is_empty() {
             None
         } else {
-            let mut draft = draft(subscription, bill, usage, now)?;
-            draft.lines.extend(late);
+            let draft = draft(subscription, bill, usage, late, now)?;
             outbox.push(OutboxEntry::invoice_event(InvoiceEvent::Created, &draft, "DRAFT", now)?);
             next.last_invoiced_at = Some(now);
             Some(draft)
@@ -110,18 +109,24 @@ impl PeriodClose {
     }
 }
 
-/// The draft of a bill, rated from `usage`. The same bill always gives the same id.
-fn draft(
+/// The draft of a bill, rated from `usage`, with lines of `late` usage after its own. The same bill always gives
+/// the same id.
+///
+/// Errors: as for [`lines`].
+pub fn draft(
     subscription: &Subscription,
     bill: &Bill,
     usage: &[ChargeUsage],
+    late: Vec<LineItem>,
     now: DateTime<Utc>,
 ) -> Result<Invoice, CloseError> {
+    let mut lines = lines(bill, subscription.currency, usage)?;
+    lines.extend(late);
     let finalize_at = now + GRACE_PERIOD;
     Ok(Invoice {
         billed: Some((subscription.id, bill.period)),
         status: InvoiceStatus::Draft { finalize_at: Some(finalize_at) },
-        lines: lines(bill, subscription.currency, usage)?,
+        lines,
         ..Invoice::draft(invoice_id(subscription, bill.at), subscription.customer, subscription.currency, now)
     })
 }

@@ -38,6 +38,22 @@ pub struct ProrationPolicy {
     pub mode: ProrationMode,
 }
 
+/// How one change is to be settled; what is not given is as the policy has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProrationChoice {
+    /// What parts are measured in.
+    pub unit: Option<ProrationUnit>,
+    /// What a part costs.
+    pub mode: Option<ProrationMode>,
+}
+
+impl ProrationChoice {
+    /// The choice in place of `policy`.
+    pub fn over(self, policy: ProrationPolicy) -> ProrationPolicy {
+        ProrationPolicy { unit: self.unit.unwrap_or(policy.unit), mode: self.mode.unwrap_or(policy.mode) }
+    }
+}
+
 /// What part of the price of an interval a line is about: `17 of 31 days`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proration {

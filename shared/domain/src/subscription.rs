@@ -73,6 +73,8 @@ pub struct Subscription {
     pub trial_end: Option<DateTime<Utc>>,
     /// When it ends, or ended, because it was canceled.
     pub ends_at: Option<DateTime<Utc>>,
+    /// How that end is settled, if not by `proration`.
+    pub end_proration: Option<ProrationPolicy>,
     /// When cancellation was asked for, and why.
     pub cancellation: Option<Cancellation>,
     /// When the last period was invoiced.
@@ -103,6 +105,8 @@ pub struct SubscriptionTerms {
     pub prices: BTreeMap<ChargeId, Price>,
     /// Whether nothing is billed.
     pub is_paused: bool,
+    /// How the change to these terms is settled, if not by the subscription's `proration`.
+    pub proration: Option<ProrationPolicy>,
 }
 
 /// That a subscription was canceled.
@@ -188,6 +192,7 @@ impl Subscription {
             from: terms.from,
             interval: terms.interval,
             charges: plans.get(&terms.plan).map(|plan| terms.charges(plan)).unwrap_or_default(),
+            policy: terms.proration,
         };
         Timeline {
             schedule: self.schedule,
@@ -195,6 +200,7 @@ impl Subscription {
             phases: self.terms.iter().map(phase).collect(),
             one_offs: self.one_offs.clone(),
             ends_at: self.ends_at,
+            end_policy: self.end_proration,
         }
     }
 

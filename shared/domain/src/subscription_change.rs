@@ -11,6 +11,7 @@ use crate::{
     id::ChargeId,
     migration::migrated,
     plan::PricedPlan,
+    proration::ProrationChoice,
     subscription::{OWN_PRICES_BYTES_MAX, PlansById, Subscription, SubscriptionTerms, TERMS_MAX},
 };
 
@@ -74,13 +75,14 @@ impl ChangeError {
 }
 
 impl Subscription {
-    /// This subscription changed at `at`. Terms decided for later are given up. The next bill is not
-    /// settled yet.
+    /// This subscription changed at `at`, settled by its policy unless another is chosen. Terms decided for later
+    /// are given up. The next bill is not settled yet.
     ///
     /// Errors: if it cannot be changed so.
     pub fn changed(
         &self,
         change: &Change,
+        chosen: Option<ProrationChoice>,
         at: DateTime<Utc>,
         plans: &PlansById,
     ) -> Result<Self, ChangeError> {
@@ -88,14 +90,16 @@ impl Subscription {
         if ends_at.is_some_and(|ends_at| ends_at < at) {
             return Err(ChangeError::Ended);
         }
+        let proration = chosen.map(|chosen| chosen.over(self.proration));
         let mut next = self.clone();
         if matches!(change, Change::Cancel) {
             next.ends_at = Some(at);
+            next.end_proration = proration;
             return Ok(next);
         }
         let current = self.terms_at(at).ok_or(ChangeError::Ended)?;
         let plan = plans.get(&current.plan);
-        let terms = SubscriptionTerms { from: at, ..current.clone() };
+        let terms = SubscriptionTerms { from: at, proration, ..current.clone() };
         let terms = match change {
             Change::Plan(plan, quantity) => switched(&terms, plan, *quantity, self)?,
             Change::Quantity(charge, quantity) => {

@@ -18,6 +18,7 @@ use crate::{
 
 #[cfg(test)]
 mod naive;
+mod settlement;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -35,6 +36,8 @@ pub struct Timeline {
     pub one_offs: Vec<Charge>,
     /// When it ends before its time.
     pub ends_at: Option<DateTime<Utc>>,
+    /// How that end is settled, if not as everything else.
+    pub end_policy: Option<ProrationPolicy>,
 }
 
 /// What is charged since some instant.
@@ -46,6 +49,8 @@ pub struct Phase {
     pub interval: BillingInterval,
     /// What is charged; nothing while it is paused.
     pub charges: Vec<Charge>,
+    /// How the change to it is settled, if not as everything else.
+    pub policy: Option<ProrationPolicy>,
 }
 
 /// What falls due at an instant.
@@ -267,38 +272,7 @@ impl Timeline {
     /// Fixed charges whose intervals end at `at`.
     fn in_arrears(&self, at: DateTime<Utc>, dues: &mut Vec<Due>) -> Result<(), PeriodError> {
         for (interval, whole) in self.ending_at(at, Timing::Arrears)? {
-            let from = whole.start().max(self.schedule.start);
-            let mut parts = Vec::<(BillingPeriod, Charge)>::new();
-            for (part, phase) in self.phases_in(from, at) {
-                for charge in phase.charged(Timing::Arrears, interval) {
-                    // A phase may change other things: what goes on at the same price is one part.
-                    match parts
-                        .iter_mut()
-                        .find(|(before, same)| same == charge && before.end() == part.start())
-                    {
-                        Some((before, _)) => *before = between(before.start(), part.end()).unwrap_or(*before),
-                        None => parts.push((part, charge.clone())),
-                    }
-                }
-            }
-            let is_whole = from == whole.start() && at == whole.end();
-            let last_end = parts.iter().map(|(part, _)| part.end()).max();
-            let chosen = |part: BillingPeriod| match self.policy.mode {
-                ProrationMode::Prorate => true,
-                ProrationMode::None => is_whole && part.start() == from,
-                ProrationMode::Full => Some(part.end()) == last_end,
-            };
-            for (part, charge) in parts.into_iter().filter(|(part, _)| chosen(*part)) {
-                let proration = match self.policy.mode {
-                    ProrationMode::Prorate => self.policy.share(&self.schedule, part, whole),
-                    ProrationMode::None | ProrationMode::Full => {
-                        self.policy.share(&self.schedule, whole, whole)
-                    }
-                };
-                if !proration.is_nothing() {
-                    dues.push(Due { charge, kind: DueKind::Fixed(part, proration, Reason::Interval) });
-                }
-            }
+            self.settle_arrears(interval, whole, at, dues);
         }
         Ok(())
     }
@@ -311,50 +285,15 @@ impl Timeline {
         at: DateTime<Utc>,
         dues: &mut Vec<Due>,
     ) -> Result<(), PeriodError> {
-        if self.policy.mode == ProrationMode::None {
-            return Ok(());
-        }
         let changes =
             self.phases.iter().skip(1).map(|phase| phase.from).filter(|from| *from > self.schedule.start);
         let ends = self.end().filter(|end| *end == at);
         for change in
             changes.chain(ends).filter(|change| last < *change && *change <= at).collect::<BTreeSet<_>>()
         {
-            let is_end = ends == Some(change);
-            let before = self.advance_charges(change - STEP);
-            let after = if is_end { Vec::new() } else { self.advance_charges(change) };
-            for (interval, charge) in before.iter().filter(|one| !after.contains(one)) {
-                let whole = self.schedule.whole(*interval, change - STEP)?;
-                let until = self.schedule.end.map_or(whole.end(), |end| end.min(whole.end()));
-                self.adjust(charge, between(change, until), whole, Reason::Unused, dues);
-            }
-            for (interval, charge) in after.iter().filter(|one| !before.contains(one)) {
-                let whole = self.schedule.whole(*interval, change)?;
-                if whole.start() < change {
-                    let until = self.schedule.end.map_or(whole.end(), |end| end.min(whole.end()));
-                    self.adjust(charge, between(change, until), whole, Reason::Remaining, dues);
-                }
-            }
+            self.settle_change(change, ends == Some(change), dues)?;
         }
         Ok(())
-    }
-
-    fn adjust(
-        &self,
-        charge: &Charge,
-        part: Option<BillingPeriod>,
-        whole: BillingPeriod,
-        reason: Reason,
-        dues: &mut Vec<Due>,
-    ) {
-        let Some(part) = part else { return };
-        let billed = if self.policy.mode == ProrationMode::Full { whole } else { part };
-        let share = self.policy.share(&self.schedule, billed, whole);
-        let proration = if reason == Reason::Unused { share.credit() } else { share };
-        if !proration.is_nothing() {
-            let kind = DueKind::Fixed(part, proration, reason);
-            dues.push(Due { charge: charge.clone(), kind });
-        }
     }
 
     /// Charges paid in advance whose intervals begin at `at`.

@@ -220,6 +220,9 @@ fn subscription_item(organization: OrganizationId, subscription: &Subscription) 
             .optional_time("last_invoiced_at", subscription.last_invoiced_at)
             .time("created_at", subscription.created_at)
             .time("updated_at", subscription.updated_at);
+    if let Some(policy) = subscription.end_proration {
+        item = item.map("end_proration", proration_item(policy));
+    }
     if let Some(cancellation) = &subscription.cancellation {
         let cancellation =
             Item::default().time("at", cancellation.at).optional("reason", cancellation.reason.as_deref());
@@ -282,6 +285,7 @@ fn from_item(item: &Attributes) -> Result<Subscription, StoreError> {
         start: item.time("start")?,
         trial_end: item.optional_time("trial_end")?,
         ends_at: item.optional_time("ends_at")?,
+        end_proration: item.optional_map("end_proration")?.map(proration_from).transpose()?,
         cancellation: cancellation.transpose()?,
         last_invoiced_at: item.optional_time("last_invoiced_at")?,
         created_at: item.time("created_at")?,
@@ -364,14 +368,18 @@ fn terms_item(terms: &SubscriptionTerms) -> Item {
         .prices
         .iter()
         .fold(Item::default(), |prices, (charge, price)| prices.map(&charge.to_string(), price_item(price)));
-    Item::default()
+    let item = Item::default()
         .time("from", terms.from)
         .display("plan", terms.plan)
         .text("plan_name", &terms.plan_name)
         .number("price_version", terms.price_version.into())
         .map("interval", interval_item(terms.interval))
         .map("prices", prices)
-        .flag("is_paused", terms.is_paused)
+        .flag("is_paused", terms.is_paused);
+    match terms.proration {
+        Some(policy) => item.map("proration", proration_item(policy)),
+        None => item,
+    }
 }
 
 fn terms_from(terms: Reader<'_>) -> Result<SubscriptionTerms, StoreError> {
@@ -388,5 +396,6 @@ fn terms_from(terms: Reader<'_>) -> Result<SubscriptionTerms, StoreError> {
         interval: interval_from(terms.map("interval")?)?,
         prices: prices.names().map(price).collect::<Result<_, _>>()?,
         is_paused: terms.flag("is_paused")?,
+        proration: terms.optional_map("proration")?.map(proration_from).transpose()?,
     })
 }

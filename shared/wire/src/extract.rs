@@ -9,12 +9,15 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query as Pairs, Request},
     http::{HeaderMap, Method, StatusCode, header, request::Parts},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{json, problem::Problem, query::Query};
 
 /// A JSON body, read strictly.
 pub struct Body<T>(pub T);
+
+/// No body, or an object without fields.
+pub struct NoBody;
 
 /// A body of any type, for routes that take several.
 pub struct AnyBody {
@@ -82,6 +85,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|rejection| unread(rejection.status()))?;
         json::parse(&body).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fieldless {}
+
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|rejection| unread(rejection.status()))?;
+        if !body.trim_ascii().is_empty() {
+            let Fieldless {} = json::parse(&body)?;
+        }
+        Ok(Self)
     }
 }
 

@@ -51,3 +51,6 @@ pub use number::{NumberIn, NumberOut};
 pub use problem::Problem;
 pub use properties::PropertiesIn;
 pub use time::{LocalTimeIn, TimeIn, TimeOut};
+
+#[cfg(test)]
+mod hostile_tests;

@@ -327,6 +327,49 @@ mod tests {
         }
     }
 
+    /// Events one by one, as they were first written. They have to stay readable for ever.
+    #[test]
+    fn the_first_shape_is_read_for_ever() {
+        let body = r#"{"version":1,"kind":"count_usage","events":[{
+            "organization":"00000000-0000-0000-0000-000000000001","meter":"00000000-0000-0000-0000-000000000002",
+            "customer":"00000000-0000-0000-0000-000000000003","has_sender_key":true,"key":"request \u00fc",
+            "occurred_at":"2025-01-02T03:04:05.678Z","ingested_at":"2025-01-02T03:04:06Z","quantity":"4.25",
+            "properties":{"region":"eu","n":1.50,"none":null,"list":[1,{}]},"metadata":{"is_test":false}},{
+            "organization":"00000000-0000-0000-0000-000000000001","meter":"00000000-0000-0000-0000-000000000002",
+            "customer":"00000000-0000-0000-0000-000000000003","has_sender_key":false,"key":"k",
+            "occurred_at":"2025-01-02T03:04:05.678Z","ingested_at":"2025-01-02T03:04:06Z","quantity":"0"}]}"#;
+        let event = |has_sender_key, event| TrackedEvent {
+            organization: id(1),
+            meter: id(2),
+            customer: id(3),
+            has_sender_key,
+            event,
+        };
+        let first = UsageEvent {
+            key: "request ü".into(),
+            occurred_at: "2025-01-02T03:04:05.678Z".parse().unwrap(),
+            ingested_at: "2025-01-02T03:04:06Z".parse().unwrap(),
+            quantity: "4.25".parse().unwrap(),
+            properties: Properties::from([
+                ("region".into(), Property::Text("eu".into())),
+                ("n".into(), Property::Number("1.50".into())),
+                ("none".into(), Property::Null),
+                ("list".into(), Property::Nested("[1,{}]".into())),
+            ]),
+            metadata: Properties::from([("is_test".into(), Property::Bool(false))]),
+            revision: Revision::First,
+        };
+        let second = UsageEvent {
+            key: "k".into(),
+            quantity: "0".parse().unwrap(),
+            properties: Properties::new(),
+            metadata: Properties::new(),
+            ..first.clone()
+        };
+        let expected = Message::CountUsage(vec![event(true, first), event(false, second)]);
+        assert_eq!(decode(body).unwrap(), expected);
+    }
+
     #[test]
     fn other_messages_survive_the_queue_and_nothing_else_is_read() {
         for message in [

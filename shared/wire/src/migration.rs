@@ -12,7 +12,14 @@ use domain::{id::SubscriptionId, migration::Verdict};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{check::Check, number::NumberOut, time::TimeOut};
+use crate::{
+    check::Check,
+    number::NumberOut,
+    preview::Amounts,
+    subscription::ProrationBody,
+    tax::{TaxLineBody, TaxTreatmentName},
+    time::TimeOut,
+};
 
 /// A migration of a plan's subscriptions to another version of its prices.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -89,6 +96,8 @@ pub struct MigratedSubscriptionBody {
     pub detail: Option<String>,
     /// When it goes over, if it does.
     pub effective_at: Option<TimeOut>,
+    /// How parts of periods are billed.
+    pub proration: ProrationBody,
     /// What it is invoiced next as it is, in a preview.
     pub current_invoices: Option<Vec<InvoiceTotalBody>>,
     /// What it would be invoiced, in a preview.
@@ -105,7 +114,15 @@ pub struct InvoiceTotalBody {
     pub period_start: TimeOut,
     /// The first instant after that.
     pub period_end: TimeOut,
-    /// The sum of its lines.
+    /// The sum of its lines, without tax.
+    pub subtotal: NumberOut,
+    /// Tax on it.
+    pub tax: NumberOut,
+    /// Each rate of tax and what it comes to.
+    pub taxes: Vec<TaxLineBody>,
+    /// How it would be taxed, and why.
+    pub tax_treatment: TaxTreatmentName,
+    /// Both.
     pub total: NumberOut,
     /// What that is in.
     pub currency: String,
@@ -183,49 +200,59 @@ fn given(check: &mut Check, ids: &[String]) -> Vec<SubscriptionId> {
 
 impl MigratedBody {
     /// The body of what a migration meant.
-    pub fn from_domain(migrated: Migrated, is_preview: bool, page_size: usize) -> Self {
-        Self {
+    ///
+    /// Errors: if an invoice does not add up, which none that was computed fails to.
+    pub fn from_domain(migrated: Migrated, is_preview: bool, page_size: usize) -> Result<Self, AppError> {
+        let rows = migrated.rows.into_iter().map(MigratedSubscriptionBody::from_domain);
+        Ok(Self {
             plan_id: migrated.migration.plan.to_string(),
             to_version: migrated.migration.to,
             preview: is_preview,
-            data: migrated.rows.into_iter().map(MigratedSubscriptionBody::from_domain).collect(),
+            data: rows.collect::<Result<_, _>>()?,
             meta: MigratedMeta { page_size, next_cursor: migrated.next_cursor },
-        }
+        })
     }
 }
 
 impl MigratedSubscriptionBody {
-    fn from_domain(row: Row) -> Self {
+    fn from_domain(row: Row) -> Result<Self, AppError> {
         let (verdict, detail) = match row.outcome {
             Outcome::Decided(verdict) => (MigrationVerdictName::from_domain(verdict), None),
             Outcome::Refused(detail) => (MigrationVerdictName::Refused, Some(detail)),
         };
         let totals = |invoices: Vec<PreviewedInvoice>| {
-            invoices.into_iter().map(InvoiceTotalBody::from_domain).collect::<Vec<_>>()
+            invoices.into_iter().map(InvoiceTotalBody::from_domain).collect::<Result<Vec<_>, _>>()
         };
-        let (current, migrated) = row.invoices.map(|(current, next)| (totals(current), totals(next))).unzip();
-        Self {
+        let (current, migrated) = row.invoices.unzip();
+        Ok(Self {
             subscription_id: row.id.to_string(),
             customer_id: row.customer.to_string(),
             from_version: row.from,
             verdict,
             detail,
             effective_at: row.at.map(TimeOut),
-            current_invoices: current,
-            migrated_invoices: migrated,
-        }
+            proration: ProrationBody::from_domain(row.proration),
+            current_invoices: current.map(totals).transpose()?,
+            migrated_invoices: migrated.map(totals).transpose()?,
+        })
     }
 }
 
 impl InvoiceTotalBody {
-    fn from_domain(invoice: PreviewedInvoice) -> Self {
-        Self {
-            issue_date: TimeOut(invoice.at),
-            period_start: TimeOut(invoice.period.start()),
-            period_end: TimeOut(invoice.period.end()),
-            total: NumberOut(invoice.total.amount()),
-            currency: invoice.total.currency().code().to_owned(),
-        }
+    fn from_domain(invoice: PreviewedInvoice) -> Result<Self, AppError> {
+        let PreviewedInvoice { at, period, draft, .. } = invoice;
+        let amounts = Amounts::of(&draft)?;
+        Ok(Self {
+            issue_date: TimeOut(at),
+            period_start: TimeOut(period.start()),
+            period_end: TimeOut(period.end()),
+            subtotal: amounts.subtotal,
+            tax: amounts.tax,
+            taxes: draft.tax.lines.iter().map(TaxLineBody::from_domain).collect(),
+            tax_treatment: TaxTreatmentName::from_domain(draft.tax.treatment),
+            total: amounts.total,
+            currency: draft.currency.code().to_owned(),
+        })
     }
 }
 

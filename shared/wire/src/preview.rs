@@ -11,10 +11,11 @@ use domain::{
     event::{Revision, UsageEvent},
     explanation,
     id::MeterId,
-    invoice::LineItem,
+    invoice::{Invoice, LineItem},
+    money::{Money, MoneyError},
     period::BillingPeriod,
     property::Properties,
-    proration::ProrationPolicy,
+    proration::{ProrationChoice, ProrationPolicy},
     quantity::Quantity,
 };
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,8 @@ use crate::{
     price,
     price_override::{self, PriceOverrideBody},
     properties::PropertiesIn,
-    subscription::{BillingFields, BillingTimeName, ProrationBody},
+    subscription::{BillingFields, BillingTimeName, ChangeProrationBody, ProrationBody},
+    tax::{TaxLineBody, TaxTreatmentName},
     time::{LocalTimeIn, TimeIn, TimeOut},
 };
 
@@ -88,6 +90,8 @@ pub struct ChangeBody {
     pause: Option<bool>,
     /// It is resumed.
     resume: Option<bool>,
+    /// How this change is settled; as the subscription if not given.
+    proration: Option<ChangeProrationBody>,
 }
 
 /// An event that would happen.
@@ -139,9 +143,23 @@ pub struct PreviewInvoiceBody {
     pub period_start: TimeOut,
     /// The first instant after that.
     pub period_end: TimeOut,
+    /// What it is in.
+    pub currency: String,
+    /// How its last change is settled; else, how parts of periods are billed.
+    pub proration: ProrationBody,
     /// What would be billed.
     pub lines: Vec<PreviewLineBody>,
-    /// The sum of the lines.
+    /// The sum of the lines, without tax.
+    pub subtotal: NumberOut,
+    /// Tax on it; 0 where nobody is named who would be billed.
+    pub tax: NumberOut,
+    /// Each rate of tax and what it comes to.
+    pub taxes: Vec<TaxLineBody>,
+    /// How it would be taxed, and why.
+    pub tax_treatment: TaxTreatmentName,
+    /// Whether the amounts of the lines contain the tax.
+    pub prices_include_tax: bool,
+    /// Both.
     pub total: NumberOut,
 }
 
@@ -231,7 +249,11 @@ impl NewPreviewBody {
 }
 
 impl ChangeBody {
-    fn into_domain(self, check: &mut Check, zone: Tz) -> Option<(DateTime<Utc>, PreviewedChange)> {
+    fn into_domain(
+        self,
+        check: &mut Check,
+        zone: Tz,
+    ) -> Option<(DateTime<Utc>, PreviewedChange, Option<ProrationChoice>)> {
         let at = self.at.start(zone);
         let quantity = self.quantity.map(|quantity| price::amount(check, "quantity", Some(quantity)));
         let charge = self.charge_id.map(|id| check.value("charge_id", id.parse()));
@@ -255,7 +277,8 @@ impl ChangeBody {
         if change.is_none() {
             check.refuse("at", "needs one change: of plan_id, quantity, cancel, pause or resume");
         }
-        change.map(|change| (at, change))
+        let proration = self.proration.map(ChangeProrationBody::into_domain);
+        change.map(|change| (at, change, proration))
     }
 }
 
@@ -285,14 +308,15 @@ impl PreviewUsageBody {
 }
 
 impl PreviewBody {
-    /// The body of a preview under a policy.
-    pub fn from_domain(preview: Preview, proration: ProrationPolicy) -> Self {
-        Self {
+    /// The body of a preview under a policy. Errors: as for [`PreviewInvoiceBody::from_domain`].
+    pub fn from_domain(preview: Preview, proration: ProrationPolicy) -> Result<Self, AppError> {
+        let invoices = preview.invoices.into_iter().map(PreviewInvoiceBody::from_domain);
+        Ok(Self {
             currency: preview.currency.code().to_owned(),
             proration: ProrationBody::from_domain(proration),
             periods: preview.periods.into_iter().map(PeriodBody::from_domain).collect(),
-            invoices: preview.invoices.into_iter().map(PreviewInvoiceBody::from_domain).collect(),
-        }
+            invoices: invoices.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -303,15 +327,46 @@ impl PeriodBody {
 }
 
 impl PreviewInvoiceBody {
-    /// The body of an invoice that would be made.
-    pub fn from_domain(invoice: PreviewedInvoice) -> Self {
-        Self {
-            issue_date: TimeOut(invoice.at),
-            period_start: TimeOut(invoice.period.start()),
-            period_end: TimeOut(invoice.period.end()),
-            lines: invoice.lines.into_iter().map(PreviewLineBody::from_domain).collect(),
-            total: NumberOut(invoice.total.amount()),
-        }
+    /// The body of an invoice that would be made. Errors: if it does not add up, which none that was
+    /// computed fails to.
+    pub fn from_domain(invoice: PreviewedInvoice) -> Result<Self, AppError> {
+        let PreviewedInvoice { at, period, proration, draft } = invoice;
+        let amounts = Amounts::of(&draft)?;
+        Ok(Self {
+            issue_date: TimeOut(at),
+            period_start: TimeOut(period.start()),
+            period_end: TimeOut(period.end()),
+            currency: draft.currency.code().to_owned(),
+            proration: ProrationBody::from_domain(proration),
+            subtotal: amounts.subtotal,
+            tax: amounts.tax,
+            taxes: draft.tax.lines.iter().map(TaxLineBody::from_domain).collect(),
+            tax_treatment: TaxTreatmentName::from_domain(draft.tax.treatment),
+            prices_include_tax: draft.tax.is_included,
+            total: amounts.total,
+            lines: draft.lines.into_iter().map(PreviewLineBody::from_domain).collect(),
+        })
+    }
+}
+
+/// What an invoice comes to.
+pub(crate) struct Amounts {
+    pub(crate) subtotal: NumberOut,
+    pub(crate) tax: NumberOut,
+    pub(crate) total: NumberOut,
+}
+
+impl Amounts {
+    /// Errors: if it does not add up.
+    pub(crate) fn of(invoice: &Invoice) -> Result<Self, AppError> {
+        let amount = |money: Result<Money, MoneyError>| {
+            money.map(|money| NumberOut(money.rounded().amount())).map_err(AppError::internal)
+        };
+        Ok(Self {
+            subtotal: amount(invoice.subtotal())?,
+            tax: amount(invoice.tax.total(invoice.currency))?,
+            total: amount(invoice.total())?,
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use app::{
 use chrono_tz::Tz;
 use domain::{
     period::PeriodError,
-    proration::{ProrationMode, ProrationPolicy},
+    proration::{ProrationChoice, ProrationMode, ProrationPolicy},
     schedule::BillingTime,
     subscription::{Subscription, SubscriptionStatus},
 };
@@ -84,6 +84,16 @@ pub enum ProrationModeName {
     None,
     /// As much as all of it: changes count for the whole period.
     Full,
+}
+
+/// How one change is settled; what is not given is as the subscription has it.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeProrationBody {
+    /// What parts are measured in.
+    unit: Option<ProrationUnitName>,
+    /// What a part costs.
+    mode: Option<ProrationModeName>,
 }
 
 fn by_second() -> ProrationUnitName {
@@ -240,14 +250,29 @@ pub(crate) fn zone(check: &mut Check, name: &str) -> Option<Tz> {
     check.value("time_zone", name.parse::<Tz>().map_err(|_| invalid()))
 }
 
+impl ProrationModeName {
+    fn into_domain(self) -> ProrationMode {
+        match self {
+            Self::Prorate => ProrationMode::Prorate,
+            Self::None => ProrationMode::None,
+            Self::Full => ProrationMode::Full,
+        }
+    }
+}
+
+impl ChangeProrationBody {
+    pub(crate) fn into_domain(self) -> ProrationChoice {
+        let Self { unit, mode } = self;
+        ProrationChoice {
+            unit: unit.map(ProrationUnitName::into_domain),
+            mode: mode.map(ProrationModeName::into_domain),
+        }
+    }
+}
+
 impl ProrationBody {
     pub(crate) fn into_domain(self) -> ProrationPolicy {
-        let mode = match self.mode {
-            ProrationModeName::Prorate => ProrationMode::Prorate,
-            ProrationModeName::None => ProrationMode::None,
-            ProrationModeName::Full => ProrationMode::Full,
-        };
-        ProrationPolicy { unit: self.unit.into_domain(), mode }
+        ProrationPolicy { unit: self.unit.into_domain(), mode: self.mode.into_domain() }
     }
 
     pub(crate) fn from_domain(policy: ProrationPolicy) -> Self {

@@ -2,7 +2,7 @@
 
 use app::{
     AppError,
-    change_subscription::{Asked, When},
+    change_subscription::{Asked, Terms, When},
     preview::PreviewedInvoice,
 };
 use domain::subscription::Subscription;
@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    check::Check, number::NumberIn, preview::PreviewInvoiceBody, price, subscription::ProrationBody,
+    check::Check,
+    number::NumberIn,
+    preview::PreviewInvoiceBody,
+    price,
+    subscription::{ChangeProrationBody, ProrationBody},
 };
 
 /// A cancellation.
@@ -23,6 +27,8 @@ pub struct CancelBody {
     cancel_at_period_end: bool,
     /// Why.
     reason: Option<String>,
+    /// How this change is settled; as the subscription has it if not given.
+    proration: Option<ChangeProrationBody>,
 }
 
 /// A change to another plan.
@@ -36,6 +42,8 @@ pub struct ChangePlanBody {
     /// Whether it is changed at the end of the current period, rather than at once; it is not if not given.
     #[serde(default)]
     at_period_end: bool,
+    /// How this change is settled; as the subscription has it if not given.
+    proration: Option<ChangeProrationBody>,
 }
 
 /// A change of a quantity, as of seats.
@@ -49,6 +57,8 @@ pub struct ChangeQuantityBody {
     /// Whether it is changed at the end of the current period, rather than at once; it is not if not given.
     #[serde(default)]
     at_period_end: bool,
+    /// How this change is settled; as the subscription has it if not given.
+    proration: Option<ChangeProrationBody>,
 }
 
 /// A change to be previewed: one of them.
@@ -70,6 +80,8 @@ pub struct PreviewChangeBody {
     /// Whether it is changed at the end of the current period, rather than at once; it is not if not given.
     #[serde(default)]
     at_period_end: bool,
+    /// How this change is settled; as the subscription has it if not given.
+    proration: Option<ChangeProrationBody>,
 }
 
 /// The invoices to come.
@@ -78,50 +90,53 @@ pub struct PreviewChangeBody {
 pub struct ComingInvoicesBody {
     /// What they are in.
     pub currency: String,
-    /// How parts of periods are billed.
+    /// How the change is settled.
     pub proration: ProrationBody,
     /// What would be invoiced.
     pub invoices: Vec<PreviewInvoiceBody>,
 }
 
-fn when(at_period_end: bool) -> When {
-    if at_period_end { When::AtPeriodEnd } else { When::Now }
+fn terms(at_period_end: bool, proration: Option<ChangeProrationBody>) -> Terms {
+    let when = if at_period_end { When::AtPeriodEnd } else { When::Now };
+    Terms { when, proration: proration.map(ChangeProrationBody::into_domain) }
 }
 
 impl CancelBody {
     /// What was asked for.
-    pub fn into_domain(self) -> Result<(Asked, When), AppError> {
+    pub fn into_domain(self) -> Result<(Asked, Terms), AppError> {
         let mut check = Check::default();
         let reason = check.optional_rows("reason", self.reason, 500);
-        check.finish((Asked::Cancel(reason), when(self.cancel_at_period_end)))
+        check.finish((Asked::Cancel(reason), terms(self.cancel_at_period_end, self.proration)))
     }
 }
 
 impl ChangePlanBody {
     /// What was asked for.
-    pub fn into_domain(self) -> Result<(Asked, When), AppError> {
+    pub fn into_domain(self) -> Result<(Asked, Terms), AppError> {
         let mut check = Check::default();
         let plan = check.value("plan_id", self.plan_id.parse());
         let quantity = price::amount(&mut check, "quantity", self.quantity);
-        check.finish_some(plan.map(|plan| (Asked::Plan(plan, quantity), when(self.at_period_end))))
+        check.finish_some(
+            plan.map(|plan| (Asked::Plan(plan, quantity), terms(self.at_period_end, self.proration))),
+        )
     }
 }
 
 impl ChangeQuantityBody {
     /// What was asked for.
-    pub fn into_domain(self) -> Result<(Asked, When), AppError> {
+    pub fn into_domain(self) -> Result<(Asked, Terms), AppError> {
         let mut check = Check::default();
         let quantity = price::amount(&mut check, "quantity", Some(self.quantity));
         let charge = self.charge_id.and_then(|id| check.value("charge_id", id.parse()));
         let asked = quantity.map(|quantity| Asked::Quantity(charge, quantity));
-        check.finish_some(asked.map(|asked| (asked, when(self.at_period_end))))
+        check.finish_some(asked.map(|asked| (asked, terms(self.at_period_end, self.proration))))
     }
 }
 
 impl PreviewChangeBody {
     /// What was asked for.
-    pub fn into_domain(self) -> Result<(Asked, When), AppError> {
-        let at_period_end = self.at_period_end;
+    pub fn into_domain(self) -> Result<(Asked, Terms), AppError> {
+        let Self { at_period_end, proration, .. } = self;
         let flags = [
             (self.cancel, Asked::Cancel(None), "cancel"),
             (self.pause, Asked::Pause, "pause"),
@@ -131,10 +146,11 @@ impl PreviewChangeBody {
         let (flag, other) = (flags.next(), flags.next());
         match (self.plan_id, self.quantity, flag) {
             (Some(plan_id), quantity, None) => {
-                ChangePlanBody { plan_id, quantity, at_period_end }.into_domain()
+                ChangePlanBody { plan_id, quantity, at_period_end, proration }.into_domain()
             }
             (None, Some(quantity), None) => {
-                ChangeQuantityBody { quantity, charge_id: self.charge_id, at_period_end }.into_domain()
+                ChangeQuantityBody { quantity, charge_id: self.charge_id, at_period_end, proration }
+                    .into_domain()
             }
             (None, None, Some((_, Asked::Pause | Asked::Resume, field)))
                 if other.is_none() && at_period_end =>
@@ -144,7 +160,9 @@ impl PreviewChangeBody {
                     format!("does not go with {field}, which counts at once"),
                 ))
             }
-            (None, None, Some((_, asked, _))) if other.is_none() => Ok((asked, when(at_period_end))),
+            (None, None, Some((_, asked, _))) if other.is_none() => {
+                Ok((asked, terms(at_period_end, proration)))
+            }
             (_, _, Some(_)) | (None, None, None) => Err(AppError::invalid(
                 "plan_id",
                 "or quantity, cancel, pause or resume: one change is needed",
@@ -154,12 +172,19 @@ impl PreviewChangeBody {
 }
 
 impl ComingInvoicesBody {
-    /// The body of the invoices to come of a subscription.
-    pub fn from_domain(subscription: &Subscription, invoices: Vec<PreviewedInvoice>) -> Self {
-        Self {
+    /// The body of the invoices to come of a subscription after a change. Errors: as for
+    /// [`PreviewInvoiceBody::from_domain`].
+    pub fn from_domain(
+        subscription: &Subscription,
+        asked: Terms,
+        invoices: Vec<PreviewedInvoice>,
+    ) -> Result<Self, AppError> {
+        let proration = asked.proration.unwrap_or_default().over(subscription.proration);
+        let invoices = invoices.into_iter().map(PreviewInvoiceBody::from_domain);
+        Ok(Self {
             currency: subscription.currency.code().to_owned(),
-            proration: ProrationBody::from_domain(subscription.proration),
-            invoices: invoices.into_iter().map(PreviewInvoiceBody::from_domain).collect(),
-        }
+            proration: ProrationBody::from_domain(proration),
+            invoices: invoices.collect::<Result<_, _>>()?,
+        })
     }
 }

@@ -19,7 +19,7 @@ use domain::{
 use wire::{
     Problem,
     explanation::ExplanationBody,
-    extract::{Body, Caller, Parameters, PathId},
+    extract::{Body, Caller, NoBody, Parameters, PathId},
     invoice::{InvoiceBody, InvoiceStatusName, SentBody},
     invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, NewInvoiceBody, PublicTokenBody},
     list::List,
@@ -97,13 +97,18 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn recompute(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) -> Answer<InvoiceBody> {
+async fn recompute(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<InvoiceId>,
+    _: NoBody,
+) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(draft_invoices::recompute(&platform, &actor, id).await?)?)
 }
 
 async fn generate_token(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<InvoiceId>,
+    _: NoBody,
 ) -> Answer<PublicTokenBody> {
     let public_token = public_invoices::generate_token(&platform, &actor, id).await?;
     let public_url = public_invoices::page_address(&platform, &public_token);
@@ -137,17 +142,29 @@ async fn pdf(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) 
     Ok((headers, pdf).into_response())
 }
 
-async fn finalize(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) -> Answer<InvoiceBody> {
+async fn finalize(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<InvoiceId>,
+    _: NoBody,
+) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(invoices::finalize_now(&platform, &actor, id).await?)?)
 }
 
-async fn send_email(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) -> Answer<SentBody> {
+async fn send_email(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<InvoiceId>,
+    _: NoBody,
+) -> Answer<SentBody> {
     let invoice = invoices::send_email(&platform, &actor, id).await?;
     let number = invoice.number.map(|number| number.to_string()).unwrap_or_default();
     ok(SentBody { success: true, message: format!("{number} is on its way"), payment_link: None })
 }
 
-async fn pay(Caller { platform, actor }: Caller, PathId(id): PathId<InvoiceId>) -> Answer<InvoiceBody> {
+async fn pay(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<InvoiceId>,
+    _: NoBody,
+) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(invoices::move_to(&platform, &actor, id, Move::Pay, None).await?)?)
 }
 

@@ -85,7 +85,7 @@ async fn migrate(
         true => migrate_plan::preview(&platform, &actor, id, asking).await?,
         false => migrate_plan::migrate(&platform, &actor, id, asking).await?,
     };
-    ok(MigratedBody::from_domain(migrated, is_preview, size))
+    ok(MigratedBody::from_domain(migrated, is_preview, size)?)
 }
 
 async fn preview_migration(
@@ -94,5 +94,6 @@ async fn preview_migration(
     Body(body): Body<MigrateBody>,
 ) -> Answer<MigratedBody> {
     let (asking, _, size) = body.into_domain()?;
-    ok(MigratedBody::from_domain(migrate_plan::preview(&platform, &actor, id, asking).await?, true, size))
+    let migrated = migrate_plan::preview(&platform, &actor, id, asking).await?;
+    ok(MigratedBody::from_domain(migrated, true, size)?)
 }

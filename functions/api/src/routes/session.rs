@@ -13,7 +13,7 @@ use axum::{
 };
 use wire::{
     Problem,
-    extract::{Body, Caller, cookie},
+    extract::{Body, Caller, NoBody, cookie},
     routes::Routes,
     session::{LogInBody, MeBody, SignUpBody},
 };
@@ -45,14 +45,22 @@ async fn log_in(
     answer(&platform, StatusCode::OK, signed_in).await
 }
 
-async fn refresh(State(platform): State<Arc<Platform>>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn refresh(
+    State(platform): State<Arc<Platform>>,
+    headers: HeaderMap,
+    _: NoBody,
+) -> Result<Response, Problem> {
     let token = cookie(&headers, "refresh_token");
     let token = token.ok_or(AppError::Unauthenticated("there is no refresh token: sign in"))?;
     let signed_in = sessions::refresh(&platform, token).await?;
     answer(&platform, StatusCode::OK, signed_in).await
 }
 
-async fn log_out(State(platform): State<Arc<Platform>>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn log_out(
+    State(platform): State<Arc<Platform>>,
+    headers: HeaderMap,
+    _: NoBody,
+) -> Result<Response, Problem> {
     if let Some(token) = cookie(&headers, "refresh_token") {
         sessions::log_out(&platform, token).await?;
     }

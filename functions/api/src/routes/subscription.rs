@@ -13,7 +13,7 @@ use domain::{id::SubscriptionId, subscription::Subscription};
 use futures::future::try_join_all;
 use wire::{
     Problem,
-    extract::{Body, Caller, Parameters, PathId},
+    extract::{Body, Caller, NoBody, Parameters, PathId},
     invoice::InvoiceBody,
     invoice_edit::ManualLineBody,
     list::List,
@@ -82,7 +82,7 @@ async fn preview_new(
 ) -> Answer<PreviewBody> {
     let new = body.into_domain(subscriptions::defaults(&platform, &actor).await?)?;
     let proration = new.billing.proration;
-    ok(PreviewBody::from_domain(preview::preview(&platform, &actor, new).await?, proration))
+    ok(PreviewBody::from_domain(preview::preview(&platform, &actor, new).await?, proration)?)
 }
 
 async fn get(
@@ -105,8 +105,8 @@ async fn cancel(
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<CancelBody>,
 ) -> Answer<SubscriptionBody> {
-    let (asked, when) = asked.into_domain()?;
-    ok(body(&platform, &actor, change(&platform, &actor, id, asked, when).await?).await?)
+    let (asked, terms) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
 }
 
 async fn change_plan(
@@ -114,8 +114,8 @@ async fn change_plan(
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<ChangePlanBody>,
 ) -> Answer<SubscriptionBody> {
-    let (asked, when) = asked.into_domain()?;
-    ok(body(&platform, &actor, change(&platform, &actor, id, asked, when).await?).await?)
+    let (asked, terms) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
 }
 
 async fn change_quantity(
@@ -123,27 +123,30 @@ async fn change_quantity(
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<ChangeQuantityBody>,
 ) -> Answer<SubscriptionBody> {
-    let (asked, when) = asked.into_domain()?;
-    ok(body(&platform, &actor, change(&platform, &actor, id, asked, when).await?).await?)
+    let (asked, terms) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
 }
 
 async fn pause(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
+    _: NoBody,
 ) -> Answer<SubscriptionBody> {
-    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Pause, When::Now).await?).await?)
+    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Pause, When::Now.into()).await?).await?)
 }
 
 async fn resume(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
+    _: NoBody,
 ) -> Answer<SubscriptionBody> {
-    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Resume, When::Now).await?).await?)
+    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Resume, When::Now.into()).await?).await?)
 }
 
 async fn undo(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
+    _: NoBody,
 ) -> Answer<SubscriptionBody> {
     ok(body(&platform, &actor, change_subscription::undo(&platform, &actor, id).await?).await?)
 }
@@ -160,11 +163,11 @@ async fn charge_once(
 async fn preview_invoice(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
+    _: NoBody,
 ) -> Answer<PreviewInvoiceBody> {
     let (_, invoices) = change_subscription::preview(&platform, &actor, id, None).await?;
-    let next = invoices.into_iter().next().map(PreviewInvoiceBody::from_domain);
-    match next {
-        Some(next) => ok(next),
+    match invoices.into_iter().next() {
+        Some(next) => ok(PreviewInvoiceBody::from_domain(next)?),
         None => Err(AppError::conflict("nothing_due", "there is nothing to be invoiced").into()),
     }
 }
@@ -172,6 +175,7 @@ async fn preview_invoice(
 async fn generate_invoice(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
+    _: NoBody,
 ) -> Answer<InvoiceBody> {
     let Generated { invoice, is_new } = generate_invoice::generate(&platform, &actor, id).await?;
     let body = InvoiceBody::from_domain(invoice)?;
@@ -183,9 +187,10 @@ async fn preview_change(
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<PreviewChangeBody>,
 ) -> Answer<ComingInvoicesBody> {
-    let asked = asked.into_domain()?;
-    let (subscription, invoices) = change_subscription::preview(&platform, &actor, id, Some(asked)).await?;
-    ok(ComingInvoicesBody::from_domain(&subscription, invoices))
+    let (asked, terms) = asked.into_domain()?;
+    let asked = Some((asked, terms));
+    let (subscription, invoices) = change_subscription::preview(&platform, &actor, id, asked).await?;
+    ok(ComingInvoicesBody::from_domain(&subscription, terms, invoices)?)
 }
 
 async fn usage(

@@ -11,7 +11,7 @@ use app::{
 use domain::id::EventId;
 use wire::{
     Problem,
-    extract::{Body, Caller, Parameters, PathId},
+    extract::{Body, Caller, NoBody, Parameters, PathId},
     list::List,
     query::Query,
     routes::Routes,
@@ -139,6 +139,10 @@ async fn rejected(
     ok(List::from_page(found, &page, EventBody::from_uncounted))
 }
 
-async fn replay(Caller { platform, actor }: Caller, PathId(id): PathId<EventId>) -> Answer<ReplayBody> {
+async fn replay(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<EventId>,
+    _: NoBody,
+) -> Answer<ReplayBody> {
     accepted(ReplayBody { replayed: usage_log::replay(&platform, &actor, id).await? })
 }

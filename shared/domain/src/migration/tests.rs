@@ -35,6 +35,7 @@ fn terms(text: &str) -> SubscriptionTerms {
         interval: BillingInterval::every(IntervalUnit::Month),
         prices: BTreeMap::new(),
         is_paused: false,
+        proration: None,
     }
 }
 
@@ -58,6 +59,7 @@ fn subscription(terms: Vec<SubscriptionTerms>) -> Subscription {
         start,
         trial_end: None,
         ends_at: None,
+        end_proration: None,
         cancellation: None,
         last_invoiced_at: None,
         created_at: start,

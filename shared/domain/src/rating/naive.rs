@@ -347,13 +347,13 @@ fn model(has_percentage: bool) -> impl Strategy<Value = Model> {
         maximum,
     });
     prop_oneof![
-        (0_i128..20_000).prop_map(|price| Model::Standard { price }),
-        steps().prop_map(Model::Graduated),
-        steps().prop_map(Model::Volume),
-        steps().prop_map(Model::Stairstep),
-        (tenths(120), 0_i128..2_000_000, prop_oneof![Just(0), tenths(200)])
+        1 => (0_i128..20_000).prop_map(|price| Model::Standard { price }),
+        1 => steps().prop_map(Model::Graduated),
+        1 => steps().prop_map(Model::Volume),
+        1 => steps().prop_map(Model::Stairstep),
+        1 => (tenths(120), 0_i128..2_000_000, prop_oneof![Just(0), tenths(200)])
             .prop_map(|(size, price, free)| Model::Package { size: size.max(1), price, free }),
-        share.prop_map(move |share| {
+        3 => share.prop_map(move |share| {
             if has_percentage { Model::Percentage(share) } else { Model::Standard { price: share.rate } }
         }),
     ]
@@ -398,7 +398,7 @@ fn told(place: usize, used: &Used) -> UsageEvent {
 }
 
 fn plan_and_events() -> impl Strategy<Value = (Aggregation, Vec<Sold>, Vec<Used>)> {
-    (0_usize..AGGREGATIONS.len()).prop_flat_map(|aggregation| {
+    prop_oneof![Just(0), 0..AGGREGATIONS.len()].prop_flat_map(|aggregation| {
         let plan = prop::collection::vec(sold(aggregation < 2), 1..5);
         (Just(AGGREGATIONS[aggregation]), plan, prop::collection::vec(used(), 0..16))
     })

@@ -291,7 +291,7 @@ fn phase(from: DateTime<Utc>, plan: usize, interval: BillingInterval, own: &str)
             price.quantity = Decimal::from(7);
         }
     }
-    Phase { from, interval, charges }
+    Phase { from, interval, charges, policy: None }
 }
 
 /// Subscriptions that live for up to `days`, by intervals of `every`.
@@ -329,7 +329,14 @@ fn story(unit: ProrationUnit, days: i64, every: &'static [&'static str]) -> impl
                 .map(|(quarters, steps)| at(start, quarters) + Duration::milliseconds(steps));
             let events = events.collect();
             Story {
-                timeline: Timeline { schedule, policy, phases, one_offs: Vec::new(), ends_at: Some(end) },
+                timeline: Timeline {
+                    schedule,
+                    policy,
+                    phases,
+                    one_offs: Vec::new(),
+                    ends_at: Some(end),
+                    end_policy: None,
+                },
                 end,
                 events,
             }

@@ -44,7 +44,11 @@ impl Phase {
     }
 
     /// The charges of this timing and interval.
-    pub(super) fn charged(&self, of: Timing, interval: BillingInterval) -> impl Iterator<Item = &Charge> {
+    pub(super) fn charged(
+        &self,
+        of: Timing,
+        interval: BillingInterval,
+    ) -> impl Iterator<Item = &Charge> + use<'_> {
         self.charges.iter().filter(move |charge| timing(charge) == of && self.interval_of(charge) == interval)
     }
 }
