@@ -121,6 +121,7 @@ fn body_for(method: &Method, template: &str) -> Option<Value> {
         }
         ("PUT", path) if path.ends_with("/{feature_id}") => Some(json!({"usage_limit": null})),
         ("PUT", "/invoices/{id}") => Some(json!({"memo": "Stolen"})),
+        ("PUT", "/subscriptions/{id}/overrides") => Some(json!({"overrides": []})),
         ("PUT", _) => Some(json!({"name": "Stolen"})),
         ("POST", "/plans/{id}/charges") => Some(json!({"type": "FIXED", "unit_price": 1})),
         ("POST", "/subscriptions/{id}/cancel") => Some(json!({"cancel_at_period_end": true})),

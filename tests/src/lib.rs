@@ -11,6 +11,7 @@ mod bench;
 mod billing_defaults;
 mod billing_races;
 mod bounds;
+mod change_proration;
 mod chaos;
 mod client;
 mod contract;

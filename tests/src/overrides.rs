@@ -146,3 +146,108 @@ async fn an_override_is_checked_with_its_charge() {
     }
     assert_eq!(world.owner.get("/subscriptions").await["meta"]["total"], 0);
 }
+
+/// A subscription to 10 seats at 5 and calls, at 11 January, with what it is asked to change.
+struct Running {
+    world: World,
+    path: String,
+    charges: [Value; 2],
+}
+
+impl Running {
+    async fn new() -> Self {
+        let mut world = World::new().await;
+        let (meter, plan, charges) = sold(&world).await;
+        let customer = world.customer().await;
+        let body = json!({"customer_id": customer["id"], "plan_id": plan["id"], "start_date": "2025-01-01",
+            "proration": {"unit": "day"}});
+        let subscription = world.owner.created("/subscriptions", body).await;
+        track(&world, &meter, 200).await;
+        world.advance_to("2025-01-11T00:00:00Z").await;
+        Self { world, path: format!("/subscriptions/{}", text(&subscription["id"])), charges }
+    }
+
+    async fn replace(&self, body: Value) -> Value {
+        self.world.owner.changed(Method::PUT, &format!("{}/overrides", self.path), body).await
+    }
+
+    async fn previewed(&self, action: &str, body: Value) -> String {
+        let path = format!("{}/{action}", self.path);
+        let preview = self.world.owner.changed(Method::POST, &path, body).await;
+        let first = preview["invoices"].get(0).unwrap_or(&preview);
+        amounts(first, "lines", "amount")
+    }
+
+    async fn newest(&self) -> String {
+        let id = self.world.owner.get("/invoices").await["data"][0]["id"].clone();
+        let invoice = self.world.owner.get(&format!("/invoices/{}", text(&id))).await;
+        amounts(&invoice, "line_items", "line_total")
+    }
+}
+
+#[tokio::test]
+async fn own_prices_of_a_running_subscription_are_replaced() {
+    for (fields, expected) in [
+        (json!({}), "16.13 67.74 14.00"), // 50 × 10/31, 100 × 21/31
+        (json!({"proration": {"mode": "none"}}), "50.00 14.00"),
+        (json!({"proration": {"mode": "full"}}), "100.00 14.00"),
+        (json!({"when": "period_end"}), "50.00 14.00"),
+    ] {
+        let mut running = Running::new().await;
+        let own = json!([{"charge_id": running.charges[0], "unit_price": 10}]);
+        let mut body = json!({"overrides": own});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let mut asked = body.clone();
+        if asked["when"] == "period_end" {
+            asked["at_period_end"] = json!(true);
+            asked.as_object_mut().unwrap().remove("when");
+        }
+        assert_eq!(running.previewed("preview-change", asked).await, expected, "{fields}");
+        let replaced = running.replace(body.clone()).await;
+        let is_later = fields["when"] == "period_end";
+        assert_eq!(replaced["overrides"].as_array().unwrap().len(), usize::from(!is_later));
+        assert_eq!(running.world.told_by("subscription.updated").len(), 0, "not relayed yet");
+        running.world.drain().await;
+        running.world.advance_to("2025-01-12T00:00:00Z").await;
+        assert_eq!(running.world.told_by("subscription.updated").len(), 1);
+        running.replace(body).await;
+        running.world.advance_to("2025-01-13T00:00:00Z").await;
+        let told = running.world.told_by("subscription.updated").len();
+        assert_eq!(told, 1, "asked for again, it is as it was");
+        assert_eq!(running.previewed("preview-invoice", json!({})).await, expected);
+        running.world.advance_to("2025-02-01T02:00:00Z").await;
+        assert_eq!(running.newest().await, expected, "{fields}");
+        let next = running.previewed("preview-invoice", json!({})).await;
+        assert_eq!(next, "100.00 1.00", "from then on");
+        // None at all: the plan's again.
+        let ended = running.replace(json!({"overrides": [], "proration": {"mode": "full"}})).await;
+        assert_eq!(ended["overrides"], json!([]));
+        assert_eq!(running.previewed("preview-invoice", json!({})).await, "50.00 1.00");
+    }
+}
+
+#[tokio::test]
+async fn own_prices_that_cannot_be_replace_nothing() {
+    let running = Running::new().await;
+    let before = running.world.owner.get(&running.path).await;
+    let charge = &running.charges[0];
+    for (body, field) in [
+        (json!({}), "overrides"),
+        (json!({"overrides": [], "at": "2025-01-11"}), "at"),
+        (
+            json!({"overrides": [{"charge_id": running.path[15..], "unit_price": 1}]}),
+            "overrides[0].charge_id",
+        ),
+        (json!({"overrides": [{"charge_id": charge, "rate": 1}]}), "overrides[0].rate"),
+        (json!({"overrides": [{"charge_id": charge}, {"charge_id": charge}]}), "overrides[1].charge_id"),
+        (json!({"overrides": [], "when": "later"}), "when"),
+    ] {
+        let path = format!("{}/overrides", running.path);
+        let (status, answer) = running.world.owner.call(Method::PUT, &path, Some(body.clone())).await;
+        assert_eq!((status, fields(&answer)), (422, vec![field]), "{body}: {answer}");
+    }
+    let both = json!({"overrides": [], "cancel": true});
+    let (status, answer) = running.world.owner.post(&format!("{}/preview-change", running.path), both).await;
+    assert_eq!((status, fields(&answer)), (422, vec!["overrides"]));
+    assert_eq!(running.world.owner.get(&running.path).await, before);
+}

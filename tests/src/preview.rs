@@ -71,7 +71,7 @@ fn day(time: &Value) -> &str {
 }
 
 /// Invoices as a reader adds them up.
-fn shown(preview: &Value) -> String {
+pub(crate) fn shown(preview: &Value) -> String {
     let mut shown = String::new();
     for invoice in preview["invoices"].as_array().unwrap() {
         shown += &format!("{}\n", day(&invoice["issue_date"]));

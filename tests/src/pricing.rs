@@ -4,7 +4,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::workspace_root;
 
-use crate::client::{World, text};
+use crate::{
+    client::{World, text},
+    preview::shown,
+};
 
 #[tokio::test]
 async fn every_example_of_the_documentation_comes_out() {
@@ -25,6 +28,46 @@ async fn every_example_of_the_documentation_comes_out() {
         examples += 1;
     }
     assert!(examples >= 15, "{examples}");
+}
+
+/// The body of the next block of this kind, and what comes after it.
+fn block<'a>(page: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
+    let (_, rest) = page.split_once(&format!("```{kind}\n"))?;
+    rest.split_once("```")
+}
+
+#[tokio::test]
+async fn every_documented_subscription_is_billed_as_documented() {
+    let page = std::fs::read_to_string(workspace_root().join("docs/pricing.md")).unwrap();
+    let (mut rest, mut examples) = (page.as_str(), 0);
+    while let Some((plan, after)) = block(rest, "json plan") {
+        let world = World::new().await;
+        let (preview, after) = block(after, "json preview").unwrap();
+        let (expected, after) = block(after, "text").unwrap();
+        rest = after;
+        let plan: Value = serde_json::from_str(plan).unwrap();
+        let mut preview: Value = serde_json::from_str(preview).unwrap();
+        let meter = world.meter(plan["meter"]["aggregation_type"].as_str().unwrap_or("SUM")).await;
+        let body = json!({"name": "Example", "type": "HYBRID", "currency": "USD",
+            "billing_interval": plan["billing_interval"]});
+        let id = world.owner.created("/plans", body).await["id"].clone();
+        for charge in plan["charges"].as_array().unwrap() {
+            let mut charge = charge.clone();
+            if charge["type"] == "USAGE" {
+                charge["meter_id"] = meter["meter_id"].clone();
+            }
+            world.owner.created(&format!("/plans/{}/charges", text(&id)), charge).await;
+        }
+        for event in preview.get_mut("usage").and_then(Value::as_array_mut).into_iter().flatten() {
+            event["meter_id"] = meter["meter_id"].clone();
+        }
+        preview["plan_id"] = id;
+        let (status, answer) = world.owner.post("/subscriptions/preview", preview.clone()).await;
+        assert_eq!(status, 200, "{preview}: {answer}");
+        assert_eq!(shown(&answer), expected, "{preview}");
+        examples += 1;
+    }
+    assert!(examples >= 5, "{examples}");
 }
 
 #[tokio::test]

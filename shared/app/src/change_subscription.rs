@@ -23,6 +23,7 @@ use crate::{
     finalize_invoice::terms,
     late_usage,
     preview::{PreviewedInvoice, invalid_change},
+    price_override::{PriceOverride, prices_at},
     subscriptions::{check_plan, find_plan},
 };
 
@@ -32,6 +33,8 @@ pub enum Asked {
     Plan(PlanId, Option<Decimal>),
     /// The quantity of a fixed charge: the one that is named, or the one that is sold by quantity.
     Quantity(Option<ChargeId>, Decimal),
+    /// Its own prices, in place of all it has.
+    Prices(Vec<PriceOverride>),
     /// The version of its plan's prices.
     Version(u32),
     /// To be paused.
@@ -100,7 +103,12 @@ pub(crate) async fn change_read(
     let changed = settled(changed, &plans, in_force)?;
     let new_plan = match asked {
         Asked::Plan(plan, _) => Some(plan).filter(|plan| !subscription.plans().any(|known| known == *plan)),
-        Asked::Quantity(..) | Asked::Version(_) | Asked::Pause | Asked::Resume | Asked::Cancel(_) => None,
+        Asked::Quantity(..)
+        | Asked::Prices(_)
+        | Asked::Version(_)
+        | Asked::Pause
+        | Asked::Resume
+        | Asked::Cancel(_) => None,
     };
     let outbox = subscription_events(subscription, &changed, now);
     let by = platform.change(actor.organization, actor.name());
@@ -252,6 +260,7 @@ async fn changed(
 ) -> Result<(Subscription, PlansById), AppError> {
     let subscription = live(subscription)?;
     let mut plans = plans_of(platform, actor.organization, subscription).await?;
+    let at = counts_from(subscription, when, now)?;
     let change = match asked {
         Asked::Plan(id, quantity) => {
             let mut errors = Vec::new();
@@ -264,15 +273,17 @@ async fn changed(
             Change::Plan(Box::new(plan), *quantity)
         }
         Asked::Quantity(charge, quantity) => Change::Quantity(*charge, *quantity),
+        Asked::Prices(overrides) => {
+            Change::Prices(prices_at(platform, actor, (subscription, &plans), overrides, at).await?)
+        }
         Asked::Version(version) => Change::Version(*version),
         Asked::Pause => Change::Pause,
         Asked::Resume => Change::Resume,
         Asked::Cancel(_) => Change::Cancel,
     };
-    let at = counts_from(subscription, when, now)?;
     let next = subscription.changed(&change, proration, at, &plans).map_err(|error| match asked {
         Asked::Pause | Asked::Resume => AppError::conflict("invalid_transition", error.to_string()),
-        Asked::Plan(..) | Asked::Quantity(..) | Asked::Version(_) | Asked::Cancel(_) => {
+        Asked::Plan(..) | Asked::Quantity(..) | Asked::Prices(_) | Asked::Version(_) | Asked::Cancel(_) => {
             invalid_change(error, str::to_owned)
         }
     })?;
@@ -346,7 +357,7 @@ fn moved(
 ) -> Result<Subscription, AppError> {
     let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
     match asked {
-        Asked::Plan(..) | Asked::Quantity(..) | Asked::Version(_) => Ok(subscription),
+        Asked::Plan(..) | Asked::Quantity(..) | Asked::Prices(_) | Asked::Version(_) => Ok(subscription),
         Asked::Pause if is_trial => {
             Err(AppError::conflict("invalid_transition", "a trial is not billed: it cannot be paused"))
         }

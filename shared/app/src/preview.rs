@@ -30,7 +30,7 @@ use store::StoreError;
 use crate::{
     AppError, FieldError, Platform,
     finalize_invoice::terms,
-    price_override::{PriceOverride, prices},
+    price_override::{PriceOverride, prices, prices_at, within},
     subscriptions::{NewBilling, begun, check_dates, check_plan, find_plan, is_customer},
 };
 
@@ -58,6 +58,8 @@ pub enum PreviewedChange {
     Plan(PlanId, Option<Decimal>),
     /// The quantity of a fixed charge: the one that is named, or the one that is sold by quantity.
     Quantity(Option<ChargeId>, Decimal),
+    /// Its own prices, in place of all it has.
+    Prices(Vec<PriceOverride>),
     /// It is paused.
     Pause,
     /// It is resumed.
@@ -116,7 +118,7 @@ pub async fn preview(platform: &Platform, actor: &Actor, new: NewPreview) -> Res
         None => None,
     };
     let customer = new.customer.unwrap_or_else(|| platform.new_id());
-    let prices = prices(platform, actor, &plan, new.overrides).await?;
+    let prices = prices(platform, actor, (&plan, plan.plan.price_version), &new.overrides).await?;
     let subscription = begun(platform.new_id(), customer, (&plan, prices), &new.billing, now)?;
     let mut plans = PlansById::from([(plan.plan.id, plan)]);
     let subscription = changed(platform, actor, subscription, new.changes, &mut plans).await?;
@@ -152,6 +154,10 @@ async fn changed(
                 Change::Plan(Box::new(plan), quantity)
             }
             PreviewedChange::Quantity(charge, quantity) => Change::Quantity(charge, quantity),
+            PreviewedChange::Prices(overrides) => {
+                let prices = prices_at(platform, actor, (&subscription, plans), &overrides, at).await;
+                Change::Prices(prices.map_err(|error| within(error, field))?)
+            }
             PreviewedChange::Pause => Change::Pause,
             PreviewedChange::Resume => Change::Resume,
             PreviewedChange::Cancel => Change::Cancel,

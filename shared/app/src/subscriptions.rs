@@ -110,7 +110,7 @@ pub async fn create(
     check_plan("plan_id", plan.as_ref(), &mut errors);
     check_dates(&new.billing, now, &mut errors);
     let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
-    let prices = prices(platform, actor, &plan, new.overrides).await?;
+    let prices = prices(platform, actor, (&plan, plan.plan.price_version), &new.overrides).await?;
     let subscription = begun(platform.new_id(), new.customer, (&plan, prices), &new.billing, now)?;
     check_backlog(&subscription, now)?;
     let outbox = [OutboxEntry::subscription_event(SubscriptionEvent::Created, &subscription, now)];

@@ -22,6 +22,8 @@ pub enum Change {
     Plan(Box<PricedPlan>, Option<Decimal>),
     /// The quantity of a fixed charge: the one that is named, or the one that is sold by quantity.
     Quantity(Option<ChargeId>, Decimal),
+    /// Its own prices, in place of all it has.
+    Prices(BTreeMap<ChargeId, Price>),
     /// The version of its plan's prices.
     Version(u32),
     /// It is paused.
@@ -98,6 +100,12 @@ impl Subscription {
             return Ok(next);
         }
         let current = self.terms_at(at).ok_or(ChangeError::Ended)?;
+        if let Change::Prices(prices) = change
+            && *prices == current.prices
+            && self.terms.last() == Some(current)
+        {
+            return Ok(next); // asked for again
+        }
         let plan = plans.get(&current.plan);
         let terms = SubscriptionTerms { from: at, proration, ..current.clone() };
         let terms = match change {
@@ -105,6 +113,7 @@ impl Subscription {
             Change::Quantity(charge, quantity) => {
                 with_quantity(terms, plan.ok_or(ChangeError::NoSuchCharge)?, *charge, *quantity)?
             }
+            Change::Prices(prices) => SubscriptionTerms { prices: prices.clone(), ..terms },
             Change::Version(version) => migrated(terms, plan, *version),
             Change::Pause if current.is_paused => return Err(ChangeError::Paused),
             Change::Pause => SubscriptionTerms { is_paused: true, ..terms },

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use app::{
     AppError, Position,
-    change_subscription::When,
     migrate_plan::{Asking, Migrated, Outcome, Row, SUBSCRIPTIONS_MAX, Which},
     preview::PreviewedInvoice,
 };
@@ -17,6 +16,7 @@ use crate::{
     number::NumberOut,
     preview::Amounts,
     subscription::ProrationBody,
+    subscription_change::WhenName,
     tax::{TaxLineBody, TaxTreatmentName},
     time::TimeOut,
 };
@@ -31,7 +31,7 @@ pub struct MigrateBody {
     from_version: Option<u32>,
     /// From when on; the end of each one's current period if not given.
     #[serde(default)]
-    when: MigrateWhenName,
+    when: WhenName,
     /// Only these, at most 100; all of the plan if not given.
     subscription_ids: Option<Vec<String>>,
     /// Whether nothing is stored, and what it would cost is shown, as by `/migrate/preview`.
@@ -41,17 +41,6 @@ pub struct MigrateBody {
     cursor: Option<String>,
     /// The most subscriptions that this call looks at, up to 100; 100 if not given.
     page_size: Option<usize>,
-}
-
-/// From when on a subscription is billed by another version.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MigrateWhenName {
-    /// From the end of its current period on.
-    #[default]
-    PeriodEnd,
-    /// From now on, settled by the proration of each subscription.
-    Now,
 }
 
 /// What a migration meant for each subscription.
@@ -172,10 +161,7 @@ impl MigrateBody {
                 Which::Given(given(&mut check, &ids))
             }
         };
-        let when = match self.when {
-            MigrateWhenName::PeriodEnd => When::AtPeriodEnd,
-            MigrateWhenName::Now => When::Now,
-        };
+        let when = self.when.into_domain();
         let asking = Asking { from: self.from_version, to: self.to_version, when, which };
         check.finish((asking, self.preview, size))
     }

@@ -40,7 +40,7 @@ use crate::{
     session::{LogInBody, MeBody, SignUpBody},
     subscription::{NewSubscriptionBody, SubscriptionBody},
     subscription_change::{
-        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, PreviewChangeBody,
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PreviewChangeBody,
     },
     test_clock::{AdvanceClockBody, TestClockBody},
     usage::{AcceptedBody, TrackBody, UsageBody},
@@ -337,6 +337,9 @@ pub fn endpoints() -> Vec<Endpoint> {
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/change-quantity", "Subscriptions", "Change a quantity, as of seats")
             .takes::<ChangeQuantityBody>()
+            .gives::<SubscriptionBody>(200),
+        put("/api/v1/subscriptions/{id}/overrides", "Subscriptions", "Replace a subscription's own prices")
+            .takes::<OverridesBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/pause", "Subscriptions", "Pause a subscription")
             .gives::<SubscriptionBody>(200),

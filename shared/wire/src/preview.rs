@@ -84,6 +84,8 @@ pub struct ChangeBody {
     quantity: Option<NumberIn>,
     /// Which fixed charge, where it is not clear.
     charge_id: Option<String>,
+    /// To these prices of its own, in place of all it has.
+    overrides: Option<Vec<PriceOverrideBody>>,
     /// It ends.
     cancel: Option<bool>,
     /// It is paused.
@@ -265,6 +267,9 @@ impl ChangeBody {
         ];
         let mut changes = flags.into_iter().filter(|(flag, _)| *flag == Some(true)).map(|(_, change)| change);
         let mut found = changes.by_ref().collect::<Vec<_>>();
+        if let Some(overrides) = self.overrides {
+            found.push(PreviewedChange::Prices(price_override::overrides(check, Some(overrides))));
+        }
         if charge.is_some() && (quantity.is_none() || plan.is_some()) {
             check.refuse("charge_id", "goes with a quantity alone");
         }
@@ -275,9 +280,14 @@ impl ChangeBody {
         }
         let change = found.pop().filter(|_| found.is_empty());
         if change.is_none() {
-            check.refuse("at", "needs one change: of plan_id, quantity, cancel, pause or resume");
+            check.refuse("at", "needs one change: of plan_id, quantity, overrides, cancel, pause or resume");
         }
         let proration = self.proration.map(ChangeProrationBody::into_domain);
+        if let Some(PreviewedChange::Pause | PreviewedChange::Resume) = change
+            && proration.is_some()
+        {
+            check.refuse("proration", "does not go with a pause, or its end");
+        }
         change.map(|change| (at, change, proration))
     }
 }

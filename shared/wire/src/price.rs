@@ -43,7 +43,7 @@ pub enum ChargeModelName {
 }
 
 /// A tier of a price.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TierBody {
     /// The last unit of the tier, which belongs to it; null in the last tier.
@@ -55,7 +55,7 @@ pub struct TierBody {
 }
 
 /// Another price for the events whose properties have certain values.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceFilterBody {
     /// The values that each property may have. An event needs one of every property's.

@@ -23,7 +23,7 @@ use crate::{
 
 /// Another price of a charge, for one subscription. What is not given is as the plan has it; under another
 /// `charge_model` that is only `included_units`, `minimum_amount`, `maximum_amount` and `filters`.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceOverrideBody {
     /// Which charge of the plan.
@@ -115,7 +115,7 @@ pub(crate) fn overrides(check: &mut Check, bodies: Option<Vec<PriceOverrideBody>
         }
         let price = move |own: &Price| {
             let mut check = Check::default();
-            let price = check.within(&parent, |check| body.over(check, own));
+            let price = check.within(&parent, |check| body.clone().over(check, own));
             check.finish_some(price)
         };
         Some(PriceOverride { charge, price: Box::new(price) })

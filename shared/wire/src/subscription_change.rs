@@ -14,6 +14,7 @@ use crate::{
     number::NumberIn,
     preview::PreviewInvoiceBody,
     price,
+    price_override::{self, PriceOverrideBody},
     subscription::{ChangeProrationBody, ProrationBody},
 };
 
@@ -61,6 +62,29 @@ pub struct ChangeQuantityBody {
     proration: Option<ChangeProrationBody>,
 }
 
+/// A subscription's own prices, in place of all it has.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OverridesBody {
+    /// Its own prices, in place of the plan's; none to go back to those.
+    overrides: Vec<PriceOverrideBody>,
+    /// From when on; from now on if not given.
+    when: Option<WhenName>,
+    /// How this change is settled; as the subscription has it if not given.
+    proration: Option<ChangeProrationBody>,
+}
+
+/// From when on a change counts.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenName {
+    /// From the end of the current period on.
+    #[default]
+    PeriodEnd,
+    /// From now on, settled by proration.
+    Now,
+}
+
 /// A change to be previewed: one of them.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +95,8 @@ pub struct PreviewChangeBody {
     quantity: Option<NumberIn>,
     /// Which fixed charge, where it is not clear.
     charge_id: Option<String>,
+    /// To these prices of its own, in place of all it has.
+    overrides: Option<Vec<PriceOverrideBody>>,
     /// It ends.
     cancel: Option<bool>,
     /// It is paused, at once.
@@ -133,6 +159,26 @@ impl ChangeQuantityBody {
     }
 }
 
+impl WhenName {
+    pub(crate) fn into_domain(self) -> When {
+        match self {
+            Self::PeriodEnd => When::AtPeriodEnd,
+            Self::Now => When::Now,
+        }
+    }
+}
+
+impl OverridesBody {
+    /// What was asked for.
+    pub fn into_domain(self) -> Result<(Asked, Terms), AppError> {
+        let mut check = Check::default();
+        let overrides = price_override::overrides(&mut check, Some(self.overrides));
+        let when = self.when.unwrap_or(WhenName::Now).into_domain();
+        let proration = self.proration.map(ChangeProrationBody::into_domain);
+        check.finish((Asked::Prices(overrides), Terms { when, proration }))
+    }
+}
+
 impl PreviewChangeBody {
     /// What was asked for.
     pub fn into_domain(self) -> Result<(Asked, Terms), AppError> {
@@ -144,6 +190,16 @@ impl PreviewChangeBody {
         ];
         let mut flags = flags.into_iter().filter(|(flag, ..)| *flag == Some(true));
         let (flag, other) = (flags.next(), flags.next());
+        if let Some(overrides) = self.overrides {
+            if self.plan_id.is_some() || self.quantity.is_some() || flag.is_some() {
+                return Err(AppError::invalid(
+                    "overrides",
+                    "are a change by themselves: one change is needed",
+                ));
+            }
+            let when = Some(if at_period_end { WhenName::PeriodEnd } else { WhenName::Now });
+            return OverridesBody { overrides, when, proration }.into_domain();
+        }
         match (self.plan_id, self.quantity, flag) {
             (Some(plan_id), quantity, None) => {
                 ChangePlanBody { plan_id, quantity, at_period_end, proration }.into_domain()
@@ -160,12 +216,20 @@ impl PreviewChangeBody {
                     format!("does not go with {field}, which counts at once"),
                 ))
             }
+            (None, None, Some((_, Asked::Pause | Asked::Resume, field)))
+                if other.is_none() && proration.is_some() =>
+            {
+                Err(AppError::invalid(
+                    "proration",
+                    format!("does not go with {field}, which is settled as the subscription has it"),
+                ))
+            }
             (None, None, Some((_, asked, _))) if other.is_none() => {
                 Ok((asked, terms(at_period_end, proration)))
             }
             (_, _, Some(_)) | (None, None, None) => Err(AppError::invalid(
                 "plan_id",
-                "or quantity, cancel, pause or resume: one change is needed",
+                "or quantity, overrides, cancel, pause or resume: one change is needed",
             )),
         }
     }

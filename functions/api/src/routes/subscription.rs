@@ -23,7 +23,7 @@ use wire::{
     routes::Routes,
     subscription::{NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
     subscription_change::{
-        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, PreviewChangeBody,
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PreviewChangeBody,
     },
     usage_read::UsageByMeterBody,
 };
@@ -43,6 +43,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/subscriptions/{id}/cancel", cancel)
         .post("/api/v1/subscriptions/{id}/change-plan", change_plan)
         .post("/api/v1/subscriptions/{id}/change-quantity", change_quantity)
+        .put("/api/v1/subscriptions/{id}/overrides", replace_overrides)
         .post("/api/v1/subscriptions/{id}/pause", pause)
         .post("/api/v1/subscriptions/{id}/resume", resume)
         .post("/api/v1/subscriptions/{id}/undo", undo)
@@ -122,6 +123,15 @@ async fn change_quantity(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
     Body(asked): Body<ChangeQuantityBody>,
+) -> Answer<SubscriptionBody> {
+    let (asked, terms) = asked.into_domain()?;
+    ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
+}
+
+async fn replace_overrides(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Body(asked): Body<OverridesBody>,
 ) -> Answer<SubscriptionBody> {
     let (asked, terms) = asked.into_domain()?;
     ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
