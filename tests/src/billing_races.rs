@@ -21,12 +21,12 @@ use testkit::{Fault, Line};
 
 use crate::{
     client::{World, text},
-    finalize_race::{Billed, month},
+    finalize_race::{Billed, meanwhile, month},
 };
 
 /// A platform on the same tables that waits for `other` right before its request of that number; and how many
 /// requests it has sent.
-fn racing<Other: Future<Output = ()>>(
+fn racing<Other: Future<Output = ()> + Send>(
     rig: &Rig,
     number: usize,
     other: impl Fn() -> Other + Send + 'static,
@@ -35,7 +35,7 @@ fn racing<Other: Future<Output = ()>>(
     let (counter, handle) = (sent.clone(), tokio::runtime::Handle::current());
     let line = Line::new(move |_, _| {
         if counter.fetch_add(1, Ordering::Relaxed) == number {
-            tokio::task::block_in_place(|| handle.block_on(other()));
+            meanwhile(&handle, other());
         }
         Fault::None
     });

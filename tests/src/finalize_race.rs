@@ -142,7 +142,7 @@ impl Billed {
         let (counter, other, handle) = (sent.clone(), self.clone(), tokio::runtime::Handle::current());
         let line = Line::new(move |_, _| {
             if counter.fetch_add(1, Ordering::Relaxed) == number {
-                tokio::task::block_in_place(|| handle.block_on(other.count(late.clone())));
+                meanwhile(&handle, other.count(late.clone()));
             }
             Fault::None
         });
@@ -151,6 +151,12 @@ impl Billed {
         assert!(done.unwrap());
         sent.load(Ordering::Relaxed)
     }
+}
+
+/// Does `work` to its end, on a thread of its own: on that of the caller it would take the wake-ups that the caller
+/// waits for.
+pub(crate) fn meanwhile(handle: &tokio::runtime::Handle, work: impl Future<Output = ()> + Send) {
+    std::thread::scope(|scope| scope.spawn(|| handle.block_on(work)).join()).unwrap();
 }
 
 /// What an invoice has of the month that begins at `month`: in time, and late.

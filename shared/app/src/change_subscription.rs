@@ -183,6 +183,9 @@ pub(crate) async fn supposed(
     changed(platform, actor, subscription, asked, when.into(), platform.now().trunc_subsecs(3)).await
 }
 
+/// After so many ends of intervals at which nothing is due, nothing is expected any more: ten years of days.
+const EMPTY_MAX: u32 = 4000;
+
 /// The next invoices of a subscription, at most `count`, with what is known of usage by now.
 pub(crate) async fn coming(
     platform: &Platform,
@@ -194,7 +197,7 @@ pub(crate) async fn coming(
     let organization = actor.organization;
     let timeline = subscription.timeline(plans);
     let terms = terms(platform, organization, subscription.customer).await?;
-    let mut invoices = Vec::new();
+    let (mut invoices, mut empty) = (Vec::new(), 0);
     let mut last = subscription.billed_until;
     while invoices.len() < count
         && let Some(at) = timeline.next(last).map_err(AppError::internal)?
@@ -203,11 +206,13 @@ pub(crate) async fn coming(
         let proration = timeline.policy_between(last, at);
         last = Some(at);
         if bill.dues.is_empty() {
-            if timeline.charges_at(at).is_empty() {
-                break; // paused for good, as far as is known
+            empty += 1;
+            if timeline.charges_at(at).is_empty() || empty > EMPTY_MAX {
+                break; // paused for good as far as is known, or charged once and never again
             }
             continue;
         }
+        empty = 0;
         // What is late comes to the next invoice, and is settled by it.
         let late = match invoices.is_empty() {
             true => late_usage::lines(platform, organization, subscription, plans, at).await?,
