@@ -314,7 +314,7 @@ fn quantity(meter: &Meter, usage: &Usage) -> Result<Quantity, AppError> {
         Some((field, quantity)) if is_level && quantity > LEVEL_MAX => {
             Err(AppError::invalid(field, "must be at most 1e15, so that its average is exact"))
         }
-        Some((field, quantity)) if quantity.to_decimal().is_err() => {
+        Some((field, quantity)) if !quantity.is_decimal() => {
             Err(AppError::invalid(field, "must have at most 28 digits"))
         }
         Some((_, quantity)) if quantity > Quantity::ZERO => Ok(quantity),

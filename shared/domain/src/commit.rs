@@ -349,7 +349,7 @@ impl MonthSum {
     fn with(&self, before: Option<Quantity>, after: Option<Quantity>) -> Option<Quantity> {
         let without = self.0?.checked_sub(before.unwrap_or_default()).ok()?;
         let Some(after) = after else { return Some(without) };
-        without.checked_add(after).ok().filter(|sum| sum.to_decimal().is_ok())
+        without.checked_add(after).ok().filter(|sum| sum.is_decimal())
     }
 }
 

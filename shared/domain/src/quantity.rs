@@ -77,6 +77,12 @@ impl Quantity {
         self.units.checked_sub(other.units).map(Self::from_units).ok_or(QuantityOverflow)
     }
 
+    /// Whether it is a [`Decimal`]: it has at most 28 significant digits, or few more.
+    pub fn is_decimal(self) -> bool {
+        // With all its decimals one takes 96 bits. Nearly every number does with fewer.
+        self.units.unsigned_abs() < 1 << 96 || self.to_decimal().is_ok()
+    }
+
     /// The same number as a `Decimal` without trailing zeros, for rating.
     ///
     /// Errors: if it has more than 28 significant digits.
@@ -222,6 +228,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_number_of_too_many_digits_is_no_decimal() {
+        for (text, expected) in [
+            ("79228162514264337.593543950335", true),
+            ("79228162514264337.593543950336", false),
+            ("1e22", true),
+            ("100000000000000000.000000000001", false),
+        ] {
+            let quantity = text.parse::<Quantity>().unwrap();
+            assert_eq!(
+                (quantity.is_decimal(), quantity.to_decimal().is_ok()),
+                (expected, expected),
+                "{text}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn parse_undoes_print(units in -10_i128.pow(34)..=10_i128.pow(34)) {
@@ -232,6 +255,7 @@ mod tests {
         #[test]
         fn a_decimal_is_the_same_number(units in -10_i128.pow(27)..=10_i128.pow(27)) {
             let quantity = Quantity::from_units(units);
+            prop_assert!(quantity.is_decimal());
             prop_assert_eq!(quantity.to_decimal().unwrap().to_string(), quantity.to_string());
         }
     }
