@@ -8,19 +8,16 @@ use std::sync::{
 
 use app::{
     close_period,
-    customers::{self, CustomerDetails},
     finalize_invoice::finalize_due,
     ingest_usage,
     plans::{self, NewCharge, NewPlan},
     read_usage::total_of,
-    sessions::{self, SignUp},
     subscriptions::{self, NewBilling, NewSubscription},
 };
 use chrono::{DateTime, Months, TimeDelta, Utc};
 use domain::{
     charge::{Price, Pricing, UsagePrice},
     charge_model::ChargeModel,
-    customer::Address,
     event::{Revision, TrackedEvent, UsageEvent},
     id::{CustomerId, SubscriptionId},
     invoice::{Invoice, LineSource},
@@ -28,7 +25,6 @@ use domain::{
     period::{BillingInterval, IntervalUnit},
     plan::PlanType,
     series::Range,
-    test_clock::Mode,
 };
 use fluxrate_bench::rig::Rig;
 use rust_decimal::Decimal;
@@ -52,14 +48,7 @@ pub(crate) struct Billed {
 
 impl Billed {
     pub(crate) async fn new() -> Self {
-        let mut rig = Rig::new(start(), Line::counting()).await.unwrap();
-        let owner = SignUp {
-            email: "owner@example.com".into(),
-            password: "correct horse battery staple".into(),
-            organization_name: "Example".into(),
-            mode: Mode::Live,
-        };
-        rig.organization = sessions::sign_up(&rig.platform, owner).await.unwrap().user.organization;
+        let rig = Rig::new(start(), Line::counting()).await.unwrap();
         let (platform, actor) = (&rig.platform, &rig.actor());
         let meter = rig.meter("calls", Aggregation::Sum, DeduplicateBy::Key).await.unwrap();
         let plan = NewPlan {
@@ -77,17 +66,7 @@ impl Billed {
         let price =
             Price::Usage(UsagePrice { meter: meter.id, interval: None, pricing, filters: Vec::new() });
         plans::add_charge(platform, actor, plan, NewCharge { display_name: None, price }).await.unwrap();
-        let details = CustomerDetails {
-            name: "Acme Corp".into(),
-            email: None,
-            external_id: None,
-            phone: None,
-            billing_address: Address::default(),
-            tax_id: None,
-            tax_exemption: Default::default(),
-            metadata: [].into(),
-        };
-        let customer = customers::create(platform, actor, details).await.unwrap().customer.id;
+        let customer = rig.customer("acme").await.unwrap();
         let new = NewSubscription { customer, plan, overrides: Vec::new(), billing: NewBilling::default() };
         let subscription = subscriptions::create(platform, actor, new).await.unwrap().id;
         Self { rig: Arc::new(rig), meter, customer, subscription }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use app::{
     AppError,
     correct_usage::{Correction, correct},
-    customers::{self, CustomerDetails},
     find_usage::EventName,
     ingest_usage,
     port::Message,
@@ -17,7 +16,6 @@ use app::{
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     commit::{HeadWrite, Verdict},
-    customer::Address,
     event::{Revision, TrackedEvent, UsageEvent},
     head::Head,
     hours::Hours,
@@ -289,17 +287,7 @@ async fn what_did_not_fit_is_counted_when_room_was_made_for_it() {
     let rig = rig(Line::counting()).await;
     let (platform, actor) = (&rig.platform, &rig.actor());
     let meter = rig.meter("calls", Aggregation::Sum, DeduplicateBy::Key).await.unwrap();
-    let details = CustomerDetails {
-        name: "Acme Corp".into(),
-        email: None,
-        external_id: None,
-        phone: None,
-        billing_address: Address::default(),
-        tax_id: None,
-        tax_exemption: Default::default(),
-        metadata: [].into(),
-    };
-    let customer = customers::create(platform, actor, details).await.unwrap().customer.id;
+    let customer = rig.customer("acme").await.unwrap();
     let large = |n: usize| {
         let occurred_at = at("2025-01-15T00:00:00Z") + TimeDelta::seconds(n as i64);
         let mut tracked = event(&rig, &meter, &format!("key {n}"), occurred_at, "x");

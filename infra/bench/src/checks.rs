@@ -3,7 +3,6 @@
 
 use app::{
     api_keys, authenticate,
-    customers::{self, CustomerDetails},
     entitlements::{self, Whose},
     plans::{self, NewPlan},
     read_usage,
@@ -12,16 +11,13 @@ use app::{
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     currency::Currency,
-    customer::Address,
     entitlement::GrantChanges,
     event::TrackedEvent,
     id::{CustomerId, FeatureId, PlanId},
     meter::{Aggregation, DeduplicateBy, Meter},
     period::{BillingInterval, IntervalUnit},
     plan::PlanType,
-    property::Properties,
     series::Range,
-    tax::TaxExemption,
     user::Scope,
 };
 use rust_decimal::Decimal;
@@ -82,17 +78,7 @@ impl Asked {
         let feature = rig.platform.store.find_feature_by_lookup_key(rig.organization, CALLS).await?;
         let feature = feature.ok_or("the feature was not made")?.id;
         let plan = plan(&rig, feature).await?;
-        let details = CustomerDetails {
-            name: "Acme".to_owned(),
-            email: None,
-            external_id: Some("acme".to_owned()),
-            phone: None,
-            billing_address: Address::default(),
-            tax_id: None,
-            tax_exemption: TaxExemption::default(),
-            metadata: Properties::new(),
-        };
-        let customer = customers::create(&rig.platform, &rig.actor(), details).await?.customer.id;
+        let customer = rig.customer("acme").await?;
         let billing = NewBilling { start: Some(january()), ..NewBilling::default() };
         let new = NewSubscription { customer, plan, overrides: Vec::new(), billing };
         subscriptions::create(&rig.platform, &rig.actor(), new).await?;

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use app::{
     close_period,
-    customers::{self, CustomerDetails},
     plans::{self, NewCharge, NewPlan},
     port::Message,
     subscriptions::{self, NewBilling, NewSubscription},
@@ -14,7 +13,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     charge::{FixedPrice, Price, Pricing, UsagePrice},
     charge_model::ChargeModel,
-    customer::Address,
     event::{Revision, TrackedEvent, UsageEvent},
     id::{CustomerId, PlanId},
     meter::{Aggregation, DeduplicateBy, Meter},
@@ -22,7 +20,6 @@ use domain::{
     plan::PlanType,
     property::Properties,
     quantity::Quantity,
-    tax::TaxExemption,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use rust_decimal::Decimal;
@@ -166,7 +163,7 @@ async fn subscribe(
     count_of: u32,
 ) -> Result<(), Failure> {
     let made = (0..count_of).map(|n| async move {
-        let customer = customers::create(&rig.platform, &rig.actor(), details(n)).await?.customer.id;
+        let customer = rig.customer(&format!("customer-{n}")).await?;
         let billing = NewBilling { start: Some(january()), ..NewBilling::default() };
         let new = NewSubscription { customer, plan, overrides: Vec::new(), billing };
         subscriptions::create(&rig.platform, &rig.actor(), new).await?;
@@ -182,19 +179,6 @@ async fn subscribe(
         count(rig, batch).await?;
     }
     Ok(())
-}
-
-fn details(n: u32) -> CustomerDetails {
-    CustomerDetails {
-        name: format!("Customer {n}"),
-        email: Some(format!("customer-{n}@example.com")),
-        external_id: Some(format!("customer-{n}")),
-        phone: None,
-        billing_address: Address::default(),
-        tax_id: None,
-        tax_exemption: TaxExemption::default(),
-        metadata: Properties::new(),
-    }
 }
 
 fn event(rig: &Rig, meter: &Meter, customer: CustomerId) -> TrackedEvent {

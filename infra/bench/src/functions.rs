@@ -2,19 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use app::{
-    api_keys, authenticate,
-    customers::{self, CustomerDetails},
-    port::Message,
-    track_usage,
-};
+use app::{api_keys, authenticate, port::Message, track_usage};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    customer::Address,
     meter::{Aggregation, DeduplicateBy, Meter},
     property::Properties,
     quantity::Quantity,
-    tax::TaxExemption,
     user::Scope,
 };
 use serde_json::{Value, json};
@@ -209,17 +202,7 @@ impl<'a> Door<'a> {
         let moto = Moto::start().await?;
         let sqs = aws_sdk_sqs::Client::new(&moto.config());
         let queue = sqs.create_queue().queue_name("usage").send().await?.queue_url.unwrap_or_default();
-        let acme = CustomerDetails {
-            name: "Acme".to_owned(),
-            email: None,
-            external_id: Some("acme".to_owned()),
-            phone: None,
-            billing_address: Address::default(),
-            tax_id: None,
-            tax_exemption: TaxExemption::default(),
-            metadata: Properties::new(),
-        };
-        customers::create(&rig.platform, &rig.actor(), acme).await?;
+        rig.customer("acme").await?;
         let scopes = vec![Scope::UsageWrite];
         let (_, key) = api_keys::create(&rig.platform, &rig.actor(), "bench".into(), scopes).await?;
         let endpoint = moto.endpoint();

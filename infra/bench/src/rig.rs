@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use app::{
-    Platform, Settings, catalog,
+    Platform, Settings, catalog, customers,
     port::{Bus, Clock, DataKey, Keys, Mail, Mailer, Message, PortError, Queue, QueueName},
     sessions,
 };
@@ -14,9 +14,12 @@ use async_trait::async_trait;
 use auth::{Actor, Credential};
 use chrono::{DateTime, Utc};
 use domain::{
-    id::{Id, OrganizationId},
+    customer::Address,
+    id::{CustomerId, Id, OrganizationId},
     meter::{Aggregation, DeduplicateBy, Meter},
     outbox::OutboxEntry,
+    property::Properties,
+    tax::TaxExemption,
     test_clock::Mode,
     user::Scope,
 };
@@ -152,6 +155,23 @@ impl Rig {
         let scopes = vec![Scope::UsageWrite, Scope::UsageRead, Scope::BillingRead, Scope::BillingWrite];
         let id = Id::from_uuid(uuid::Uuid::nil());
         Actor { organization: self.organization, credential: Credential::ApiKey { id, scopes } }
+    }
+
+    /// A customer of this external id, who has an address for mail.
+    ///
+    /// Errors: if it cannot be made.
+    pub async fn customer(&self, external_id: &str) -> Result<CustomerId, Failure> {
+        let details = customers::CustomerDetails {
+            name: external_id.to_owned(),
+            email: Some(format!("{external_id}@example.com")),
+            external_id: Some(external_id.to_owned()),
+            phone: None,
+            billing_address: Address::default(),
+            tax_id: None,
+            tax_exemption: TaxExemption::default(),
+            metadata: Properties::new(),
+        };
+        Ok(customers::create(&self.platform, &self.actor(), details).await?.customer.id)
     }
 
     /// A meter. Events that carry a key are pinned unless it tells them apart by their timestamps too.

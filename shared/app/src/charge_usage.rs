@@ -31,9 +31,7 @@ pub(crate) async fn of_bill(
         .into_iter()
         .map(|id| async move { Ok::<_, AppError>((id, platform.store.get_meter(organization, id).await?)) });
     let meters = &try_join_all(meters).await?.into_iter().collect::<BTreeMap<_, _>>();
-    let meter_of = |price: &UsagePrice| {
-        meters.get(&price.meter).ok_or_else(|| AppError::internal("a meter was left unread"))
-    };
+    let meter_of = |id: MeterId| meters.get(&id).ok_or_else(|| AppError::internal("a meter was left unread"));
     // A total is read once for all charges that it is enough for.
     let mut shared = BTreeSet::<(MeterId, BillingPeriod)>::new();
     for (price, ranges, whole) in used.clone() {
@@ -42,13 +40,13 @@ pub(crate) async fn of_bill(
         }
     }
     let totals = shared.into_iter().map(|(id, period)| async move {
-        let meter = meters.get(&id).ok_or_else(|| AppError::internal("a meter was left unread"))?;
+        let meter = meter_of(id)?;
         let total = read_usage::total_of(platform, organization, meter, customer, range_of(period)).await?;
         Ok::<_, AppError>(((id, period), total))
     });
     let totals = &try_join_all(totals).await?.into_iter().collect::<BTreeMap<_, _>>();
     let usage = used.map(|(price, ranges, whole)| async move {
-        let meter = meter_of(price)?;
+        let meter = meter_of(price.meter)?;
         let shared = total_of(price, ranges).and_then(|period| totals.get(&(meter.id, period)));
         let usage = match shared {
             Some(total) => ChargeUsage::of_total(*total),
