@@ -2,7 +2,7 @@
 
 use app::{
     AppError, Page, PageRequest, Platform,
-    change_subscription::{self, Asked, When, change},
+    change_subscription::{self, Asked, change},
     generate_invoice::{self, Generated},
     one_off, preview, read_usage,
     subscriptions::{self, Filter},
@@ -13,7 +13,7 @@ use domain::{id::SubscriptionId, subscription::Subscription};
 use futures::future::try_join_all;
 use wire::{
     Problem,
-    extract::{Body, Caller, NoBody, Parameters, PathId},
+    extract::{Body, Caller, NoBody, OptionalBody, Parameters, PathId},
     invoice::InvoiceBody,
     invoice_edit::ManualLineBody,
     list::List,
@@ -23,7 +23,8 @@ use wire::{
     routes::Routes,
     subscription::{NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
     subscription_change::{
-        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PreviewChangeBody,
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PauseBody,
+        PreviewChangeBody,
     },
     usage_read::UsageByMeterBody,
 };
@@ -140,17 +141,19 @@ async fn replace_overrides(
 async fn pause(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    _: NoBody,
+    OptionalBody(asked): OptionalBody<PauseBody>,
 ) -> Answer<SubscriptionBody> {
-    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Pause, When::Now.into()).await?).await?)
+    let changed = change(&platform, &actor, id, Asked::Pause, asked.into_domain()).await?;
+    ok(body(&platform, &actor, changed).await?)
 }
 
 async fn resume(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    _: NoBody,
+    OptionalBody(asked): OptionalBody<PauseBody>,
 ) -> Answer<SubscriptionBody> {
-    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Resume, When::Now.into()).await?).await?)
+    let changed = change(&platform, &actor, id, Asked::Resume, asked.into_domain()).await?;
+    ok(body(&platform, &actor, changed).await?)
 }
 
 async fn undo(
