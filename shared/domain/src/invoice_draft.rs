@@ -211,6 +211,7 @@ impl PeriodClose {
                 OutboxMessage::InvoiceEvent { .. }
                 | OutboxMessage::EmailInvoice { .. }
                 | OutboxMessage::SubscriptionEvent { .. }
+                | OutboxMessage::OneOffEvent { .. }
                 | OutboxMessage::AlertTriggered(_) => {}
             }
         }

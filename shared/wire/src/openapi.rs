@@ -364,6 +364,18 @@ pub fn endpoints() -> Vec<Endpoint> {
         )
         .takes::<ManualLineBody>()
         .gives::<OneOffChargeBody>(201),
+        get(
+            "/api/v1/subscriptions/{id}/one-off-charges",
+            "Subscriptions",
+            "What a subscription was charged once, newest first",
+        )
+        .asks(PAGE)
+        .gives::<List<OneOffChargeBody>>(200),
+        delete(
+            "/api/v1/subscriptions/{id}/one-off-charges/{charge_id}",
+            "Subscriptions",
+            "Take back what is not billed yet; 409 `charge_billed` if it is",
+        ),
         post("/api/v1/subscriptions/{id}/preview-invoice", "Subscriptions", "The next invoice, as of now")
             .gives::<PreviewInvoiceBody>(200),
         post(
