@@ -202,7 +202,7 @@ async fn seats_and_pauses_are_prorated() {
     ");
     for (body, status, expected) in [
         (json!({"resume": true}), 409, "invalid_transition"),
-        (json!({"pause": true, "at_period_end": true}), 422, "at_period_end"),
+        (json!({"resume": true, "at_period_end": true}), 422, "at_period_end"),
         (json!({"pause": true, "resume": true}), 422, "plan_id"),
         (json!({"pause": true, "quantity": 2}), 422, "plan_id"),
         (json!({"pause": false}), 422, "plan_id"),

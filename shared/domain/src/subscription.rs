@@ -205,7 +205,8 @@ impl Subscription {
         }
     }
 
-    /// This subscription with what follows from its terms: the plan of `now`, and the next bill.
+    /// This subscription with what follows from its terms: the plan of `now`, a pause that begins, and the next
+    /// bill.
     ///
     /// Errors: `OutOfRange` past the calendar.
     pub fn settled(self, plans: &PlansById, now: DateTime<Utc>) -> Result<Self, PeriodError> {
@@ -213,8 +214,14 @@ impl Subscription {
         let current = self.terms_at(now).cloned();
         let this = Self { next_bill_at, ..self };
         Ok(match current {
-            Some(SubscriptionTerms { plan, plan_name, price_version, interval, .. }) => {
-                Self { plan, plan_name, price_version, interval, ..this }
+            Some(SubscriptionTerms { plan, plan_name, price_version, interval, is_paused, .. }) => {
+                let status = match this.status {
+                    SubscriptionStatus::Active | SubscriptionStatus::PastDue if is_paused => {
+                        SubscriptionStatus::Paused
+                    }
+                    status => status,
+                };
+                Self { plan, plan_name, price_version, interval, status, ..this }
             }
             None => this,
         })

@@ -41,7 +41,7 @@ use crate::{
     subscription::{NewSubscriptionBody, SubscriptionBody},
     subscription_change::{
         CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PauseBody,
-        PreviewChangeBody,
+        PreviewChangeBody, ResumeBody,
     },
     test_clock::{AdvanceClockBody, TestClockBody},
     usage::{AcceptedBody, TrackBody, UsageBody},
@@ -353,7 +353,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .may_take::<PauseBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/resume", "Subscriptions", "Resume a subscription")
-            .may_take::<PauseBody>()
+            .may_take::<ResumeBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/undo", "Subscriptions", "Give up a change or an end to come")
             .gives::<SubscriptionBody>(200),
