@@ -15,6 +15,7 @@ mod change_proration;
 mod chaos;
 mod client;
 mod contract;
+mod customers;
 mod demo;
 mod draft_invoices;
 mod entitlements;

@@ -37,6 +37,7 @@ mod usage;
 pub use audit::Change;
 pub use client::Store;
 pub use codec::raw_bytes as event_bytes;
+pub use customer::CustomerFilter;
 pub use data_key::StoredDataKey;
 pub use due::{Due, DueAlert, DueKind};
 pub use error::StoreError;

@@ -260,7 +260,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/api/v1/customers", "Customers", "Make a customer")
             .takes::<NewCustomerBody>()
             .gives::<CustomerBody>(201),
-        get("/api/v1/customers", "Customers", "List customers").asks(PAGE).gives::<List<CustomerBody>>(200),
+        get("/api/v1/customers", "Customers", "List customers")
+            .asks(&["page", "page_size", "cursor", "external_id", "email"])
+            .gives::<List<CustomerBody>>(200),
         get("/api/v1/customers/{id}", "Customers", "A customer").gives::<CustomerBody>(200),
         put("/api/v1/customers/{id}", "Customers", "Change a customer")
             .takes::<CustomerChangesBody>()
