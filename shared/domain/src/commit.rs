@@ -13,14 +13,13 @@ use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use crate::{
     event::{Event, Identity, Revision, UsageEvent},
     head::Head,
-    held::Held,
     hours::Hours,
     meter::{Aggregation, Counting},
     month::Month,
     quantity::{Quantity, QuantityOverflow},
-    revision::{Corrections, Visible, visible_of},
+    revision::visible_of,
     series::Range,
-    totals::{Latest, Tally, Totals},
+    totals::{Tally, Totals},
     window::{Level, Window, WindowRun, level_for, runs},
 };
 
@@ -511,71 +510,6 @@ impl Head {
 
 fn bytes_of(events: &[UsageEvent]) -> usize {
     events.iter().map(UsageEvent::approximate_bytes).sum()
-}
-
-/// Folds the totals of a bucket anew, from its members as they pass by in any order.
-#[derive(Clone, Debug)]
-pub struct Refold<'a> {
-    counting: Counting<'a>,
-    corrections: Corrections,
-    totals: Totals,
-    levels: Vec<Latest>,
-    has_overflown: bool,
-}
-
-impl<'a> Refold<'a> {
-    /// A fold of nothing yet. `corrections` has all that concern the bucket.
-    pub fn new(counting: Counting<'a>, corrections: Corrections) -> Self {
-        let totals = Totals::empty(counting.aggregation);
-        Self { counting, corrections, totals, levels: Vec::new(), has_overflown: false }
-    }
-
-    /// Takes in a member. Corrections are not members.
-    pub fn add(&mut self, event: &impl Event) {
-        let Self { counting, corrections, totals, levels, has_overflown } = self;
-        let exact = match corrections.visible(event) {
-            Visible::Itself(event) => take(*counting, totals, levels, event),
-            Visible::Replacement(event) => take(*counting, totals, levels, event),
-            Visible::Nothing => Ok(()),
-        };
-        *has_overflown |= exact.is_err();
-    }
-
-    /// What it all comes to. Replacements of `bucket` whose event did not pass by count by themselves.
-    ///
-    /// Errors: if it cannot be computed exactly.
-    pub fn finish(mut self, bucket: Bucket) -> Result<Totals, QuantityOverflow> {
-        let Self { counting, corrections, totals, levels, .. } = &mut self;
-        for event in corrections.unmet().filter(|event| bucket.contains(event.occurred_at)) {
-            take(*counting, totals, levels, event)?;
-        }
-        if self.has_overflown {
-            return Err(QuantityOverflow);
-        }
-        if self.counting.aggregation != Aggregation::WeightedSum {
-            return Ok(self.totals);
-        }
-        self.levels.sort();
-        let parts = self.levels.iter().map(|change| Ok(Held::of(*change)));
-        let held = parts.reduce(|left, right| left?.merge(right?)).transpose()?;
-        Ok(Totals { events: self.levels.len() as u64, tally: Tally::Held(held) })
-    }
-}
-
-fn take(
-    counting: Counting<'_>,
-    totals: &mut Totals,
-    levels: &mut Vec<Latest>,
-    event: &impl Event,
-) -> Result<(), QuantityOverflow> {
-    if !counting.includes(event) {
-        return Ok(());
-    }
-    if counting.aggregation == Aggregation::WeightedSum {
-        levels.push(Latest::of(event));
-        return Ok(());
-    }
-    totals.add(event)
 }
 
 #[cfg(test)]
