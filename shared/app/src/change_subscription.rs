@@ -96,9 +96,10 @@ pub(crate) async fn change_read(
 ) -> Result<Subscription, AppError> {
     let now = platform.now().trunc_subsecs(3);
     let (changed, plans) = changed(platform, actor, subscription, &asked, terms, now).await?;
-    let in_force = match terms.when {
-        When::Now => effective(subscription, now),
-        When::AtPeriodEnd => now,
+    let in_force = match (terms.when, &asked) {
+        (When::Now, Asked::Cancel(_)) => end_of(subscription, now),
+        (When::Now, _) => effective(subscription, now),
+        (When::AtPeriodEnd, _) => now,
     };
     let changed = settled(changed, &plans, in_force)?;
     let new_plan = match asked {
@@ -207,18 +208,22 @@ pub(crate) async fn coming(
         last = Some(at);
         if bill.dues.is_empty() {
             empty += 1;
-            if timeline.charges_at(at).is_empty() || empty > EMPTY_MAX {
+            let is_idle = timeline.charges_at(at).is_empty();
+            if is_idle && timeline.is_settled_at(at).map_err(AppError::internal)? || empty > EMPTY_MAX {
                 break; // paused for good as far as is known, or charged once and never again
             }
             continue;
         }
-        empty = 0;
         // What is late comes to the next invoice, and is settled by it.
         let late = match invoices.is_empty() {
             true => late_usage::lines(platform, organization, subscription, plans, at).await?,
             false => Vec::new(),
         };
         let draft = draft_of(platform, organization, subscription, &bill, late).await?;
+        if draft.lines.is_empty() {
+            continue; // it ends right after the bill before
+        }
+        empty = 0;
         let draft = draft.with_terms(&terms).map_err(AppError::internal)?;
         invoices.push(PreviewedInvoice::of(&bill, proration, draft));
     }
@@ -265,7 +270,10 @@ async fn changed(
 ) -> Result<(Subscription, PlansById), AppError> {
     let subscription = live(subscription)?;
     let mut plans = plans_of(platform, actor.organization, subscription).await?;
-    let at = counts_from(subscription, when, now)?;
+    let at = match (when, asked) {
+        (When::Now, Asked::Cancel(_)) => end_of(subscription, now),
+        _ => counts_from(subscription, when, now)?,
+    };
     let change = match asked {
         Asked::Plan(id, quantity) => {
             let mut errors = Vec::new();
@@ -293,7 +301,7 @@ async fn changed(
         }
     })?;
     let next = Subscription { updated_at: now, ..next };
-    let is_over = when == When::Now && ends_unbilled(&next, &plans, at, now)?;
+    let is_over = when == When::Now && ends_unbilled(&next, at);
     let moved = moved(next, asked, is_over, now)?;
     let is_behind = matches!(asked, Asked::Resume) && is_behind(platform, actor, subscription).await?;
     let status = if is_behind { SubscriptionStatus::PastDue } else { moved.status };
@@ -334,23 +342,18 @@ pub(crate) fn effective(subscription: &Subscription, now: DateTime<Utc>) -> Date
     }
 }
 
-/// Whether a subscription that ends at `at` ends without a last bill: nothing of it was ever billed, or all
-/// of it was just now, with nothing paid in advance and no interval that goes on.
-fn ends_unbilled(
-    subscription: &Subscription,
-    plans: &PlansById,
-    at: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<bool, AppError> {
+/// When a subscription ends that is canceled at `now`: not in the instant in which it began, which is billed like any
+/// other.
+fn end_of(subscription: &Subscription, now: DateTime<Utc>) -> DateTime<Utc> {
+    let start = subscription.schedule.start;
+    let is_first = subscription.billed_until.is_none() && now == start;
+    if is_first { start + Duration::milliseconds(1) } else { effective(subscription, now) }
+}
+
+/// Whether a subscription that ends at `at` ends without a last bill, since it is on trial or has not begun.
+fn ends_unbilled(subscription: &Subscription, at: DateTime<Utc>) -> bool {
     let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
-    let is_unbegun = subscription.billed_until.is_none() && at <= subscription.schedule.start;
-    let is_just_billed = match subscription.billed_until {
-        Some(last) if now < at => {
-            subscription.timeline(plans).is_settled_at(last).map_err(AppError::internal)?
-        }
-        Some(_) | None => false,
-    };
-    Ok(is_trial || is_unbegun || is_just_billed)
+    is_trial || subscription.billed_until.is_none() && at < subscription.schedule.start
 }
 
 /// The subscription in the state that a change brings it into at once.

@@ -92,14 +92,12 @@ impl PeriodClose {
     ) -> Result<Self, CloseError> {
         let mut outbox = Vec::new();
         let mut next = Subscription { updated_at: now, billed_until: Some(bill.at), ..subscription.clone() };
-        let invoice = if bill.dues.is_empty() {
-            None
-        } else {
-            let draft = draft(subscription, bill, usage, late, now)?;
-            outbox.push(OutboxEntry::invoice_event(InvoiceEvent::Created, &draft, "DRAFT", now)?);
+        let draft = draft(subscription, bill, usage, late, now)?;
+        let invoice = Some(draft).filter(|draft| !draft.lines.is_empty());
+        if let Some(draft) = &invoice {
+            outbox.push(OutboxEntry::invoice_event(InvoiceEvent::Created, draft, "DRAFT", now)?);
             next.last_invoiced_at = Some(now);
-            Some(draft)
-        };
+        }
         if subscription.timeline(plans).end() == Some(bill.at) {
             next.status = SubscriptionStatus::Canceled { at: bill.at };
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
 use crate::{
@@ -57,11 +58,22 @@ pub struct Rated {
 /// Errors: if a quantity or an amount cannot be computed exactly.
 pub fn lines(bill: &Bill, currency: Currency, usage: &[ChargeUsage]) -> Result<Vec<LineItem>, RatingError> {
     let mut usage = usage.iter();
-    bill.dues.iter().map(|due| line(due, currency, &mut usage)).collect()
+    let lines = bill.dues.iter().map(|due| Ok((due, line(due, bill.at, currency, &mut usage)?)));
+    let lines = lines.collect::<Result<Vec<_>, RatingError>>()?;
+    Ok(lines.into_iter().filter(|(due, line)| !is_empty_instant(due, line)).map(|(_, line)| line).collect())
+}
+
+/// Whether a line is of an instant alone, in which a subscription ended right after a bill, and nothing was used.
+fn is_empty_instant(due: &Due, line: &LineItem) -> bool {
+    let (DueKind::Usage(ranges, _), LineSource::Usage { events: 0, .. }) = (&due.kind, &line.source) else {
+        return false;
+    };
+    ranges.iter().all(|range| range.end() - range.start() <= TimeDelta::milliseconds(2))
 }
 
 fn line<'a>(
     due: &Due,
+    at: DateTime<Utc>,
     currency: Currency,
     usage: &mut impl Iterator<Item = &'a ChargeUsage>,
 ) -> Result<LineItem, RatingError> {
@@ -80,7 +92,7 @@ fn line<'a>(
     };
     let name = &charge.display_name;
     let (description, period, proration) = match &due.kind {
-        DueKind::Usage(ranges, _) => (name.clone(), whole_range(ranges), None),
+        DueKind::Usage(ranges, _) => (name.clone(), whole_range(ranges, at), None),
         DueKind::Once => (name.clone(), None, None),
         DueKind::Fixed(period, proration, reason) => {
             let description = match reason {
@@ -106,10 +118,10 @@ fn line<'a>(
     })
 }
 
-/// From the first of some ranges to the last.
-fn whole_range(ranges: &[BillingPeriod]) -> Option<BillingPeriod> {
+/// From the first of some ranges to the last, which are billed at `at`.
+fn whole_range(ranges: &[BillingPeriod], at: DateTime<Utc>) -> Option<BillingPeriod> {
     let (first, last) = ranges.first().zip(ranges.last())?;
-    BillingPeriod::new(first.start(), last.end()).ok()
+    BillingPeriod::new(first.start(), last.end().min(at)).ok()
 }
 
 /// What `quantity` of a fixed charge comes to for a whole interval.

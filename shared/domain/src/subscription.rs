@@ -136,7 +136,10 @@ impl Subscription {
         match self.status {
             SubscriptionStatus::Trial { until } => BillingPeriod::new(self.start, until),
             SubscriptionStatus::Active | SubscriptionStatus::PastDue | SubscriptionStatus::Paused => {
-                self.period_at(self.billed_until.unwrap_or(self.schedule.start))
+                // The next bill falls due when it ends, or before: an interval that was changed to begins there.
+                let last = self.billed_until.unwrap_or(self.schedule.start);
+                let next = self.next_bill_at.map(|next| next - Duration::milliseconds(1));
+                self.period_at(next.map_or(last, |next| next.max(last)))
             }
             SubscriptionStatus::Canceled { at } => self.period_at(at - Duration::milliseconds(1)),
         }

@@ -13,7 +13,7 @@ use crate::{
     schedule::BillingTime,
 };
 
-fn at(text: &str) -> DateTime<Utc> {
+pub(super) fn at(text: &str) -> DateTime<Utc> {
     if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() }.parse().unwrap()
 }
 
@@ -63,12 +63,12 @@ pub(super) fn interval(text: &str) -> BillingInterval {
     BillingInterval::new(unit, count.parse().unwrap()).unwrap()
 }
 
-fn phase(from: &str, every: &str, charges: &[&str]) -> Phase {
+pub(super) fn phase(from: &str, every: &str, charges: &[&str]) -> Phase {
     let charges = charges.iter().map(|text| charge(text)).collect();
     Phase { from: at(from), interval: interval(every), charges, policy: None }
 }
 
-fn timeline(phases: Vec<Phase>) -> Timeline {
+pub(super) fn timeline(phases: Vec<Phase>) -> Timeline {
     Timeline {
         schedule: BillingSchedule::anniversary(phases[0].from),
         policy: ProrationPolicy { unit: ProrationUnit::Day, mode: ProrationMode::Prorate },
@@ -80,7 +80,7 @@ fn timeline(phases: Vec<Phase>) -> Timeline {
 }
 
 /// The bills until `until`: `on: name from-to part/whole, …`.
-fn bills(timeline: &Timeline, until: &str) -> Vec<String> {
+pub(super) fn bills(timeline: &Timeline, until: &str) -> Vec<String> {
     let mut bills = Vec::new();
     let mut last = None;
     while let Some(next) = timeline.next(last).unwrap()
@@ -571,7 +571,8 @@ proptest! {
             let charges = timeline.charges_at(range.start());
             prop_assert!(charges.iter().any(|charge| charge.display_name == *name));
         }
-        let billed = used.iter().map(|(range, _)| range.end() - range.start()).sum::<Duration>();
+        // The instant of the end belongs to what was used until then.
+        let billed = used.iter().map(|(range, _)| range.end().min(end) - range.start()).sum::<Duration>();
         let phases = timeline.phases_in(start, end).filter(|(_, phase)| !phase.charges.is_empty());
         prop_assert_eq!(billed, phases.map(|(part, _)| part.end() - part.start()).sum::<Duration>());
     }
