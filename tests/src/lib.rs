@@ -32,6 +32,7 @@ mod main_job;
 mod migration;
 mod one_off;
 mod overrides;
+mod passes;
 mod plans;
 mod preview;
 mod pricing;

@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     charge::{Price, UsagePrice},
     charge_usage::{ChargeFold, ChargeUsage},
+    event::UsageEvent,
     id::{CustomerId, MeterId, OrganizationId},
     meter::{Aggregation, Meter},
     period::BillingPeriod,
     series::Range,
     timeline::{Bill, DueKind},
 };
-use futures::future::try_join_all;
+use futures::{
+    future::try_join_all,
+    lock::{Mutex, MutexGuard},
+};
 
 use crate::{AppError, Platform, read_usage, visit_usage};
 
@@ -39,8 +43,10 @@ pub(crate) async fn of_bill(
             shared.insert((price.meter, whole));
         }
     }
+    let turns = &Mutex::new(());
     let totals = shared.into_iter().map(|(id, period)| async move {
         let meter = meter_of(id)?;
+        let _turn = turn_of(meter.aggregation == Aggregation::UniqueCount, turns).await;
         let total = read_usage::total_of(platform, organization, meter, customer, range_of(period)).await?;
         Ok::<_, AppError>(((id, period), total))
     });
@@ -50,11 +56,19 @@ pub(crate) async fn of_bill(
         let shared = total_of(price, ranges).and_then(|period| totals.get(&(meter.id, period)));
         let usage = match shared {
             Some(total) => ChargeUsage::of_total(*total),
-            None => of_part(platform, organization, customer, (price, meter), (ranges, whole)).await?,
+            None => {
+                let _turn = turn_of(meter.aggregation != Aggregation::WeightedSum, turns).await;
+                of_part(platform, organization, customer, (price, meter), (ranges, whole)).await?
+            }
         };
         Ok::<_, AppError>(usage.counted_by(meter))
     });
     try_join_all(usage).await
+}
+
+/// What is folded from events takes turns, so that a bill holds no more at once than one charge may.
+async fn turn_of(is_by_event: bool, turns: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
+    if is_by_event { Some(turns.lock().await) } else { None }
 }
 
 fn range_of(period: BillingPeriod) -> Range {
@@ -87,10 +101,15 @@ async fn of_part(
         let usage = read_usage::total_of(platform, organization, meter, customer, range_of(period)).await?;
         return Ok(ChargeUsage::of_total(usage));
     }
-    let mut fold = ChargeFold::new(price, meter.counting());
-    visit_usage::visit_counted(platform, organization, meter, customer, &ranges, |event| {
-        fold.add(event).map_err(AppError::internal)
-    })
-    .await?;
-    fold.usage().map_err(AppError::internal)
+    let heads = visit_usage::heads_in(platform, organization, meter, customer, &ranges).await?;
+    let members = heads.iter().map(|(_, head)| head.members).fold(0, u64::saturating_add);
+    let share = platform.memory.share(members);
+    let mut fold = ChargeFold::bounded(price, meter.counting(), share.bytes());
+    loop {
+        let add = |event: &UsageEvent| fold.add(event).map_err(AppError::internal);
+        visit_usage::visit_counted(platform, &heads, &ranges, add).await?;
+        if !fold.begins_further_pass() {
+            return fold.usage().map_err(AppError::internal);
+        }
+    }
 }

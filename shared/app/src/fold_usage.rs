@@ -110,7 +110,8 @@ impl<'a> Asked<'a> {
 
 async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Result<UsageSeries, AppError> {
     let query = asked.query(platform);
-    let mut series = Series::new(query);
+    let share = platform.memory.share(held_at_most(&query, &heads));
+    let mut series = Series::bounded(query, share.bytes());
     loop {
         for (id, head) in &heads {
             add_head(platform, *id, head.clone(), &query, &mut series).await?;
@@ -133,6 +134,19 @@ async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Resu
         steps: series.steps().map_err(AppError::internal)?,
         groups,
     })
+}
+
+/// Of how many events something may have to be held.
+fn held_at_most(query: &Query<'_>, heads: &[(HeadId, Head)]) -> u64 {
+    match query.counting.aggregation {
+        Aggregation::UniqueCount => heads.iter().map(|(_, head)| head.members).fold(0, u64::saturating_add),
+        Aggregation::Count
+        | Aggregation::Sum
+        | Aggregation::Max
+        | Aggregation::Min
+        | Aggregation::Last
+        | Aggregation::WeightedSum => 0,
+    }
 }
 
 /// Takes one customer's month into a series, as it was at one instant.

@@ -30,6 +30,7 @@ pub mod one_off;
 pub mod organization;
 pub mod outbox;
 pub mod overdue;
+mod paid_fold;
 pub mod pass;
 pub mod period;
 pub mod period_close;
