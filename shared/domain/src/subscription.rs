@@ -195,6 +195,7 @@ impl Subscription {
             from: terms.from,
             interval: terms.interval,
             charges: plans.get(&terms.plan).map(|plan| terms.charges(plan)).unwrap_or_default(),
+            is_paused: terms.is_paused,
             policy: terms.proration,
         };
         Timeline {
