@@ -46,3 +46,4 @@ mod test_clock;
 mod tidy;
 mod usage;
 mod usage_limits;
+mod usage_rejected;
