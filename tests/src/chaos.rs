@@ -306,9 +306,11 @@ async fn a_head_that_a_transaction_is_at_is_decided_on_again() {
     let meter = rig.meter("met", Aggregation::Sum, DeduplicateBy::KeyAndTimestamp).await.unwrap();
     let mut traffic = Traffic::new(rig.organization, meter.id, 1, 1);
     let batch = traffic.batch(start(), TimeDelta::hours(1), 600);
-    // Some of them seal, others put the head with a longer tail.
-    for four in batch.chunks(40) {
-        let counts = four.chunks(10).map(|batch| ingest_usage::count(&rig.platform, batch));
+    // One has to seal, while the others put the head with a longer tail.
+    for round in batch.chunks(43) {
+        let (many, few) = round.split_at(40.min(round.len()));
+        let batches = std::iter::once(many).chain(few.chunks(1));
+        let counts = batches.map(|batch| ingest_usage::count(&rig.platform, batch));
         for outcome in futures::future::join_all(counts).await.into_iter().flatten() {
             assert!(outcome.is_ok(), "{outcome:?}");
         }
