@@ -30,6 +30,7 @@ mod lifecycle;
 mod local;
 mod main_job;
 mod migration;
+mod naive;
 mod one_off;
 mod overrides;
 mod passes;
