@@ -43,5 +43,6 @@ mod subscription_events;
 mod taxes;
 mod test_clock;
 mod tidy;
+mod unbillable;
 mod usage;
 mod usage_limits;

@@ -38,6 +38,16 @@ pub enum RatingError {
     Money(#[from] MoneyError),
 }
 
+/// Which charge could not be rated, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{charge}`: {error}")]
+pub struct UnratedCharge {
+    /// What it is called.
+    pub charge: String,
+    /// Why.
+    pub error: RatingError,
+}
+
 /// What a charge comes to: a quantity, and the parts of the amount, none of them rounded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rated {
@@ -54,10 +64,20 @@ pub struct Rated {
 /// The lines of a bill, in its order. `usage` is that of its usage charges, in the same order; what is
 /// missing was not used. Each line is rounded once.
 ///
-/// Errors: if a quantity or an amount cannot be computed exactly.
-pub fn lines(bill: &Bill, currency: Currency, usage: &[ChargeUsage]) -> Result<Vec<LineItem>, RatingError> {
+/// Errors: with the charge whose quantity or amount cannot be computed exactly.
+pub fn lines(bill: &Bill, currency: Currency, usage: &[ChargeUsage]) -> Result<Vec<LineItem>, UnratedCharge> {
     let mut usage = usage.iter();
-    bill.dues.iter().map(|due| line(due, currency, &mut usage)).collect()
+    let rated = |due: &Due| {
+        line(due, currency, &mut usage).map_err(|error| UnratedCharge::of(&due.charge.display_name, error))
+    };
+    bill.dues.iter().map(rated).collect()
+}
+
+impl UnratedCharge {
+    /// That the charge of this name could not be rated.
+    pub fn of(charge: &str, error: impl Into<RatingError>) -> Self {
+        Self { charge: charge.to_owned(), error: error.into() }
+    }
 }
 
 fn line<'a>(
@@ -114,7 +134,7 @@ fn whole_range(ranges: &[BillingPeriod]) -> Option<BillingPeriod> {
 
 /// What `quantity` of a fixed charge comes to for a whole interval.
 ///
-/// Errors: as for [`lines`].
+/// Errors: if a quantity or an amount cannot be computed exactly.
 pub fn fixed(price: &FixedPrice, quantity: Decimal, currency: Currency) -> Result<Rated, RatingError> {
     let included = price.included_units.min(quantity);
     let mut parts = Vec::new();
@@ -128,7 +148,7 @@ pub fn fixed(price: &FixedPrice, quantity: Decimal, currency: Currency) -> Resul
 
 /// What usage comes to.
 ///
-/// Errors: as for [`lines`].
+/// Errors: as for [`fixed`].
 pub fn by_usage(price: &UsagePrice, usage: &ChargeUsage, currency: Currency) -> Result<Rated, RatingError> {
     let mut parts = Vec::new();
     let mut quantity = Decimal::ZERO;
