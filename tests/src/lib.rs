@@ -45,6 +45,7 @@ mod subscription_events;
 mod taxes;
 mod test_clock;
 mod tidy;
+mod unbillable;
 mod usage;
 mod usage_limits;
 mod usage_rejected;

@@ -124,14 +124,14 @@ async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Resu
         let Asked { organization, meter, customer, range, .. } = asked;
         carry(platform, organization, meter, customer, range.from, &mut series).await?;
     }
-    let groups = series.groups().map_err(AppError::internal)?;
+    let groups = series.groups()?;
     let mut groups =
         groups.into_iter().map(|(value, usage)| (value.map(str::to_owned), usage)).collect::<Vec<_>>();
     groups.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.quantity));
     Ok(UsageSeries {
-        total: series.total().map_err(AppError::internal)?,
+        total: series.total()?,
         unique_customers: series.customers().len() as u64,
-        steps: series.steps().map_err(AppError::internal)?,
+        steps: series.steps()?,
         groups,
     })
 }
@@ -185,7 +185,7 @@ async fn add_head(
 
 fn refused(error: SeriesError) -> AppError {
     match error {
-        SeriesError::Overflow(error) => AppError::internal(error),
+        SeriesError::Overflow(error) => error.into(),
         SeriesError::TooManyGroups => AppError::invalid("group_by", error.to_string()),
     }
 }

@@ -94,7 +94,7 @@ pub(crate) async fn level_over(
         levels.push((usage.quantity, *range));
         events += usage.events;
     }
-    let quantity = held::weighted(&levels, whole).map_err(AppError::internal)?;
+    let quantity = held::weighted(&levels, whole)?;
     Ok(Usage { quantity, events })
 }
 

@@ -4,6 +4,7 @@
 //! decisions go out, whole, for `app` to commit in one write.
 
 pub mod alert;
+pub mod billing_error;
 pub mod charge;
 pub mod charge_model;
 pub mod charge_usage;

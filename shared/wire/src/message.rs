@@ -255,6 +255,7 @@ fn invoice_event_name(event: InvoiceEvent) -> &'static str {
         InvoiceEvent::Paid => "invoice.paid",
         InvoiceEvent::Voided => "invoice.voided",
         InvoiceEvent::MarkedUncollectible => "invoice.marked_uncollectible",
+        InvoiceEvent::FinalizationFailed => "invoice.finalization_failed",
     }
 }
 
@@ -269,6 +270,7 @@ fn subscription_event_name(event: SubscriptionEvent) -> &'static str {
         SubscriptionEvent::Resumed => "subscription.resumed",
         SubscriptionEvent::PastDue => "subscription.past_due",
         SubscriptionEvent::Recovered => "subscription.recovered",
+        SubscriptionEvent::BillingFailed => "subscription.billing_failed",
     }
 }
 
