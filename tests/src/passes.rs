@@ -62,7 +62,7 @@ async fn subscribe(rig: &Rig, plan: PlanId, customer: CustomerId) -> Subscriptio
 
 /// The value and the region of an event: every tenth repeats a value, and every third lies in `eu`.
 fn told(n: usize) -> (usize, &'static str) {
-    (if n % 10 == 9 { n - 9 } else { n }, if n % 3 == 0 { "eu" } else { "asia" })
+    (if n % 10 == 9 { n - 9 } else { n }, if n.is_multiple_of(3) { "eu" } else { "asia" })
 }
 
 /// So many events, whose values have 60 KB each.
