@@ -361,7 +361,11 @@ pub(crate) fn effective(subscription: &Subscription, now: DateTime<Utc>) -> Date
 fn end_of(subscription: &Subscription, plans: &PlansById, now: DateTime<Utc>) -> DateTime<Utc> {
     let start = subscription.schedule.start;
     let is_first = subscription.billed_until.is_none() && now == start;
-    if is_first && !subscription.timeline(plans).bills_in_advance(start) { start + Duration::milliseconds(1) } else { effective(subscription, now) }
+    if is_first && !subscription.timeline(plans).bills_in_advance(start) {
+        start + Duration::milliseconds(1)
+    } else {
+        effective(subscription, now)
+    }
 }
 
 /// Whether a subscription that ends at `at` ends without a last bill, since it is on trial or has not begun.
