@@ -44,5 +44,6 @@ mod taxes;
 mod test_clock;
 mod tidy;
 mod usage;
+mod usage_batches;
 mod usage_limits;
 mod usage_rejected;
