@@ -44,6 +44,7 @@ mod taxes;
 mod test_clock;
 mod tidy;
 mod usage;
+mod usage_answers;
 mod usage_batches;
 mod usage_limits;
 mod usage_rejected;

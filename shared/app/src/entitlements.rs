@@ -16,7 +16,7 @@ use futures::future::{try_join, try_join_all};
 use rust_decimal::Decimal;
 use store::{Page, PageRequest, StoreError};
 
-use crate::{AppError, Platform, read_usage};
+use crate::{AppError, Platform, fold_usage::too_large, read_usage};
 
 /// What a plan or a subscription grants of a feature.
 pub struct Granted {
@@ -341,7 +341,7 @@ async fn allowance(
         Some(window) => {
             let usage = read_usage::by_meter(platform, organization, customer, [meter], window).await?;
             let used = usage.get(&meter).copied().unwrap_or_default().quantity.to_decimal();
-            used.map_err(AppError::internal)
+            used.map_err(too_large)
         }
         None => Ok(Decimal::ZERO),
     };

@@ -7,6 +7,7 @@ use domain::{
     id::{CustomerId, OrganizationId},
     meter::{Aggregation, Meter},
     month::Month,
+    quantity::QuantityOverflow,
     series::{Query, Range, Series, SeriesError},
 };
 use futures::future::try_join_all;
@@ -123,14 +124,14 @@ async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Resu
         let Asked { organization, meter, customer, range, .. } = asked;
         carry(platform, organization, meter, customer, range.from, &mut series).await?;
     }
-    let groups = series.groups().map_err(AppError::internal)?;
+    let groups = series.groups().map_err(too_large)?;
     let mut groups =
         groups.into_iter().map(|(value, usage)| (value.map(str::to_owned), usage)).collect::<Vec<_>>();
     groups.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.quantity));
     Ok(UsageSeries {
-        total: series.total().map_err(AppError::internal)?,
+        total: series.total().map_err(too_large)?,
         unique_customers: series.customers().len() as u64,
-        steps: series.steps().map_err(AppError::internal)?,
+        steps: series.steps().map_err(too_large)?,
         groups,
     })
 }
@@ -171,9 +172,16 @@ async fn add_head(
 
 fn refused(error: SeriesError) -> AppError {
     match error {
-        SeriesError::Overflow(error) => AppError::internal(error),
+        SeriesError::Overflow(error) => too_large(error),
         SeriesError::TooManyGroups => AppError::invalid("group_by", error.to_string()),
     }
+}
+
+/// That events, each of which was counted, come to more together than can be told exactly.
+pub(crate) fn too_large(_: QuantityOverflow) -> AppError {
+    let detail = "what was used here comes to more than can be told exactly, about 1.7 × 10^26 and 28 digits: ask over \
+                  a shorter range, of one customer, or with a filter";
+    AppError::conflict("usage_too_large", detail)
 }
 
 /// The months of a range.
