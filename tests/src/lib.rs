@@ -47,5 +47,7 @@ mod test_clock;
 mod tidy;
 mod unbillable;
 mod usage;
+mod usage_answers;
+mod usage_batches;
 mod usage_limits;
 mod usage_rejected;
