@@ -218,6 +218,43 @@ async fn a_migration_at_once_splits_the_period() {
 }
 
 #[tokio::test]
+async fn a_migration_is_settled_as_chosen() {
+    let mut priced = Priced::new().await;
+    let acme = priced.subscribed("acme", json!({})).await;
+    let full = priced.subscribed("full", json!({"proration": {"mode": "full"}})).await;
+    priced.raise().await;
+    priced.world.advance_to("2025-01-11T00:00:00Z").await;
+    let asked = |proration: Value| json!({"when": "now", "proration": proration});
+    insta::assert_snapshot!(priced.shown("migrate/preview", asked(json!({"mode": "full"}))).await, @"
+    acme: migrated at 2025-01-11
+      now 2025-02-01 40.00, 2025-03-01 40.00
+      then 2025-02-01 74.00, 2025-03-01 74.00
+    full: migrated at 2025-01-11
+      now 2025-02-01 40.00, 2025-03-01 40.00
+      then 2025-02-01 74.00, 2025-03-01 74.00
+    ");
+    let none = asked(json!({"mode": "none"}));
+    let preview = priced.shown("migrate/preview", none.clone()).await;
+    insta::assert_snapshot!(preview, @"
+    acme: migrated at 2025-01-11
+      now 2025-02-01 40.00, 2025-03-01 40.00
+      then 2025-02-01 40.00, 2025-03-01 74.00
+    full: migrated at 2025-01-11
+      now 2025-02-01 40.00, 2025-03-01 40.00
+      then 2025-02-01 40.00, 2025-03-01 74.00
+    ");
+    let (_, answer) = priced.migrate("migrate", none).await;
+    for (row, unit) in answer["data"].as_array().unwrap().iter().zip(["day", "second"]) {
+        assert_eq!(row["proration"], json!({"unit": unit, "mode": "none"}), "the unit is each one's own");
+    }
+    assert_eq!(priced.get(&full).await["proration"]["mode"], "full", "its own policy stays");
+    priced.world.advance_to("2025-03-02T00:00:00Z").await;
+    for subscription in [&acme, &full] {
+        assert_eq!(priced.invoiced(subscription).await, ["40.00", "74.00"]);
+    }
+}
+
+#[tokio::test]
 async fn a_migration_goes_page_by_page() {
     let mut priced = Priced::new().await;
     for name in ["a", "b", "c"] {
@@ -260,6 +297,7 @@ async fn what_cannot_be_migrated_is_named() {
         (json!({"subscription_ids": [acme, acme]}), "subscription_ids[1]"),
         (json!({"subscription_ids": [acme, nobody]}), "subscription_ids[1]"),
         (json!({"version": 3}), "version"),
+        (json!({"proration": {"mode": "half"}}), "proration.mode"),
     ] {
         for action in ["migrate", "migrate/preview"] {
             let (status, answer) = priced.migrate(action, body.clone()).await;

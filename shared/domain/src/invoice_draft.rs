@@ -212,6 +212,7 @@ impl PeriodClose {
                 OutboxMessage::InvoiceEvent { .. }
                 | OutboxMessage::EmailInvoice { .. }
                 | OutboxMessage::SubscriptionEvent { .. }
+                | OutboxMessage::OneOffEvent { .. }
                 | OutboxMessage::AlertTriggered(_) => {}
             }
         }

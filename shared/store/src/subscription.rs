@@ -349,7 +349,7 @@ pub(crate) fn proration_from(policy: Reader<'_>) -> Result<ProrationPolicy, Stor
     })
 }
 
-fn one_off_item(charge: &Charge) -> Item {
+pub(crate) fn one_off_item(charge: &Charge) -> Item {
     Item::default()
         .display("id", charge.id)
         .text("description", &charge.display_name)
@@ -357,7 +357,7 @@ fn one_off_item(charge: &Charge) -> Item {
         .time("at", charge.created_at)
 }
 
-fn one_off_from(item: Reader<'_>) -> Result<Charge, StoreError> {
+pub(crate) fn one_off_from(item: Reader<'_>) -> Result<Charge, StoreError> {
     Ok(Charge {
         id: item.parse("id")?,
         display_name: item.text("description")?.to_owned(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use app::{
     AppError, Position,
+    change_subscription::Terms,
     migrate_plan::{Asking, Migrated, Outcome, Row, SUBSCRIPTIONS_MAX, Which},
     preview::PreviewedInvoice,
 };
@@ -15,7 +16,7 @@ use crate::{
     check::Check,
     number::NumberOut,
     preview::Amounts,
-    subscription::ProrationBody,
+    subscription::{ChangeProrationBody, ProrationBody},
     subscription_change::WhenName,
     tax::{TaxLineBody, TaxTreatmentName},
     time::TimeOut,
@@ -32,6 +33,8 @@ pub struct MigrateBody {
     /// From when on; the end of each one's current period if not given.
     #[serde(default)]
     when: WhenName,
+    /// How it is settled; as each subscription has it if not given.
+    proration: Option<ChangeProrationBody>,
     /// Only these, at most 100; all of the plan if not given.
     subscription_ids: Option<Vec<String>>,
     /// Whether nothing is stored, and what it would cost is shown, as by `/migrate/preview`.
@@ -85,7 +88,7 @@ pub struct MigratedSubscriptionBody {
     pub detail: Option<String>,
     /// When it goes over, if it does.
     pub effective_at: Option<TimeOut>,
-    /// How parts of periods are billed.
+    /// How it is settled.
     pub proration: ProrationBody,
     /// What it is invoiced next as it is, in a preview.
     pub current_invoices: Option<Vec<InvoiceTotalBody>>,
@@ -161,8 +164,9 @@ impl MigrateBody {
                 Which::Given(given(&mut check, &ids))
             }
         };
-        let when = self.when.into_domain();
-        let asking = Asking { from: self.from_version, to: self.to_version, when, which };
+        let proration = self.proration.map(ChangeProrationBody::into_domain);
+        let terms = Terms { when: self.when.into_domain(), proration };
+        let asking = Asking { from: self.from_version, to: self.to_version, terms, which };
         check.finish((asking, self.preview, size))
     }
 }

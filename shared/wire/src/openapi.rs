@@ -40,7 +40,8 @@ use crate::{
     session::{LogInBody, MeBody, SignUpBody},
     subscription::{NewSubscriptionBody, SubscriptionBody},
     subscription_change::{
-        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PreviewChangeBody,
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PauseBody,
+        PreviewChangeBody,
     },
     test_clock::{AdvanceClockBody, TestClockBody},
     usage::{AcceptedBody, TrackBody, UsageBody},
@@ -61,6 +62,8 @@ pub struct Endpoint {
     is_public: bool,
     query: &'static [&'static str],
     request: Option<Named>,
+    /// Whether there may be no request body.
+    is_optional: bool,
     status: u16,
     /// Another status with the same body.
     or: Option<u16>,
@@ -112,6 +115,7 @@ fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'st
         is_public: false,
         query: &[],
         request: None,
+        is_optional: false,
         status: 200,
         or: None,
         answer: Answer::Nothing,
@@ -121,6 +125,10 @@ fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'st
 impl Endpoint {
     fn takes<T: ToSchema>(self) -> Self {
         Self { request: Some(named::<T>()), ..self }
+    }
+
+    fn may_take<T: ToSchema>(self) -> Self {
+        Self { is_optional: true, ..self.takes::<T>() }
     }
 
     fn gives<T: ToSchema>(self, status: u16) -> Self {
@@ -342,8 +350,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .takes::<OverridesBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/pause", "Subscriptions", "Pause a subscription")
+            .may_take::<PauseBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/resume", "Subscriptions", "Resume a subscription")
+            .may_take::<PauseBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/undo", "Subscriptions", "Give up a change or an end to come")
             .gives::<SubscriptionBody>(200),
@@ -354,6 +364,18 @@ pub fn endpoints() -> Vec<Endpoint> {
         )
         .takes::<ManualLineBody>()
         .gives::<OneOffChargeBody>(201),
+        get(
+            "/api/v1/subscriptions/{id}/one-off-charges",
+            "Subscriptions",
+            "What a subscription was charged once, newest first",
+        )
+        .asks(PAGE)
+        .gives::<List<OneOffChargeBody>>(200),
+        delete(
+            "/api/v1/subscriptions/{id}/one-off-charges/{charge_id}",
+            "Subscriptions",
+            "Take back what is not billed yet; 409 `charge_billed` if it is",
+        ),
         post("/api/v1/subscriptions/{id}/preview-invoice", "Subscriptions", "The next invoice, as of now")
             .gives::<PreviewInvoiceBody>(200),
         post(
@@ -528,7 +550,8 @@ impl Endpoint {
         }
         if let Some(request) = &self.request {
             let body = RequestBodyBuilder::new().content("application/json", reference(&request.name));
-            operation = operation.request_body(Some(body.required(Some(Required::True)).build()));
+            let required = if self.is_optional { Required::False } else { Required::True };
+            operation = operation.request_body(Some(body.required(Some(required)).build()));
         }
         let mut answer = Response::new("Success");
         match &self.answer {

@@ -283,11 +283,6 @@ impl ChangeBody {
             check.refuse("at", "needs one change: of plan_id, quantity, overrides, cancel, pause or resume");
         }
         let proration = self.proration.map(ChangeProrationBody::into_domain);
-        if let Some(PreviewedChange::Pause | PreviewedChange::Resume) = change
-            && proration.is_some()
-        {
-            check.refuse("proration", "does not go with a pause, or its end");
-        }
         change.map(|change| (at, change, proration))
     }
 }
