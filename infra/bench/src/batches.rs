@@ -31,7 +31,7 @@ const SIZES: [(u64, u32); 4] = [(10, 6000), (100, 12_000), (1000, 40_000), (10_0
 const WARM_UP: u32 = 6;
 
 /// A round of more events than this is for a whole run only.
-const QUICK_ROUND_MAX: u64 = 10_000;
+const QUICK_ROUND_MAX: u64 = 1000;
 
 /// Events of customers who all use something equally often.
 #[derive(Clone, Copy)]
