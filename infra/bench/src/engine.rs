@@ -62,7 +62,7 @@ fn fold(timing: &mut Timing, scale: Scale) -> Result<u64, Failure> {
     let customer = CustomerId::from_uuid(uuid::Uuid::nil());
     let sum = || {
         let mut fold = Fold::new(SUM);
-        block.rows().try_for_each(|row| fold.add_of(customer, &row))?;
+        block.rows().try_for_each(|row| fold.add_of(customer, &row).map(drop))?;
         Ok::<_, QuantityOverflow>(fold.events())
     };
     let folded = sum()?;

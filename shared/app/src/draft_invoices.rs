@@ -13,7 +13,11 @@ use domain::{
 };
 use store::StoreError;
 
-use crate::{AppError, Platform, finalize_invoice::recomputed, outbox::relay_now};
+use crate::{
+    AppError, Platform,
+    finalize_invoice::{recomputed, recomputed_or_kept},
+    outbox::relay_now,
+};
 
 /// An invoice to be written by hand.
 pub struct NewInvoice {
@@ -74,7 +78,7 @@ pub async fn edit(
     let edited = under_terms(platform, actor, &customer, &edited).await?;
     let change = platform.change(actor.organization, actor.name());
     platform.store.update_draft(&change, &before, &edited).await?;
-    recomputed(platform, actor.organization, &edited).await
+    recomputed_or_kept(platform, actor.organization, &edited).await
 }
 
 /// Rates a draft anew. Lines that somebody wrote on a subscription's draft are given up for those that the

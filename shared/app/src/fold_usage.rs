@@ -110,7 +110,8 @@ impl<'a> Asked<'a> {
 
 async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Result<UsageSeries, AppError> {
     let query = asked.query(platform);
-    let mut series = Series::new(query);
+    let share = platform.memory.share(held_at_most(&query, &heads));
+    let mut series = Series::bounded(query, share.bytes());
     loop {
         for (id, head) in &heads {
             add_head(platform, *id, head.clone(), &query, &mut series).await?;
@@ -123,16 +124,29 @@ async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Resu
         let Asked { organization, meter, customer, range, .. } = asked;
         carry(platform, organization, meter, customer, range.from, &mut series).await?;
     }
-    let groups = series.groups().map_err(AppError::internal)?;
+    let groups = series.groups()?;
     let mut groups =
         groups.into_iter().map(|(value, usage)| (value.map(str::to_owned), usage)).collect::<Vec<_>>();
     groups.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.quantity));
     Ok(UsageSeries {
-        total: series.total().map_err(AppError::internal)?,
+        total: series.total()?,
         unique_customers: series.customers().len() as u64,
-        steps: series.steps().map_err(AppError::internal)?,
+        steps: series.steps()?,
         groups,
     })
+}
+
+/// Of how many events something may have to be held.
+fn held_at_most(query: &Query<'_>, heads: &[(HeadId, Head)]) -> u64 {
+    match query.counting.aggregation {
+        Aggregation::UniqueCount => heads.iter().map(|(_, head)| head.members).fold(0, u64::saturating_add),
+        Aggregation::Count
+        | Aggregation::Sum
+        | Aggregation::Max
+        | Aggregation::Min
+        | Aggregation::Last
+        | Aggregation::WeightedSum => 0,
+    }
 }
 
 /// Takes one customer's month into a series, as it was at one instant.
@@ -171,7 +185,7 @@ async fn add_head(
 
 fn refused(error: SeriesError) -> AppError {
     match error {
-        SeriesError::Overflow(error) => AppError::internal(error),
+        SeriesError::Overflow(error) => error.into(),
         SeriesError::TooManyGroups => AppError::invalid("group_by", error.to_string()),
     }
 }

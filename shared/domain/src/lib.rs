@@ -4,6 +4,7 @@
 //! decisions go out, whole, for `app` to commit in one write.
 
 pub mod alert;
+pub mod billing_error;
 pub mod charge;
 pub mod charge_model;
 pub mod charge_usage;
@@ -30,6 +31,7 @@ pub mod one_off;
 pub mod organization;
 pub mod outbox;
 pub mod overdue;
+mod paid_fold;
 pub mod pass;
 pub mod period;
 pub mod period_close;

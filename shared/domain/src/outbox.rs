@@ -64,6 +64,8 @@ pub enum InvoiceEvent {
     Voided,
     /// Given up on.
     MarkedUncollectible,
+    /// It cannot be computed, and stays a draft.
+    FinalizationFailed,
 }
 
 /// What can happen to a subscription.
@@ -87,6 +89,8 @@ pub enum SubscriptionEvent {
     PastDue,
     /// All its late invoices are settled.
     Recovered,
+    /// A bill of it that fell due cannot be computed.
+    BillingFailed,
 }
 
 /// What listeners are told of an invoice.

@@ -12,7 +12,7 @@ use crate::{
     id::CustomerId,
     meter::{Aggregation, Counting, Filter},
     month::Month,
-    pass::Pass,
+    pass::{Pass, Passes},
     quantity::{Quantity, QuantityOverflow},
     revision::{Corrections, Visible},
     totals::{Fold, HeldOver, Totals, Usage},
@@ -69,16 +69,8 @@ pub struct Series<'a> {
     carried: BTreeMap<CustomerId, Quantity>,
     /// The step met last, to its end: events come in runs.
     step: Option<Range>,
-    pass: Pass,
-    /// The passes that are still to be made.
-    further: Vec<Pass>,
-    /// About how many bytes of distinct values are held, and may be.
-    bytes: usize,
-    bytes_max: usize,
+    passes: Passes,
 }
-
-/// The most bytes of distinct values that are held at once: of UUIDs, more than a million.
-const BYTES_MAX: usize = 96 * 1024 * 1024;
 
 /// The most values of a property that one answer lists.
 const GROUPS_MAX: usize = 1000;
@@ -133,9 +125,9 @@ impl Query<'_> {
 }
 
 impl<'a> Series<'a> {
-    /// A series of nothing yet.
+    /// A series of nothing yet that holds all distinct values at once.
     pub fn new(query: Query<'a>) -> Self {
-        Self::bounded(query, BYTES_MAX)
+        Self::bounded(query, usize::MAX)
     }
 
     /// A series of nothing yet that holds about `bytes_max` bytes of distinct values at once, and counts the
@@ -149,17 +141,13 @@ impl<'a> Series<'a> {
             customers: BTreeSet::new(),
             carried: BTreeMap::new(),
             step: None,
-            pass: Pass::default(),
-            further: Vec::new(),
-            bytes: 0,
-            bytes_max,
+            passes: Passes::bounded(bytes_max),
         }
     }
 
     /// Whether everything has to be taken in once more, since it had too many distinct values to hold at once.
     pub fn begins_further_pass(&mut self) -> bool {
-        let Some(pass) = self.further.pop() else { return false };
-        (self.pass, self.bytes) = (pass, 0);
+        let Some(pass) = self.passes.begin_further() else { return false };
         self.folds().for_each(|fold| fold.begin(pass));
         true
     }
@@ -170,13 +158,9 @@ impl<'a> Series<'a> {
 
     /// Leaves half of the distinct values to a further pass, until what is held is not too much.
     fn narrow(&mut self) {
-        while self.bytes > self.bytes_max
-            && let Some((pass, further)) = self.pass.halves()
-        {
-            self.pass = pass;
-            self.further.push(further);
-            self.folds().for_each(|fold| fold.narrow(pass));
-            self.bytes = self.folds().map(|fold| fold.bytes_held()).sum();
+        while let Some(pass) = self.passes.narrow() {
+            let held = self.folds().map(|fold| fold.narrow(pass)).sum();
+            self.passes.set_held(held);
         }
     }
 
@@ -283,21 +267,21 @@ impl<'a> Series<'a> {
             return Ok(());
         }
         self.customers.insert(customer);
-        let mut bytes = added(&mut self.total, customer, event)?;
+        let mut bytes = self.total.add_of(customer, event)?;
         if let Some(fold) = self.step_of(event.occurred_at()) {
-            bytes += added(fold, customer, event)?;
+            bytes += fold.add_of(customer, event)?;
         }
         if let Some(property) = group_by {
             let value = event.property(property).map(str::to_owned);
             let groups = self.groups.len();
-            let pass = self.pass;
+            let pass = self.passes.current();
             let group = self.groups.entry(value).or_insert_with(|| fold_in(pass, counting));
-            bytes += added(group, customer, event)?;
+            bytes += group.add_of(customer, event)?;
             if groups > GROUPS_MAX {
                 return Err(SeriesError::TooManyGroups);
             }
         }
-        self.bytes += bytes;
+        self.passes.hold(bytes);
         self.narrow();
         Ok(())
     }
@@ -326,7 +310,8 @@ impl<'a> Series<'a> {
             }
         };
         self.step = Some(step);
-        Some(self.steps.entry(step.from).or_insert_with(|| fold_in(self.pass, self.query.counting)))
+        let fold = || fold_in(self.passes.current(), self.query.counting);
+        Some(self.steps.entry(step.from).or_insert_with(fold))
     }
 
     /// Usage over the whole range.
@@ -384,13 +369,6 @@ fn fold_in(pass: Pass, counting: Counting<'_>) -> Fold<'_> {
     let mut fold = Fold::new(counting);
     fold.narrow(pass);
     fold
-}
-
-/// Takes an event into a fold. Returns how many bytes more it holds.
-fn added(fold: &mut Fold<'_>, customer: CustomerId, event: &impl Event) -> Result<usize, QuantityOverflow> {
-    let before = fold.bytes_held();
-    fold.add_of(customer, event)?;
-    Ok(fold.bytes_held() - before)
 }
 
 /// Appends a range, joined with the last one if it begins where that ends.

@@ -189,11 +189,15 @@ struct Distinct {
 const VALUE_BYTES: usize = 48;
 
 impl Distinct {
-    fn add(&mut self, value: &str) {
-        if self.pass.takes(value) && !self.values.contains(value) {
-            self.values.insert(value.into());
-            self.bytes += value.len() + VALUE_BYTES;
+    /// Returns how many bytes more are held.
+    fn add(&mut self, value: &str) -> usize {
+        if !self.pass.takes(value) || self.values.contains(value) {
+            return 0;
         }
+        self.values.insert(value.into());
+        let bytes = value.len() + VALUE_BYTES;
+        self.bytes += bytes;
+        bytes
     }
 
     fn count(&self) -> u64 {
@@ -223,20 +227,20 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Takes in one event of `customer`, unless the meter's filters leave it out.
+    /// Takes in one event of `customer`, unless the meter's filters leave it out. Returns about how many bytes of
+    /// distinct values are held more than before.
     ///
     /// Errors: if the sum cannot be computed exactly.
-    pub fn add_of(&mut self, customer: CustomerId, event: &impl Event) -> Result<(), QuantityOverflow> {
+    pub fn add_of(&mut self, customer: CustomerId, event: &impl Event) -> Result<usize, QuantityOverflow> {
         if !self.counting.includes(event) {
-            return Ok(());
+            return Ok(0);
         }
-        if let (Aggregation::UniqueCount, Some(value)) =
-            (self.counting.aggregation, self.counting.distinct_value(event))
-        {
-            self.distinct.add(value);
-        }
+        let bytes = match (self.counting.aggregation, self.counting.distinct_value(event)) {
+            (Aggregation::UniqueCount, Some(value)) => self.distinct.add(value),
+            _ => 0,
+        };
         if self.distinct.is_further {
-            return Ok(());
+            return Ok(bytes);
         }
         match self.counting.aggregation {
             Aggregation::WeightedSum => {
@@ -251,13 +255,13 @@ impl<'a> Fold<'a> {
             | Aggregation::Last
             | Aggregation::UniqueCount => self.totals.add(event)?,
         }
-        Ok(())
+        Ok(bytes)
     }
 
-    /// Takes in one event where it does not matter whose it is: all are of one customer.
+    /// As [`Fold::add_of`], where it does not matter whose it is: all are of one customer.
     ///
     /// Errors: if the sum cannot be computed exactly.
-    pub fn add(&mut self, event: &impl Event) -> Result<(), QuantityOverflow> {
+    pub fn add(&mut self, event: &impl Event) -> Result<usize, QuantityOverflow> {
         self.add_of(ANYBODY, event)
     }
 
@@ -285,13 +289,15 @@ impl<'a> Fold<'a> {
         self.distinct = Distinct { pass, is_further: true, counted, ..Distinct::default() };
     }
 
-    /// Goes on with a smaller part of the distinct values, and lets go of the others.
-    pub fn narrow(&mut self, pass: Pass) {
+    /// Goes on with a smaller part of the distinct values, and lets go of the others. Returns about how many bytes of
+    /// them are still held.
+    pub fn narrow(&mut self, pass: Pass) -> usize {
         let Distinct { values, bytes, .. } = &mut self.distinct;
         values.retain(|value| pass.takes(value));
         values.shrink_to_fit();
         *bytes = values.iter().map(|value| value.len() + VALUE_BYTES).sum();
         self.distinct.pass = pass;
+        self.distinct.bytes
     }
 
     /// About how many bytes the distinct values take that are held.
@@ -370,7 +376,9 @@ mod tests {
 
     fn fold(aggregation: Aggregation, events: &[UsageEvent]) -> String {
         let mut fold = Fold::new(counting(aggregation));
-        events.iter().for_each(|event| fold.add(event).unwrap());
+        for event in events {
+            fold.add(event).unwrap();
+        }
         fold.usage(OVER).unwrap().quantity.to_string()
     }
 

@@ -8,6 +8,10 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::{
+    revision::Corrections,
+    window::{Level, Window},
+};
 
 mod sent;
 mod stored;

@@ -10,8 +10,10 @@ use crate::{
     id::{CorrectionId, CustomerId},
     meter::Filter,
     property::Property,
+    revision::Corrections,
     series::{Query, Series},
     totals::{Fold, HeldOver, Usage},
+    window::{Level, Window},
     zone::{Step, Steps},
 };
 
