@@ -25,7 +25,7 @@ use crate::{
 pub const WRITERS: u64 = 10;
 
 /// The sizes of batches, and about how many events of each are counted.
-const SIZES: [(u64, u32); 4] = [(10, 6000), (100, 12_000), (1000, 40_000), (10_000, 100_000)];
+const SIZES: [(u64, u32); 4] = [(10, 4000), (100, 8000), (1000, 20_000), (10_000, 50_000)];
 
 /// Batches of 10,000 that come before those that are measured: windows have become as fine as they will.
 const WARM_UP: u32 = 6;
