@@ -10,7 +10,7 @@ use app::{draft_invoices, finalize_invoice::finalize_due};
 use chrono::TimeDelta;
 use domain::{
     invoice::{Invoice, InvoiceStatus},
-    invoice_draft::{DraftEdit, ManualLine},
+    invoice_draft::{DraftEdit, GivenLine},
 };
 use fluxrate_bench::rig::Rig;
 use futures::future::join_all;
@@ -80,7 +80,7 @@ async fn a_period_that_two_close_is_closed_once() {
 
 fn by_hand(quantity: usize) -> DraftEdit {
     let quantity = Decimal::from(quantity);
-    let line = ManualLine { description: "By hand".into(), quantity, unit_price: Decimal::ONE };
+    let line = GivenLine { description: "By hand".into(), quantity, unit_price: Some(Decimal::ONE) };
     DraftEdit {
         customer: None,
         currency: None,
