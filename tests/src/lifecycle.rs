@@ -178,6 +178,56 @@ async fn what_is_decided_for_later_can_be_given_up() {
 }
 
 #[tokio::test]
+async fn a_plan_that_was_decided_on_survives_other_changes() {
+    let mut world = World::new().await;
+    let seats = json!({"type": "FIXED", "unit_price": 31, "quantity": 2, "display_name": "Seats"});
+    let basic = named(&world, "Basic", &[seats]).await;
+    let pro =
+        named(&world, "Pro", &[json!({"type": "FIXED", "unit_price": 60, "display_name": "Base"})]).await;
+    let subscription = subscribed(&world, &basic, json!({})).await;
+    assert_eq!(subscription["pending_change"], Value::Null);
+    world.advance_to("2025-01-11T00:00:00Z").await;
+    let path = format!("/subscriptions/{}", text(&subscription["id"]));
+    let change = json!({"plan_id": pro["id"], "at_period_end": true});
+    let expected = json!({"at": "2025-02-01T00:00:00Z", "plan_id": pro["id"], "plan_name": "Pro",
+        "price_version": pro["price_version"].as_u64().unwrap() + 1, "billing_interval": "month",
+        "interval_count": 1, "quantity": null, "overrides": []});
+    let changed = done(&world.owner, &subscription, "change-plan", Some(change)).await;
+    assert_eq!((&changed["pending_change"], &changed["plan_name"]), (&expected, &json!("Basic")));
+
+    let quantity = json!({"quantity": 4});
+    let preview = done(&world.owner, &subscription, "preview-change", Some(quantity.clone())).await;
+    assert_eq!(lines(&preview["invoices"][1], "lines", "amount"), "  Base: 60.00\n", "{preview}");
+    done(&world.owner, &subscription, "change-quantity", Some(quantity)).await;
+    let none = json!({"overrides": []});
+    world.owner.changed(Method::PUT, &format!("{path}/overrides"), none).await;
+    for action in ["pause", "resume"] {
+        let answer = done(&world.owner, &subscription, action, None).await;
+        assert_eq!(answer["pending_change"], expected, "after {action}");
+    }
+    let end = json!({"cancel_at_period_end": true});
+    let ending = done(&world.owner, &subscription, "cancel", Some(end)).await;
+    assert_eq!(ending["pending_change"], Value::Null, "it ends before");
+    let undone = done(&world.owner, &subscription, "undo", None).await;
+    assert_eq!(undone["pending_change"], Value::Null, "all that is pending is given up");
+
+    let later = json!({"quantity": 5, "at_period_end": true});
+    let later = done(&world.owner, &subscription, "change-quantity", Some(later)).await;
+    assert_eq!(
+        (&later["pending_change"]["quantity"], &later["pending_change"]["plan_name"]),
+        (&json!(5), &json!("Basic"))
+    );
+    assert_eq!(world.owner.get(&path).await["pending_change"], later["pending_change"]);
+    let change = json!({"plan_id": pro["id"], "at_period_end": true});
+    done(&world.owner, &subscription, "change-plan", Some(change)).await;
+    done(&world.owner, &subscription, "change-quantity", Some(json!({"quantity": 3}))).await;
+    world.advance_to("2025-03-02T00:00:00Z").await;
+    let now = world.owner.get(&path).await;
+    assert_eq!((&now["plan_name"], &now["pending_change"]), (&json!("Pro"), &Value::Null));
+    assert!(invoices(&world).await.ends_with("Base: 60.00\n  total 60.00\n"), "{}", invoices(&world).await);
+}
+
+#[tokio::test]
 async fn seats_and_pauses_are_prorated() {
     let mut world = World::new().await;
     let plan = named(

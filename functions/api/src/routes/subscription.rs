@@ -21,7 +21,7 @@ use wire::{
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
     price_override::PriceOverrideOutBody,
     routes::Routes,
-    subscription::{NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
+    subscription::{NewSubscriptionBody, PendingChangeBody, SubscriptionBody, SubscriptionStatusName},
     subscription_change::{
         CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PreviewChangeBody,
     },
@@ -218,10 +218,11 @@ async fn body(
     subscription: Subscription,
 ) -> Result<SubscriptionBody, Problem> {
     let entitlements = entitlement::granted(platform, actor, &subscription).await?;
-    let terms = subscription.terms_at(platform.now());
-    let overrides = terms.map(PriceOverrideOutBody::of_terms).unwrap_or_default();
+    let now = platform.now();
+    let overrides = subscription.terms_at(now).map(PriceOverrideOutBody::of_terms).unwrap_or_default();
+    let pending_change = subscription.pending(now).map(PendingChangeBody::from_domain);
     let body = SubscriptionBody::from_domain(subscription).map_err(AppError::internal)?;
-    Ok(SubscriptionBody { overrides, entitlements, ..body })
+    Ok(SubscriptionBody { overrides, pending_change, entitlements, ..body })
 }
 
 /// The body of a page of subscriptions.
