@@ -41,7 +41,8 @@ pub(crate) async fn of_bill(
     }
     let totals = shared.into_iter().map(|(id, period)| async move {
         let meter = meter_of(id)?;
-        let total = read_usage::total_of(platform, organization, meter, customer, range_of(period)).await?;
+        let total =
+            read_usage::total_to_end(platform, organization, meter, customer, range_of(period)).await?;
         Ok::<_, AppError>(((id, period), total))
     });
     let totals = &try_join_all(totals).await?.into_iter().collect::<BTreeMap<_, _>>();
@@ -84,7 +85,8 @@ async fn of_part(
         return Ok(ChargeUsage::of_total(usage));
     }
     if let Some(period) = total_of(price, periods) {
-        let usage = read_usage::total_of(platform, organization, meter, customer, range_of(period)).await?;
+        let usage =
+            read_usage::total_to_end(platform, organization, meter, customer, range_of(period)).await?;
         return Ok(ChargeUsage::of_total(usage));
     }
     let mut fold = ChargeFold::new(price, meter.counting());

@@ -198,7 +198,8 @@ impl Query {
         };
         let name = group_by.filter(|_| by_time.is_none());
         let name = name.map(|name| name.strip_prefix("properties.").map(str::to_owned).unwrap_or(name));
-        Question { steps: step.map(|step| Steps { step, zone }), filters: self.filters(), group_by: name }
+        let steps = step.map(|step| Steps { step, zone });
+        Question { steps, filters: self.filters(), group_by: name, ..Question::default() }
     }
 
     /// `filter[region]=eu`, or with an operator `filter[region][in]=eu,us`.
