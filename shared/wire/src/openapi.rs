@@ -61,6 +61,8 @@ pub struct Endpoint {
     is_public: bool,
     query: &'static [&'static str],
     request: Option<Named>,
+    /// Whether there may be no request body.
+    is_optional: bool,
     status: u16,
     /// Another status with the same body.
     or: Option<u16>,
@@ -113,6 +115,7 @@ fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'st
         query: &[],
         request: None,
         status: 200,
+        is_optional: false,
         or: None,
         answer: Answer::Nothing,
     }
@@ -124,6 +127,10 @@ impl Endpoint {
     }
 
     fn gives<T: ToSchema>(self, status: u16) -> Self {
+    fn may_take<T: ToSchema>(self) -> Self {
+        Self { is_optional: true, ..self.takes::<T>() }
+    }
+
         Self { answer: Answer::Json(named::<T>()), status, ..self }
     }
 
@@ -224,14 +231,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Plans",
             "Migrate subscriptions to another version of the prices, a page at a time",
         )
-        .takes::<MigrateBody>()
+        .may_take::<MigrateBody>()
         .gives::<MigratedBody>(200),
         post(
             "/api/v1/plans/{id}/migrate/preview",
             "Plans",
             "What a migration would cost each subscription; nothing is stored",
         )
-        .takes::<MigrateBody>()
+        .may_take::<MigrateBody>()
         .gives::<MigratedBody>(200),
         post("/api/v1/plans/{id}/charges", "Plans", "Add a charge")
             .takes::<NewChargeBody>()
@@ -330,7 +337,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Delete a subscription that was never invoiced",
         ),
         post("/api/v1/subscriptions/{id}/cancel", "Subscriptions", "Cancel a subscription")
-            .takes::<CancelBody>()
+            .may_take::<CancelBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/change-plan", "Subscriptions", "Change to another plan")
             .takes::<ChangePlanBody>()
@@ -364,7 +371,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         .gives::<InvoiceBody>(201)
         .or(200),
         post("/api/v1/subscriptions/{id}/preview-change", "Subscriptions", "What a change would be billed")
-            .takes::<PreviewChangeBody>()
+            .may_take::<PreviewChangeBody>()
             .gives::<ComingInvoicesBody>(200),
         get("/api/v1/subscriptions/{id}/usage", "Subscriptions", "Usage in the current period")
             .gives::<UsageByMeterBody>(200),
@@ -524,7 +531,8 @@ impl Endpoint {
         }
         if let Some(request) = &self.request {
             let body = RequestBodyBuilder::new().content("application/json", reference(&request.name));
-            operation = operation.request_body(Some(body.required(Some(Required::True)).build()));
+            let required = if self.is_optional { Required::False } else { Required::True };
+            operation = operation.request_body(Some(body.required(Some(required)).build()));
         }
         let mut answer = Response::new("Success");
         match &self.answer {

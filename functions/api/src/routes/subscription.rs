@@ -13,7 +13,7 @@ use domain::{id::SubscriptionId, subscription::Subscription};
 use futures::future::try_join_all;
 use wire::{
     Problem,
-    extract::{Body, Caller, NoBody, Parameters, PathId},
+    extract::{Body, Caller, NoBody, OptionalBody, Parameters, PathId},
     invoice::InvoiceBody,
     invoice_edit::ManualLineBody,
     list::List,
@@ -104,7 +104,7 @@ async fn delete(
 async fn cancel(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    Body(asked): Body<CancelBody>,
+    OptionalBody(asked): OptionalBody<CancelBody>,
 ) -> Answer<SubscriptionBody> {
     let (asked, terms) = asked.into_domain()?;
     ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
@@ -195,7 +195,7 @@ async fn generate_invoice(
 async fn preview_change(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    Body(asked): Body<PreviewChangeBody>,
+    OptionalBody(asked): OptionalBody<PreviewChangeBody>,
 ) -> Answer<ComingInvoicesBody> {
     let (asked, terms) = asked.into_domain()?;
     let asked = Some((asked, terms));
