@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Caller, World, text};
+use crate::client::{Caller, World, fields, text};
 
 async fn call(caller: &Caller, subscription: &Value, action: &str, body: Option<Value>) -> (u16, Value) {
     caller.call(Method::POST, &format!("/subscriptions/{}/{action}", text(&subscription["id"])), body).await
@@ -445,4 +445,56 @@ async fn a_change_in_the_instant_of_a_bill_is_settled_too() {
       Unused time on Base 60: -60.00
       total -60.00
     ");
+}
+
+#[tokio::test]
+async fn lists_are_narrowed_by_plan_status_and_number() {
+    let mut world = World::new().await;
+    let charge = |price: u32| json!({"type": "FIXED", "unit_price": price});
+    let basic = named(&world, "Basic", &[charge(30)]).await;
+    let pro = named(&world, "Pro", &[charge(60)]).await;
+    let first = subscribed(&world, &basic, json!({})).await;
+    let customer = json!({"id": first["customer_id"]});
+    let [second, third] = [world.subscribe(&customer, &pro).await, world.subscribe(&customer, &pro).await];
+    world.advance_to("2025-01-11T00:00:00Z").await;
+    done(&world.owner, &third, "pause", None).await;
+    world.advance_to("2025-02-01T02:00:00Z").await;
+    let found = async |path: String| {
+        let list = world.owner.get(&path).await;
+        let rows = list["data"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
+        assert_eq!(list["meta"]["total"], rows.len());
+        rows
+    };
+    let of = text(&customer["id"]);
+    let ids =
+        |subscriptions: &[&Value]| subscriptions.iter().map(|one| one["id"].clone()).collect::<Vec<_>>();
+    let (basic, pro) = (text(&basic["id"]), text(&pro["id"]));
+    for (path, expected) in [
+        (format!("/subscriptions?plan_id={basic}"), ids(&[&first])),
+        (format!("/subscriptions?plan_id={pro}"), ids(&[&third, &second])),
+        (format!("/subscriptions?plan_id={pro}&status=PAUSED"), ids(&[&third])),
+        (format!("/subscriptions?plan_id={pro}&customer_id={of}&status=ACTIVE"), ids(&[&second])),
+        (format!("/subscriptions?plan_id={of}"), ids(&[])),
+        (format!("/customers/{of}/subscriptions?status=PAUSED"), ids(&[&third])),
+        (format!("/customers/{of}/subscriptions?status=CANCELED"), ids(&[])),
+    ] {
+        assert_eq!(found(path.clone()).await, expected, "{path}");
+    }
+    let newest = world.owner.get("/invoices").await["data"][0].clone();
+    let number = text(&newest["invoice_number"]);
+    for narrowed in ["", "&status=OPEN", "&start_date=2025-02-01", &format!("&customer_id={of}")] {
+        let path = format!("/invoices?invoice_number={number}{narrowed}");
+        assert_eq!(found(path.clone()).await, ids(&[&newest]), "{path}");
+    }
+    assert_eq!(found("/invoices?invoice_number=INV-2025-0099".into()).await, ids(&[]));
+    assert_eq!(found(format!("/customers/{of}/invoices?status=OPEN")).await.len(), 3);
+    assert_eq!(found(format!("/customers/{of}/invoices?status=PAID")).await.len(), 0);
+    for (path, field) in [
+        ("/invoices?invoice_number=42".to_owned(), "invoice_number"),
+        ("/subscriptions?plan_id=basic".to_owned(), "plan_id"),
+        (format!("/customers/{of}/invoices?status=LATE"), "status"),
+    ] {
+        let (status, answer) = world.owner.call(Method::GET, &path, None).await;
+        assert_eq!((status, fields(&answer)), (422, vec![field]), "{path}");
+    }
 }

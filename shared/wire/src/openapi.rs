@@ -91,6 +91,7 @@ fn named<T: ToSchema>() -> Named {
 }
 
 const PAGE: &[&str] = &["page", "page_size", "cursor"];
+const PAGE_BY_STATUS: &[&str] = &["page", "page_size", "cursor", "status"];
 const RANGE: &[&str] = &["start_date", "end_date", "time_zone"];
 const USAGE: &[&str] = &[
     "meter_id",
@@ -114,8 +115,8 @@ fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'st
         is_public: false,
         query: &[],
         request: None,
-        status: 200,
         is_optional: false,
+        status: 200,
         or: None,
         answer: Answer::Nothing,
     }
@@ -126,11 +127,11 @@ impl Endpoint {
         Self { request: Some(named::<T>()), ..self }
     }
 
-    fn gives<T: ToSchema>(self, status: u16) -> Self {
     fn may_take<T: ToSchema>(self) -> Self {
         Self { is_optional: true, ..self.takes::<T>() }
     }
 
+    fn gives<T: ToSchema>(self, status: u16) -> Self {
         Self { answer: Answer::Json(named::<T>()), status, ..self }
     }
 
@@ -266,10 +267,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .gives::<CustomerBody>(200),
         delete("/api/v1/customers/{id}", "Customers", "Delete a customer that was never billed"),
         get("/api/v1/customers/{id}/subscriptions", "Customers", "A customer's subscriptions")
-            .asks(PAGE)
+            .asks(PAGE_BY_STATUS)
             .gives::<List<SubscriptionBody>>(200),
         get("/api/v1/customers/{id}/invoices", "Customers", "A customer's invoices")
-            .asks(PAGE)
+            .asks(PAGE_BY_STATUS)
             .gives::<List<InvoiceBody>>(200),
         get("/api/v1/customers/{id}/usage", "Customers", "A customer's usage of every meter")
             .asks(RANGE)
@@ -325,7 +326,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .takes::<NewSubscriptionBody>()
             .gives::<SubscriptionBody>(201),
         get("/api/v1/subscriptions", "Subscriptions", "List subscriptions")
-            .asks(&["page", "page_size", "cursor", "customer_id", "status"])
+            .asks(&["page", "page_size", "cursor", "customer_id", "status", "plan_id"])
             .gives::<List<SubscriptionBody>>(200),
         post("/api/v1/subscriptions/preview", "Subscriptions", "What a subscription would be billed")
             .takes::<NewPreviewBody>()
@@ -386,6 +387,7 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "customer_id",
                 "subscription_id",
                 "status",
+                "invoice_number",
                 "start_date",
                 "end_date",
                 "time_zone",

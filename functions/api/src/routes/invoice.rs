@@ -59,6 +59,7 @@ async fn list(
         status: query.choice("status", &InvoiceStatusName::CHOICES),
         subscription: query.parse("subscription_id"),
         issued: query.bounds(zone),
+        number: query.parse("invoice_number"),
     };
     query.finish()?;
     self::page(invoices::list(&platform, &actor, filter, &page).await?, &page)

@@ -71,6 +71,7 @@ async fn list(
     let filter = Filter {
         customer: query.parse("customer_id"),
         status: query.choice("status", &SubscriptionStatusName::CHOICES),
+        plan: query.parse("plan_id"),
     };
     query.finish()?;
     let subscriptions = subscriptions::list(&platform, &actor, &filter, &page).await?;
