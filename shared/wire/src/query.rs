@@ -111,13 +111,19 @@ impl Query {
         found
     }
 
+    /// A whole number.
+    fn whole(&mut self, name: &str) -> Option<usize> {
+        let text = self.text(name)?;
+        text.parse().map_err(|_| self.refuse(name, "invalid", "must be a whole number")).ok()
+    }
+
     /// `page` and `page_size`, or `cursor` and `page_size`.
     pub fn page(&mut self) -> PageRequest {
-        let size = self.parse::<usize>("page_size").unwrap_or(PAGE_SIZE);
+        let size = self.whole("page_size").unwrap_or(PAGE_SIZE);
         if !(1..=PAGE_SIZE_MAX).contains(&size) {
             self.refuse("page_size", "invalid", format!("must be between 1 and {PAGE_SIZE_MAX}"));
         }
-        let number = self.parse::<usize>("page");
+        let number = self.whole("page");
         let position = match self.text("cursor") {
             Some(cursor) => Position::from_cursor(&cursor).unwrap_or_else(|| {
                 self.refuse("cursor", "invalid", "is no cursor of ours");
@@ -138,7 +144,7 @@ impl Query {
 
     /// A number from 1 to `max`.
     pub fn number(&mut self, name: &str, default: usize, max: usize) -> usize {
-        let number = self.parse::<usize>(name).unwrap_or(default);
+        let number = self.whole(name).unwrap_or(default);
         if !(1..=max).contains(&number) {
             self.refuse(name, "invalid", format!("must be between 1 and {max}"));
         }
@@ -323,6 +329,13 @@ mod tests {
         );
         check(
             &[("end_date", "2025-01-31T10:00:00Z")],
+        let mut given = query(&[("page", "1.5"), ("page_size", "99999999999999999999")]);
+        given.page();
+        let errors = given.finish().unwrap_err().errors;
+        assert_eq!(
+            errors.iter().map(|error| error.detail.as_str()).collect::<Vec<_>>(),
+            ["must be a whole number"; 2]
+        );
             ["2025-01-01T10:00:00Z", "2025-01-31T10:00:00Z", "2025-01-31T10:00:00Z"],
         );
         check(&[], ["2025-01-30T12:00:00Z", "2025-03-01T12:00:00.001Z", "2025-03-01T12:00:00Z"]);
