@@ -125,7 +125,7 @@ async fn survive(seed: u64, events: u64, deduplicate_by: DeduplicateBy) {
     assert_eq!((audited.events, audited.findings), (expected.len() as u64, Vec::new()), "seed {seed}");
 }
 
-fn setting(name: &str, default: u64) -> u64 {
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
