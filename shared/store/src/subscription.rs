@@ -21,7 +21,7 @@ use crate::{
     item::{Attributes, Item, Reader},
     keys,
     outbox::outbox_item,
-    page::{Filter, List, Page, PageRequest},
+    page::{Condition, Filter, List, Page, PageRequest},
     plan::{interval_from, interval_item},
     transaction::{Otherwise, Transaction},
 };
@@ -93,13 +93,16 @@ impl Store {
         request: &PageRequest,
     ) -> Result<Page<Subscription>, StoreError> {
         let Some(customer) = filter.customer else {
-            let filter = filter.status.map(|status| ("status", status.to_owned()));
-            let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter };
-            return self.list(organization, &list, request).await?.try_map(|item| from_item(&item));
+            let status = filter.status.map(|status| ("status", status.to_owned()));
+            let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter: status };
+            let plan = filter.plan.map(Condition::Plan);
+            let rows = self.list_where(organization, &list, plan.as_slice(), request).await?;
+            return rows.try_map(|item| from_item(&item));
         };
         let subscriptions = self.list_subscriptions_of(organization, customer).await?;
         let is_wanted = |subscription: &Subscription| {
             filter.status.is_none_or(|status| status_text(subscription.status).0 == status)
+                && filter.plan.is_none_or(|plan| subscription.plan == plan)
         };
         let rows = subscriptions.into_iter().rev().filter(is_wanted).map(|row| (row.id.to_string(), row));
         Ok(Page::of(rows.collect(), request))
