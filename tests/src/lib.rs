@@ -13,6 +13,7 @@ mod billing_races;
 mod bounds;
 mod change_proration;
 mod chaos;
+mod checks;
 mod client;
 mod contract;
 mod demo;
