@@ -11,6 +11,7 @@ use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent
 pub async fn handle(platform: &Platform, event: SqsEvent) -> SqsBatchResponse {
     let mut events = Vec::new();
     let mut messages = Vec::new();
+    let mut set_aside = Vec::new();
     let mut again = Vec::new();
     for record in event.records {
         let id = record.message_id.unwrap_or_default();
@@ -21,6 +22,7 @@ pub async fn handle(platform: &Platform, event: SqsEvent) -> SqsBatchResponse {
                 messages.push((id, events.len()..events.len() + chunk.len()));
                 events.extend(chunk);
             }
+            Ok(Message::RecountUsage(chunk)) => set_aside.push((id, chunk)),
             Ok(Message::ClosePeriod { .. } | Message::DeliverEmail { .. }) => {
                 again.extend(buried(platform, id, &body, "it is no usage").await);
             }
@@ -36,6 +38,13 @@ pub async fn handle(platform: &Platform, event: SqsEvent) -> SqsBatchResponse {
                 again.push(id);
             }
             None => again.push(id), // without a verdict for each event, nothing is certain
+        }
+    }
+    for (id, events) in set_aside {
+        let counted = ingest_usage::recount(platform, &events).await;
+        if let Some(error) = counted.iter().find_map(|result| result.as_ref().err()) {
+            tracing::warn!(message.id = %id, error = ?error, "message {id} has to come again");
+            again.push(id);
         }
     }
     tracing::info!(

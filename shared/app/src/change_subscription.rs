@@ -97,7 +97,7 @@ pub(crate) async fn change_read(
     let now = platform.now().trunc_subsecs(3);
     let (changed, plans) = changed(platform, actor, subscription, &asked, terms, now).await?;
     let in_force = match (terms.when, &asked) {
-        (When::Now, Asked::Cancel(_)) => end_of(subscription, now),
+        (When::Now, Asked::Cancel(_)) => end_of(subscription, &plans, now),
         (When::Now, _) => effective(subscription, now),
         (When::AtPeriodEnd, _) => now,
     };
@@ -114,8 +114,11 @@ pub(crate) async fn change_read(
     let outbox = subscription_events(subscription, &changed, now);
     let by = platform.change(actor.organization, actor.name());
     platform.store.change_subscription(&by, "change subscription", &changed, new_plan, &outbox).await?;
-    if let Some(ends_at) = changed.ends_at.filter(|ends_at| *ends_at <= in_force) {
-        close_until(platform, actor.organization, subscription.id, ends_at).await?;
+    let ends_at = changed.ends_at.filter(|ends_at| *ends_at <= in_force);
+    // What could not be billed may have been mended by this.
+    let retried = subscription.billing_error.as_ref().map(|_| now);
+    if let Some(until) = ends_at.or(retried) {
+        close_until(platform, actor.organization, subscription.id, until).await?;
     }
     Ok(platform.store.get_subscription(actor.organization, subscription.id).await?)
 }
@@ -151,7 +154,8 @@ pub async fn undo(platform: &Platform, actor: &Actor, id: SubscriptionId) -> Res
 /// The next invoice of a subscription, with what is known of usage by now; after a change, the invoices
 /// until the end of the period it falls into, and what follows that.
 ///
-/// Errors: as for [`change`].
+/// Errors: as for [`change`], and `cannot_be_billed` if an invoice cannot be computed exactly; `Invalid` if it is the
+/// prices that were asked for.
 pub async fn preview(
     platform: &Platform,
     actor: &Actor,
@@ -169,8 +173,14 @@ pub async fn preview(
         }
     };
     let count = if asked.is_some() { 2 } else { 1 };
-    let invoices = coming(platform, actor, &subscription, &plans, count).await?;
-    Ok((subscription, invoices))
+    let invoices = coming(platform, actor, &subscription, &plans, count).await;
+    let invoices = invoices.map_err(|error| match asked {
+        Some((Asked::Prices(_), _)) if error.is_cannot_be_billed() => {
+            AppError::invalid("overrides", format!("cannot be billed: {error}"))
+        }
+        _ => error,
+    });
+    Ok((subscription, invoices?))
 }
 
 /// The subscription with a change that is not made.
@@ -188,6 +198,8 @@ pub(crate) async fn supposed(
 const EMPTY_MAX: u32 = 4000;
 
 /// The next invoices of a subscription, at most `count`, with what is known of usage by now.
+///
+/// Errors: `cannot_be_billed` if one of them cannot be computed exactly.
 pub(crate) async fn coming(
     platform: &Platform,
     actor: &Actor,
@@ -224,7 +236,7 @@ pub(crate) async fn coming(
             continue; // it ends right after the bill before
         }
         empty = 0;
-        let draft = draft.with_terms(&terms).map_err(AppError::internal)?;
+        let draft = draft.with_terms(&terms).map_err(AppError::cannot_be_billed)?;
         invoices.push(PreviewedInvoice::of(&bill, proration, draft));
     }
     Ok(invoices)
@@ -232,6 +244,8 @@ pub(crate) async fn coming(
 
 /// The draft that a bill of a subscription would make, with what is known of usage by now, and with lines for
 /// `late` usage; without tax.
+///
+/// Errors: `cannot_be_billed` if it cannot be computed exactly.
 pub(crate) async fn draft_of(
     platform: &Platform,
     organization: OrganizationId,
@@ -240,7 +254,7 @@ pub(crate) async fn draft_of(
     late: Vec<LineItem>,
 ) -> Result<Invoice, AppError> {
     let usage = of_bill(platform, organization, subscription.customer, bill).await?;
-    draft(subscription, bill, &usage, late, bill.at).map_err(AppError::internal)
+    draft(subscription, bill, &usage, late, bill.at).map_err(AppError::cannot_be_billed)
 }
 
 fn live(subscription: &Subscription) -> Result<&Subscription, AppError> {
@@ -271,7 +285,7 @@ async fn changed(
     let subscription = live(subscription)?;
     let mut plans = plans_of(platform, actor.organization, subscription).await?;
     let at = match (when, asked) {
-        (When::Now, Asked::Cancel(_)) => end_of(subscription, now),
+        (When::Now, Asked::Cancel(_)) => end_of(subscription, &plans, now),
         _ => counts_from(subscription, when, now)?,
     };
     let change = match asked {
@@ -342,18 +356,22 @@ pub(crate) fn effective(subscription: &Subscription, now: DateTime<Utc>) -> Date
     }
 }
 
-/// When a subscription ends that is canceled at `now`: not in the instant in which it began, which is billed like any
-/// other.
-fn end_of(subscription: &Subscription, now: DateTime<Utc>) -> DateTime<Utc> {
+/// When a subscription ends that is canceled at `now`. Of the instant in which it began usage is billed, too; what would
+/// be paid in advance, and was not billed yet, is not.
+fn end_of(subscription: &Subscription, plans: &PlansById, now: DateTime<Utc>) -> DateTime<Utc> {
     let start = subscription.schedule.start;
     let is_first = subscription.billed_until.is_none() && now == start;
-    if is_first { start + Duration::milliseconds(1) } else { effective(subscription, now) }
+    if is_first && !subscription.timeline(plans).bills_in_advance(start) {
+        start + Duration::milliseconds(1)
+    } else {
+        effective(subscription, now)
+    }
 }
 
 /// Whether a subscription that ends at `at` ends without a last bill, since it is on trial or has not begun.
 fn ends_unbilled(subscription: &Subscription, at: DateTime<Utc>) -> bool {
     let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
-    is_trial || subscription.billed_until.is_none() && at < subscription.schedule.start
+    is_trial || subscription.billed_until.is_none() && at <= subscription.schedule.start
 }
 
 /// The subscription in the state that a change brings it into at once.

@@ -13,7 +13,11 @@ use domain::{
 };
 use store::StoreError;
 
-use crate::{AppError, Platform, finalize_invoice::recomputed, outbox::relay_now};
+use crate::{
+    AppError, Platform,
+    finalize_invoice::{recomputed, recomputed_or_kept},
+    outbox::relay_now,
+};
 
 /// An invoice to be written by hand.
 pub struct NewInvoice {
@@ -67,11 +71,7 @@ pub async fn edit(
     let before = platform.store.get_invoice(actor.organization, id).await?;
     // Lines are given by somebody who saw them as they are now.
     let shown = match edit.lines {
-        Some(_) => match recomputed(platform, actor.organization, &before).await {
-            Ok(shown) => shown,
-            Err(error) if error.is_retryable() => return Err(error),
-            Err(_) => before.clone(), // it cannot be rated: lines that are written take its place
-        },
+        Some(_) => recomputed_or_kept(platform, actor.organization, &before).await?,
         None => before.clone(),
     };
     let edited = shown.edited(edit, platform.now()).map_err(refused)?;
@@ -83,7 +83,7 @@ pub async fn edit(
     let edited = under_terms(platform, actor, &customer, &edited).await?;
     let change = platform.change(actor.organization, actor.name());
     platform.store.update_draft(&change, &before, &edited).await?;
-    recomputed(platform, actor.organization, &edited).await
+    recomputed_or_kept(platform, actor.organization, &edited).await
 }
 
 /// Rates a draft anew. Lines that somebody wrote on a subscription's draft are given up for those that the

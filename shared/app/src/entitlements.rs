@@ -341,7 +341,7 @@ async fn allowance(
         Some(window) => {
             let usage = read_usage::by_meter(platform, organization, customer, [meter], window).await?;
             let used = usage.get(&meter).copied().unwrap_or_default().quantity.to_decimal();
-            used.map_err(AppError::internal)
+            Ok::<_, AppError>(used?)
         }
         None => Ok(Decimal::ZERO),
     };

@@ -17,7 +17,7 @@ pub use store::InvoiceFilter;
 
 use crate::{
     AppError, Platform, document,
-    finalize_invoice::{Mailing, finalize, recomputed, recomputed_under},
+    finalize_invoice::{Mailing, finalize, recomputed, recomputed_or_kept, recomputed_under},
     invoice_view::view,
     outbox::relay_now,
     overdue,
@@ -168,7 +168,7 @@ pub async fn move_to(
     let now = platform.now();
     let before = platform.store.get_invoice(actor.organization, id).await?;
     // A draft that is voided keeps the figures it would have had.
-    let invoice = recomputed(platform, actor.organization, &before).await?;
+    let invoice = recomputed_or_kept(platform, actor.organization, &before).await?;
     let (moved, event, status, action) = match to {
         Move::Pay => (invoice.paid(now), InvoiceEvent::Paid, "PAID", "pay invoice"),
         Move::Void => (invoice.voided(now), InvoiceEvent::Voided, "VOID", "void invoice"),

@@ -25,6 +25,7 @@ mod invoice_document;
 mod invoice_view;
 pub mod invoices;
 mod late_usage;
+mod memory;
 pub mod migrate_plan;
 pub mod one_off;
 pub mod outbox;

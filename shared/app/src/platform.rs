@@ -19,6 +19,7 @@ use store::{Change, Store};
 use crate::{
     alerts::AlertCache,
     error::AppError,
+    memory::Memory,
     port::{Bus, Clock, Keys, Mailer, Queue, Random},
     vault::Vault,
 };
@@ -54,6 +55,7 @@ pub struct Platform {
     pub settings: Settings,
     pub(crate) vault: Arc<Vault>,
     pub(crate) alerts: Arc<AlertCache>,
+    pub(crate) memory: Arc<Memory>,
     /// The time and the sequence of the last id made.
     last_id: Arc<AtomicU64>,
     pub(crate) passwords: Arc<tokio::sync::OnceCell<Arc<PasswordHasher>>>,
@@ -90,6 +92,7 @@ impl Platform {
             settings,
             vault,
             alerts: Arc::default(),
+            memory: Arc::default(),
             last_id: Arc::default(),
             passwords: Arc::default(),
             test_now: None,

@@ -113,6 +113,7 @@ pub async fn preview(platform: &Platform, actor: &Actor, new: NewPreview) -> Res
         errors.push(FieldError::new("customer_id", "invalid", "names no customer"));
     }
     let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
+    let at_fault = new.field_at_fault();
     let terms = match new.customer {
         Some(customer) => Some(terms(platform, actor.organization, customer).await?),
         None => None,
@@ -123,7 +124,19 @@ pub async fn preview(platform: &Platform, actor: &Actor, new: NewPreview) -> Res
     let mut plans = PlansById::from([(plan.plan.id, plan)]);
     let subscription = changed(platform, actor, subscription, new.changes, &mut plans).await?;
     let usage = metered(platform, actor, new.usage).await?;
-    bills(&subscription, &plans, &usage, terms.as_ref(), new.periods)
+    bills(&subscription, &plans, &usage, terms.as_ref(), (new.periods, at_fault))
+}
+
+impl NewPreview {
+    /// The field that an invoice is at odds with which cannot be computed exactly.
+    fn field_at_fault(&self) -> &'static str {
+        match (self.usage.is_empty(), self.overrides.is_empty(), self.changes.is_empty()) {
+            (false, ..) => "usage",
+            (true, false, _) => "overrides",
+            (true, true, false) => "changes",
+            (true, true, true) => "plan_id",
+        }
+    }
 }
 
 /// The subscription with all that would change, in order of time.
@@ -203,7 +216,7 @@ fn bills(
     plans: &PlansById,
     usage: &BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>,
     terms: Option<&InvoiceTerms>,
-    count: u32,
+    (count, at_fault): (u32, &'static str),
 ) -> Result<Preview, AppError> {
     let invalid = |error: &dyn std::error::Error| AppError::invalid("periods", error.to_string());
     let timeline = subscription.timeline(plans);
@@ -229,7 +242,7 @@ fn bills(
             DueKind::Fixed(..) | DueKind::Once | DueKind::Usage(..) => true,
         });
         if !bill.dues.is_empty() {
-            let overflow = |error: &dyn std::error::Error| AppError::invalid("usage", error.to_string());
+            let overflow = |error: &dyn std::error::Error| AppError::invalid(at_fault, error.to_string());
             let used = used(&bill, usage).map_err(|error| overflow(&error))?;
             let draft = period_close::draft(subscription, &bill, &used, Vec::new(), at);
             let draft = draft.map_err(|error| overflow(&error))?;

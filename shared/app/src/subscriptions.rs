@@ -246,6 +246,7 @@ pub(crate) fn begun(
         one_offs: Vec::new(),
         billed_until: None,
         next_bill_at: None,
+        billing_error: None,
         start,
         trial_end,
         ends_at: None,

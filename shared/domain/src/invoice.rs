@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike, Days, Utc};
 use rust_decimal::Decimal;
 
 use crate::{
+    billing_error::BillingError,
     currency::Currency,
     id::{ChargeId, CustomerId, InvoiceId, MeterId, SubscriptionId},
     line_part::LinePart,
@@ -45,6 +46,8 @@ pub struct Invoice {
     pub metadata: Properties,
     /// SHA-256 of the token of its public page, in hexadecimal.
     pub public_token_hash: Option<String>,
+    /// What keeps a draft from being finalized by itself.
+    pub billing_error: Option<BillingError>,
     /// Since when it counts as not paid in time.
     pub past_due_at: Option<DateTime<Utc>>,
     /// When it was drafted.
@@ -289,7 +292,7 @@ impl Invoice {
     pub fn voided(&self, now: DateTime<Utc>) -> Result<Self, TransitionError> {
         let is_final = matches!(self.status, InvoiceStatus::Paid { .. } | InvoiceStatus::Void { .. });
         self.may_become("void", !is_final)?;
-        Ok(Self { status: InvoiceStatus::Void { at: now }, ..self.changed(now) })
+        Ok(Self { status: InvoiceStatus::Void { at: now }, billing_error: None, ..self.changed(now) })
     }
 
     /// This invoice as uncollectible. Errors: unless it is open.

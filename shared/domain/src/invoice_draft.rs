@@ -118,6 +118,7 @@ impl Invoice {
             memo: None,
             metadata: Properties::new(),
             public_token_hash: None,
+            billing_error: None,
             past_due_at: None,
             created_at: now,
             updated_at: now,
@@ -204,14 +205,14 @@ impl Invoice {
         Ok((lines, is_edited))
     }
 
-    /// This draft under `terms`: its tax, and when it would be due.
+    /// This draft under `terms`: its tax, and when it would be due. Nothing is wrong with it then.
     ///
     /// Errors: if the amounts cannot be computed.
     pub fn with_terms(&self, terms: &InvoiceTerms) -> Result<Self, MoneyError> {
         let tax = terms.tax.tax_on(self.line_sum()?)?;
         let opens_at = self.finalize_at().unwrap_or(self.issued_at);
         let due_at = self.payment_due.from(opens_at, terms.payment_terms_days);
-        let with_terms = Self { tax, due_at, ..self.clone() };
+        let with_terms = Self { tax, due_at, billing_error: None, ..self.clone() };
         with_terms.total()?;
         Ok(with_terms)
     }

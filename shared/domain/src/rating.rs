@@ -39,6 +39,16 @@ pub enum RatingError {
     Money(#[from] MoneyError),
 }
 
+/// Which charge could not be rated, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{charge}`: {error}")]
+pub struct UnratedCharge {
+    /// What it is called.
+    pub charge: String,
+    /// Why.
+    pub error: RatingError,
+}
+
 /// What a charge comes to: a quantity, and the parts of the amount, none of them rounded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rated {
@@ -55,11 +65,15 @@ pub struct Rated {
 /// The lines of a bill, in its order. `usage` is that of its usage charges, in the same order; what is
 /// missing was not used. Each line is rounded once.
 ///
-/// Errors: if a quantity or an amount cannot be computed exactly.
-pub fn lines(bill: &Bill, currency: Currency, usage: &[ChargeUsage]) -> Result<Vec<LineItem>, RatingError> {
+/// Errors: with the charge whose quantity or amount cannot be computed exactly.
+pub fn lines(bill: &Bill, currency: Currency, usage: &[ChargeUsage]) -> Result<Vec<LineItem>, UnratedCharge> {
     let mut usage = usage.iter();
-    let lines = bill.dues.iter().map(|due| Ok((due, line(due, bill.at, currency, &mut usage)?)));
-    let lines = lines.collect::<Result<Vec<_>, RatingError>>()?;
+    let mut rated = |due: &Due| {
+        let line = line(due, bill.at, currency, &mut usage);
+        line.map_err(|error| UnratedCharge::of(&due.charge.display_name, error))
+    };
+    let lines = bill.dues.iter().map(|due| Ok((due, rated(due)?)));
+    let lines = lines.collect::<Result<Vec<_>, UnratedCharge>>()?;
     Ok(lines.into_iter().filter(|(due, line)| !is_empty_instant(due, line)).map(|(_, line)| line).collect())
 }
 
@@ -69,6 +83,13 @@ fn is_empty_instant(due: &Due, line: &LineItem) -> bool {
         return false;
     };
     ranges.iter().all(|range| range.end() - range.start() <= TimeDelta::milliseconds(2))
+}
+
+impl UnratedCharge {
+    /// That the charge of this name could not be rated.
+    pub fn of(charge: &str, error: impl Into<RatingError>) -> Self {
+        Self { charge: charge.to_owned(), error: error.into() }
+    }
 }
 
 fn line<'a>(
@@ -126,7 +147,7 @@ fn whole_range(ranges: &[BillingPeriod], at: DateTime<Utc>) -> Option<BillingPer
 
 /// What `quantity` of a fixed charge comes to for a whole interval.
 ///
-/// Errors: as for [`lines`].
+/// Errors: if a quantity or an amount cannot be computed exactly.
 pub fn fixed(price: &FixedPrice, quantity: Decimal, currency: Currency) -> Result<Rated, RatingError> {
     let included = price.included_units.min(quantity);
     let mut parts = Vec::new();
@@ -140,7 +161,7 @@ pub fn fixed(price: &FixedPrice, quantity: Decimal, currency: Currency) -> Resul
 
 /// What usage comes to.
 ///
-/// Errors: as for [`lines`].
+/// Errors: as for [`fixed`].
 pub fn by_usage(price: &UsagePrice, usage: &ChargeUsage, currency: Currency) -> Result<Rated, RatingError> {
     let mut parts = Vec::new();
     let mut quantity = Decimal::ZERO;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, Utc};
 
 use crate::{
+    billing_error::BillingError,
     charge::{Charge, Price},
     currency::Currency,
     id::{ChargeId, CustomerId, PlanId, SubscriptionId},
@@ -67,6 +68,8 @@ pub struct Subscription {
     pub billed_until: Option<DateTime<Utc>>,
     /// When the next bill falls due; never, after the end.
     pub next_bill_at: Option<DateTime<Utc>>,
+    /// What keeps that bill from being made, although it fell due.
+    pub billing_error: Option<BillingError>,
     /// When it began.
     pub start: DateTime<Utc>,
     /// When the trial ends or ended, if there was one.
@@ -205,6 +208,7 @@ impl Subscription {
             from: terms.from,
             interval: terms.interval,
             charges: plans.get(&terms.plan).map(|plan| terms.charges(plan)).unwrap_or_default(),
+            is_paused: terms.is_paused,
             policy: terms.proration,
         };
         Timeline {
@@ -217,13 +221,16 @@ impl Subscription {
         }
     }
 
-    /// This subscription with what follows from its terms: the plan of `now`, and the next bill.
+    /// This subscription with what follows from its terms: the plan of `now`, and the next bill. What could not
+    /// be billed under other terms is tried again at once.
     ///
     /// Errors: `OutOfRange` past the calendar.
     pub fn settled(self, plans: &PlansById, now: DateTime<Utc>) -> Result<Self, PeriodError> {
         let next_bill_at = self.timeline(plans).next(self.billed_until)?;
         let current = self.terms_at(now).cloned();
-        let this = Self { next_bill_at, ..self };
+        let retried = |error| BillingError { retry_at: now, ..error };
+        let billing_error = self.billing_error.clone().map(retried);
+        let this = Self { next_bill_at, billing_error, ..self };
         Ok(match current {
             Some(SubscriptionTerms { plan, plan_name, price_version, interval, .. }) => {
                 Self { plan, plan_name, price_version, interval, ..this }

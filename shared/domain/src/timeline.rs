@@ -51,6 +51,8 @@ pub struct Phase {
     pub interval: BillingInterval,
     /// What is charged; nothing while it is paused.
     pub charges: Vec<Charge>,
+    /// Whether it is paused.
+    pub is_paused: bool,
     /// How the change to it is settled, if not as everything else.
     pub policy: Option<ProrationPolicy>,
 }

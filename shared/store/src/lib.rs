@@ -7,6 +7,7 @@
 mod alert;
 mod api_key;
 mod audit;
+mod billing_error;
 mod charge;
 mod client;
 mod customer;

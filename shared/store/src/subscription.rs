@@ -13,6 +13,7 @@ use domain::{
 
 use crate::{
     audit::Change,
+    billing_error::{billing_error_from, billing_error_item},
     charge::{price_from, price_item},
     client::Store,
     due::{Due, DueKind},
@@ -223,6 +224,9 @@ fn subscription_item(organization: OrganizationId, subscription: &Subscription) 
             .optional_time("last_invoiced_at", subscription.last_invoiced_at)
             .time("created_at", subscription.created_at)
             .time("updated_at", subscription.updated_at);
+    if let Some(error) = &subscription.billing_error {
+        item = item.map("billing_error", billing_error_item(error));
+    }
     if let Some(policy) = subscription.end_proration {
         item = item.map("end_proration", proration_item(policy));
     }
@@ -231,7 +235,7 @@ fn subscription_item(organization: OrganizationId, subscription: &Subscription) 
             Item::default().time("at", cancellation.at).optional("reason", cancellation.reason.as_deref());
         item = item.map("cancellation", cancellation);
     }
-    match subscription.due_at() {
+    match subscription.attended_at() {
         Some(at) => {
             let due = Due { at, organization, customer: subscription.customer, id: subscription.id.uuid() };
             item.due(DueKind::PeriodEnd, due)
@@ -285,6 +289,7 @@ fn from_item(item: &Attributes) -> Result<Subscription, StoreError> {
         },
         billed_until: item.optional_time("billed_until")?,
         next_bill_at: item.optional_time("next_bill_at")?,
+        billing_error: item.optional_map("billing_error")?.map(billing_error_from).transpose()?,
         start: item.time("start")?,
         trial_end: item.optional_time("trial_end")?,
         ends_at: item.optional_time("ends_at")?,

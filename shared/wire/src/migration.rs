@@ -82,7 +82,7 @@ pub struct MigratedSubscriptionBody {
     pub from_version: u32,
     /// What became of it.
     pub verdict: MigrationVerdictName,
-    /// Why, if it was refused.
+    /// Why, if it was refused; or why no invoices are shown, as one of them cannot be computed exactly.
     pub detail: Option<String>,
     /// When it goes over, if it does.
     pub effective_at: Option<TimeOut>,
@@ -233,7 +233,7 @@ impl MigratedBody {
 impl MigratedSubscriptionBody {
     fn from_domain(row: Row) -> Result<Self, AppError> {
         let (verdict, detail) = match row.outcome {
-            Outcome::Decided(verdict) => (MigrationVerdictName::from_domain(verdict), None),
+            Outcome::Decided(verdict) => (MigrationVerdictName::from_domain(verdict), row.unbilled),
             Outcome::Refused(detail) => (MigrationVerdictName::Refused, Some(detail)),
         };
         let totals = |invoices: Vec<PreviewedInvoice>| {

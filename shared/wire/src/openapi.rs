@@ -467,8 +467,12 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "time_zone",
             ])
             .gives::<List<EventBody>>(200),
-        post("/api/v1/usage/rejected/{id}/replay", "Usage", "Send what was not counted again")
-            .gives::<ReplayBody>(202),
+        post(
+            "/api/v1/usage/rejected/{id}/replay",
+            "Usage",
+            "Send what was not counted again: it stays listed until it counts",
+        )
+        .gives::<ReplayBody>(202),
     ]
 }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    billing_error::BillingErrorBody,
     check::Check,
     line::ProrationUnitName,
     number::NumberOut,
@@ -176,6 +177,8 @@ pub struct SubscriptionBody {
     pub end_date: Option<TimeOut>,
     /// When the next bill falls due.
     pub next_invoice_date: Option<TimeOut>,
+    /// Why that bill cannot be made although it fell due; null if nothing is wrong.
+    pub billing_error: Option<BillingErrorBody>,
     /// Whether it was canceled, and ends later.
     pub cancel_at_period_end: bool,
     /// When cancellation was asked for.
@@ -378,6 +381,7 @@ impl SubscriptionBody {
             proration: ProrationBody::from_domain(subscription.proration),
             end_date: ends.into_iter().flatten().min().map(TimeOut),
             next_invoice_date,
+            billing_error: subscription.billing_error.map(BillingErrorBody::from_domain),
             currency: subscription.currency.code().to_owned(),
             start_date: TimeOut(subscription.start),
             current_period_start: TimeOut(period.start()),

@@ -56,6 +56,7 @@ pub(crate) fn subscription(terms: Vec<SubscriptionTerms>) -> Subscription {
         one_offs: Vec::new(),
         billed_until: None,
         next_bill_at: None,
+        billing_error: None,
         start,
         trial_end: None,
         ends_at: None,
