@@ -71,11 +71,7 @@ pub async fn edit(
     let before = platform.store.get_invoice(actor.organization, id).await?;
     // Lines are given by somebody who saw them as they are now.
     let shown = match edit.lines {
-        Some(_) => match recomputed(platform, actor.organization, &before).await {
-            Ok(shown) => shown,
-            Err(error) if error.is_retryable() => return Err(error),
-            Err(_) => before.clone(), // it cannot be rated: lines that are written take its place
-        },
+        Some(_) => recomputed_or_kept(platform, actor.organization, &before).await?,
         None => before.clone(),
     };
     let edited = shown.edited(edit, platform.now()).map_err(refused)?;
