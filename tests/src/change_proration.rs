@@ -187,13 +187,13 @@ async fn changes_of_a_preview_are_settled_as_chosen() {
         let preview = subscribed.world.owner.changed(Method::POST, "/subscriptions/preview", body).await;
         shown(&preview["invoices"][1], "lines", "amount")
     };
-    let share = "Support 62.00, Unused time on Base -21.00, Remaining time on Base 42.00";
+    let share = "Support 62.00, Unused time on Base -21.00, Remaining time on Base 42.00, Base 62.00";
     assert_eq!(preview(Value::Null).await, share);
     assert_eq!(preview(json!({"mode": "prorate"})).await, share);
-    assert_eq!(preview(json!({"mode": "none"})).await, "Support 62.00");
+    assert_eq!(preview(json!({"mode": "none"})).await, "Support 62.00, Base 62.00");
     assert_eq!(
         preview(json!({"mode": "full"})).await,
-        "Support 62.00, Unused time on Base -31.00, Remaining time on Base 62.00"
+        "Support 62.00, Unused time on Base -31.00, Remaining time on Base 62.00, Base 62.00"
     );
 }
 

@@ -68,7 +68,8 @@ pub struct NewPreviewBody {
     /// What would be used.
     #[serde(default)]
     usage: Vec<PreviewUsageBody>,
-    /// How many periods are shown, up to 60; 1 if not given.
+    /// How many periods are shown, up to 60; 1 if not given. The last invoice is the one that is made at their end, with
+    /// what is paid in advance for the period after.
     periods: Option<u32>,
 }
 
@@ -121,7 +122,7 @@ pub struct PreviewBody {
     pub proration: ProrationBody,
     /// The periods.
     pub periods: Vec<PeriodBody>,
-    /// What would be invoiced.
+    /// What would be invoiced until the end of the last, as it would be drafted.
     pub invoices: Vec<PreviewInvoiceBody>,
 }
 
