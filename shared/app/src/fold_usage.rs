@@ -74,6 +74,16 @@ pub(crate) async fn fold(platform: &Platform, asked: Asked<'_>) -> Result<UsageS
     fold_heads(platform, asked, heads).await
 }
 
+/// As [`fold`], of one customer whose heads were read before.
+pub(crate) async fn fold_known(
+    platform: &Platform,
+    asked: Asked<'_>,
+    heads: Heads,
+) -> Result<UsageSeries, AppError> {
+    let heads = heads.into_iter().filter(|(_, head)| head.touches(asked.range)).collect();
+    fold_heads(platform, asked, heads).await
+}
+
 impl<'a> Asked<'a> {
     fn is_level(self) -> bool {
         self.meter.aggregation == Aggregation::WeightedSum

@@ -11,6 +11,7 @@ use crate::{
     outbox::OutboxMessage,
     period_close::PeriodClose,
     property::Properties,
+    seen_usage::{BillUsage, LateLines, SeenUsage},
     tax::{Tax, TaxTerms},
 };
 
@@ -88,6 +89,7 @@ impl Invoice {
             status: InvoiceStatus::Draft { finalize_at: None },
             currency,
             lines: Vec::new(),
+            seen: Vec::new(),
             has_edited_lines: false,
             tax: Tax::none(),
             payment_due: PaymentDue::AsSet,
@@ -141,14 +143,15 @@ impl Invoice {
             }
         }
         let has_edited_lines = self.has_edited_lines || (edit.lines.is_some() && self.billed.is_some());
-        let lines = match edit.lines {
-            Some(lines) => manual_lines(lines, currency)?,
-            None => self.lines.clone(),
+        let (lines, seen) = match edit.lines {
+            Some(lines) => (manual_lines(lines, currency)?, Vec::new()),
+            None => (self.lines.clone(), self.seen.clone()),
         };
         let edited = Self {
             customer,
             currency,
             lines,
+            seen,
             has_edited_lines,
             payment_due: edit.payment_due.unwrap_or(self.payment_due),
             memo: edit.memo.unwrap_or_else(|| self.memo.clone()),
@@ -159,6 +162,14 @@ impl Invoice {
         let edited = Self { tax: Tax::none(), ..edited };
         edited.line_sum().map_err(|_| EditError::Total)?;
         Ok(edited)
+    }
+
+    /// This draft with lines that were rated from what was used, and from what is late for bills before.
+    #[must_use]
+    pub fn with_lines(self, mut lines: Vec<LineItem>, usage: &BillUsage, late: LateLines) -> Self {
+        lines.extend(late.lines);
+        let own = usage.writes.map(|writes| SeenUsage { invoice: self.id, writes });
+        Self { lines, seen: own.into_iter().chain(late.seen).collect(), ..self }
     }
 
     /// This draft under `terms`: its tax, and when it would be due. Nothing is wrong with it then.

@@ -42,6 +42,7 @@ pub mod quantity;
 pub mod rating;
 pub mod revision;
 pub mod schedule;
+pub mod seen_usage;
 pub mod series;
 pub mod subscription;
 pub mod subscription_change;
