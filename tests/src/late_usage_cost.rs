@@ -4,7 +4,7 @@ use app::{
     close_period, draft_invoices,
     finalize_invoice::finalize_due,
     ingest_usage,
-    invoices::{self, Move},
+    invoices::{self, Move, Note},
     plans::{self, NewCharge, NewPlan},
     subscriptions::{self, NewBilling, NewSubscription},
 };
@@ -15,7 +15,7 @@ use domain::{
     event::{Revision, TrackedEvent, UsageEvent},
     id::{CustomerId, SubscriptionId},
     invoice::{Invoice, InvoiceStatus, LineSource},
-    invoice_draft::{DraftEdit, ManualLine},
+    invoice_draft::{DraftEdit, GivenLine},
     meter::{Aggregation, DeduplicateBy, Meter},
     period::{BillingInterval, IntervalUnit},
     plan::PlanType,
@@ -259,10 +259,10 @@ impl Walk {
         let (platform, actor) = (&self.costly.rig.platform.clone(), &self.costly.rig.actor());
         match self.choice(12) {
             0 => draft_invoices::delete(platform, actor, draft.id).await.unwrap(),
-            1 => _ = invoices::move_to(platform, actor, draft.id, Move::Void, None).await.unwrap(),
+            1 => _ = invoices::move_to(platform, actor, draft.id, Move::Void, &Note(None)).await.unwrap(),
             2 => {
-                let (quantity, unit_price) = (Decimal::ONE, Decimal::ONE);
-                let line = ManualLine { description: "By hand".into(), quantity, unit_price };
+                let (quantity, unit_price) = (Decimal::ONE, Some(Decimal::ONE));
+                let line = GivenLine { description: "By hand".into(), quantity, unit_price };
                 let edit = DraftEdit { lines: Some(vec![line]), ..DraftEdit::default() };
                 draft_invoices::edit(platform, actor, draft.id, edit).await.unwrap();
                 invoices::finalize_now(platform, actor, draft.id).await.unwrap();
@@ -270,7 +270,7 @@ impl Walk {
             3 => return, // it stays a draft until the month after
             4 => {
                 self.costly.finalized(&draft).await;
-                _ = invoices::move_to(platform, actor, draft.id, Move::Void, None).await;
+                _ = invoices::move_to(platform, actor, draft.id, Move::Void, &Note(None)).await;
             }
             _ => _ = self.costly.finalized(&draft).await,
         }

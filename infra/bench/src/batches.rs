@@ -25,13 +25,13 @@ use crate::{
 pub const WRITERS: u64 = 10;
 
 /// The sizes of batches, and about how many events of each are counted.
-const SIZES: [(u64, u32); 4] = [(10, 6000), (100, 12_000), (1000, 40_000), (10_000, 100_000)];
+const SIZES: [(u64, u32); 4] = [(10, 4000), (100, 8000), (1000, 20_000), (10_000, 50_000)];
 
 /// Batches of 10,000 that come before those that are measured: windows have become as fine as they will.
 const WARM_UP: u32 = 6;
 
 /// A round of more events than this is for a whole run only.
-const QUICK_ROUND_MAX: u64 = 10_000;
+const QUICK_ROUND_MAX: u64 = 1000;
 
 /// Events of customers who all use something equally often.
 #[derive(Clone, Copy)]
@@ -46,6 +46,8 @@ pub(crate) struct Kind {
     step: TimeDelta,
     /// What is said of it.
     heading: &'static str,
+    /// At least so many are counted.
+    events_min: u32,
     /// Why a larger batch than of ten is nothing of its own, if it is not.
     larger: Option<&'static str>,
 }
@@ -80,7 +82,8 @@ pub async fn measure(report: &mut Report, scale: Scale) -> Result<(), Failure> {
         for writers in [1, WRITERS] {
             for by in [DeduplicateBy::KeyAndTimestamp, DeduplicateBy::Key] {
                 for (size, events) in SIZES {
-                    let cell = Cell { kind, by, size, writers, events: scale.of(events) };
+                    let events = scale.of(events).max(kind.events_min);
+                    let cell = Cell { kind, by, size, writers, events };
                     measure_cell(report, scale, cell).await?;
                 }
             }
@@ -91,6 +94,7 @@ pub async fn measure(report: &mut Report, scale: Scale) -> Result<(), Failure> {
 }
 
 fn kinds(scale: Scale) -> [Kind; 3] {
+    let sparse = scale.of(300).max(10);
     [
         Kind {
             name: "dense",
@@ -98,6 +102,7 @@ fn kinds(scale: Scale) -> [Kind; 3] {
             from: noon(),
             step: TimeDelta::milliseconds(1),
             heading: "In batches, dense: 10 customers of 1,000 events/s, a tenth of each batch from each of them",
+            events_min: 0,
             larger: None,
         },
         Kind {
@@ -106,14 +111,16 @@ fn kinds(scale: Scale) -> [Kind; 3] {
             from: january(),
             step: TimeDelta::minutes(1),
             heading: "In batches, medium: 10 customers of an event a minute, a tenth of each batch from each of them",
+            events_min: 0,
             larger: None,
         },
         Kind {
             name: "sparse",
-            customers: scale.len(300).max(10),
+            customers: usize::try_from(sparse).unwrap_or(usize::MAX),
             from: january(),
             step: TimeDelta::days(1),
             heading: "In batches, sparse: customers of an event a day, each event of a batch from another of them",
+            events_min: sparse * 31, // a whole month
             larger: Some("as of 10: every event of a batch is alone at its head"),
         },
     ]

@@ -22,14 +22,15 @@ impl Timing {
     /// Errors: if there is no place for what criterion finds.
     pub fn new(scale: Scale) -> Result<Self, Failure> {
         let estimates = tempfile::tempdir()?;
-        let (warm_up, time) = match scale {
-            Scale::WHOLE => (500, 3000),
-            _ => (1, 100),
+        let (warm_up, time, samples, resamples) = match scale {
+            Scale::WHOLE => (500, 3000, 50, 100_000),
+            _ => (1, 100, 10, 1000),
         };
         let criterion = Criterion::default()
             .without_plots()
             .output_directory(estimates.path())
-            .sample_size(if scale == Scale::WHOLE { 50 } else { 10 })
+            .sample_size(samples)
+            .nresamples(resamples)
             .warm_up_time(Duration::from_millis(warm_up))
             .measurement_time(Duration::from_millis(time));
         Ok(Self { criterion, estimates })

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{Datelike, Timelike};
 use domain::{
-    commit::{Bucket, HeadWrite, Refold},
+    commit::{Bucket, HeadWrite},
     event::{Event, Revision},
     head::Head,
     hours::Hours,
@@ -12,6 +12,7 @@ use domain::{
     meter::Meter,
     month::Month,
     quantity::QuantityOverflow,
+    refold::Refold,
     revision::Corrections,
     series::Range,
     totals::Totals,
@@ -142,28 +143,33 @@ async fn recount(store: &Store, id: HeadId, meter: &Meter, head: &Head) -> Resul
         twice += u64::from(is_held && !seen.insert(event()));
     };
     let is_held = head.members <= IDENTITIES_MAX;
-    let fold = || Refold::new(counting, corrections.clone());
+    let fold_of = |bucket: Bucket| {
+        let (corrections, range) = (&corrections, bucket.range(id.month));
+        move || Refold::new(counting, corrections.clone(), range)
+    };
     for event in head.tail.iter().filter(|event| event.revision == Revision::First) {
         see(&|| (event.occurred_at.timestamp_millis(), event.key.clone()), is_held);
-        days.entry(event.occurred_at.day()).or_insert_with(fold).add(event);
+        let day = event.occurred_at.day();
+        days.entry(day).or_insert_with(fold_of(Bucket { day, hour: None })).add(event);
     }
     let whole = Range { from: id.month.start(), until: id.month.end() };
     store
         .visit_members::<StoreError>(id, head, &[whole], |row| {
             let at = row.occurred_at();
             see(&|| (at.timestamp_millis(), row.key().into_owned()), is_held);
-            days.entry(at.day()).or_insert_with(fold).add(row);
-            if head.hourly.contains(at.day()) {
-                hours.entry((at.day(), at.hour())).or_insert_with(fold).add(row);
+            let (day, hour) = (at.day(), at.hour());
+            days.entry(day).or_insert_with(fold_of(Bucket { day, hour: None })).add(row);
+            if head.hourly.contains(day) {
+                let bucket = Bucket { day, hour: Some(hour) };
+                hours.entry((day, hour)).or_insert_with(fold_of(bucket)).add(row);
             }
             Ok(())
         })
         .await?;
-    let days = days.into_iter().map(|(day, fold)| (day, fold.finish(Bucket { day, hour: None }))).collect();
+    let days = days.into_iter().map(|(day, fold)| (day, fold.finish())).collect();
     let mut by_day = BTreeMap::<_, BTreeMap<_, _>>::new();
     for ((day, hour), fold) in hours {
-        let totals = fold.finish(Bucket { day, hour: Some(hour) });
-        by_day.entry(day).or_default().insert(hour, totals);
+        by_day.entry(day).or_default().insert(hour, fold.finish());
     }
     let in_tail = head.tail.iter().filter(|event| event.revision != Revision::First).count();
     let corrections = (sealed.len() + in_tail) as u64;

@@ -54,13 +54,6 @@ pub struct Terms {
     pub proration: Option<ProrationChoice>,
 }
 
-impl From<When> for Terms {
-    /// As the subscription's policy has it.
-    fn from(when: When) -> Self {
-        Self { when, proration: None }
-    }
-}
-
 /// From when on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -97,7 +90,7 @@ pub(crate) async fn change_read(
     let now = platform.now().trunc_subsecs(3);
     let (changed, plans) = changed(platform, actor, subscription, &asked, terms, now).await?;
     let in_force = match (terms.when, &asked) {
-        (When::Now, Asked::Cancel(_)) => end_of(subscription, now),
+        (When::Now, Asked::Cancel(_)) => end_of(subscription, &plans, now),
         (When::Now, _) => effective(subscription, now),
         (When::AtPeriodEnd, _) => now,
     };
@@ -189,9 +182,9 @@ pub(crate) async fn supposed(
     actor: &Actor,
     subscription: &Subscription,
     asked: &Asked,
-    when: When,
+    terms: Terms,
 ) -> Result<(Subscription, PlansById), AppError> {
-    changed(platform, actor, subscription, asked, when.into(), platform.now().trunc_subsecs(3)).await
+    changed(platform, actor, subscription, asked, terms, platform.now().trunc_subsecs(3)).await
 }
 
 /// After so many ends of intervals at which nothing is due, nothing is expected any more: ten years of days.
@@ -287,7 +280,7 @@ async fn changed(
     let subscription = live(subscription)?;
     let mut plans = plans_of(platform, actor.organization, subscription).await?;
     let at = match (when, asked) {
-        (When::Now, Asked::Cancel(_)) => end_of(subscription, now),
+        (When::Now, Asked::Cancel(_)) => end_of(subscription, &plans, now),
         _ => counts_from(subscription, when, now)?,
     };
     let change = match asked {
@@ -358,18 +351,22 @@ pub(crate) fn effective(subscription: &Subscription, now: DateTime<Utc>) -> Date
     }
 }
 
-/// When a subscription ends that is canceled at `now`: not in the instant in which it began, which is billed like any
-/// other.
-fn end_of(subscription: &Subscription, now: DateTime<Utc>) -> DateTime<Utc> {
+/// When a subscription ends that is canceled at `now`. Of the instant in which it began usage is billed, too; what would
+/// be paid in advance, and was not billed yet, is not.
+fn end_of(subscription: &Subscription, plans: &PlansById, now: DateTime<Utc>) -> DateTime<Utc> {
     let start = subscription.schedule.start;
     let is_first = subscription.billed_until.is_none() && now == start;
-    if is_first { start + Duration::milliseconds(1) } else { effective(subscription, now) }
+    if is_first && !subscription.timeline(plans).bills_in_advance(start) {
+        start + Duration::milliseconds(1)
+    } else {
+        effective(subscription, now)
+    }
 }
 
 /// Whether a subscription that ends at `at` ends without a last bill, since it is on trial or has not begun.
 fn ends_unbilled(subscription: &Subscription, at: DateTime<Utc>) -> bool {
     let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
-    is_trial || subscription.billed_until.is_none() && at < subscription.schedule.start
+    is_trial || subscription.billed_until.is_none() && at <= subscription.schedule.start
 }
 
 /// The subscription in the state that a change brings it into at once.

@@ -193,20 +193,21 @@ async fn of_part(
     }
 }
 
-/// What was used of a meter in a period, however much it is.
+/// What was used of a meter in a period, however much it is, if nothing more happens until its end.
 async fn total_in(
     platform: &Platform,
     meter: &Meter,
     period: BillingPeriod,
     heads: &BillHeads,
 ) -> Result<Usage, AppError> {
-    let (question, range) = (&Question::default(), range_of(period));
+    let (question, range) = (&Question { holds_on: true, ..Question::default() }, range_of(period));
     let asked =
         Asked { organization: heads.organization, meter, customer: Some(heads.customer), range, question };
     Ok(fold_known(platform, asked, heads.of(meter.id, &[period])).await?.total)
 }
 
-/// What the level of a WEIGHTED_SUM meter comes to over several periods, each by its share of `whole`.
+/// What the level of a WEIGHTED_SUM meter comes to over several periods, each by its share of `whole`, if nothing more
+/// happens until their end.
 async fn level_over(
     platform: &Platform,
     meter: &Meter,

@@ -93,7 +93,7 @@ impl<'a> Asked<'a> {
         Query {
             counting: self.meter.counting(),
             range: self.range,
-            now: platform.now(),
+            now: if self.question.holds_on { self.range.until } else { platform.now() },
             steps: self.question.steps,
             filters: &self.question.filters,
             group_by: self.question.group_by.as_deref(),
@@ -181,16 +181,17 @@ async fn add_head(
         } // else the events say it
     }
     let mut corrections = corrections_of(platform, id, &head).await?;
-    let ranges = series.add_head(id.customer, id.month, &head, &hours, &mut corrections).map_err(refused)?;
-    if ranges.is_empty() {
-        return Ok(());
+    series.add_head(id.customer, id.month, &head, &hours, &mut corrections).map_err(refused)?;
+    while series.begins_slice(id.customer, &head, &mut corrections).map_err(refused)? {
+        let ranges = series.slice().to_vec();
+        store
+            .visit_members::<AppError>(id, &head, &ranges, |row| {
+                series.add_member(id.customer, row, &mut corrections).map_err(refused)
+            })
+            .await?;
+        series.end_slice(id.customer, &corrections).map_err(refused)?;
     }
-    store
-        .visit_members::<AppError>(id, &head, &ranges, |row| {
-            series.add_member(id.customer, row, &ranges, &mut corrections).map_err(refused)
-        })
-        .await?;
-    series.add_unmet(id.customer, &ranges, &corrections).map_err(refused)
+    Ok(())
 }
 
 fn refused(error: SeriesError) -> AppError {

@@ -128,10 +128,14 @@ async fn level_before(
     let mut latest = earlier.filter_map(|(_, totals)| last(totals)).max();
     let cut = Range { from: day_of, until: at };
     if day_of < at && head.touches(cut) {
-        let members = members_in(platform, id, head, cut).await?;
-        let counted = members.iter().filter_map(|member| member.counted.as_ref());
-        let inside = counted.filter(|event| meter.counting().includes(*event)).map(Latest::of);
-        latest = latest.max(inside.max());
+        let heads = [(id, head.clone())];
+        visit_counted(platform, &heads, &[cut], |event| {
+            if meter.counting().includes(event) {
+                latest = latest.max(Some(Latest::of(event)));
+            }
+            Ok(())
+        })
+        .await?;
     }
     Ok(latest.map(|latest| latest.quantity))
 }

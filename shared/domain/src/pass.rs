@@ -61,13 +61,23 @@ impl Passes {
         self.bytes += bytes;
     }
 
+    /// Notes that so many bytes less are held.
+    pub(crate) fn let_go(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
     /// Leaves half of what this pass counts to a further one if more is held than may be. Whoever holds it lets go
     /// of what this pass no longer takes, and says by [`Passes::set_held`] how much is left.
     pub(crate) fn narrow(&mut self) -> Option<Pass> {
-        let (half, further) = (self.bytes > self.bytes_max).then(|| self.current.halves())??;
+        let (half, further) = self.is_too_much().then(|| self.current.halves())??;
         self.current = half;
         self.further.push(further);
         Some(half)
+    }
+
+    /// Whether more is held than may be.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.bytes > self.bytes_max
     }
 
     /// Notes that so many bytes are held.

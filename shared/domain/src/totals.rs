@@ -12,6 +12,7 @@ use crate::{
     meter::{Aggregation, Counting},
     pass::Pass,
     quantity::{Quantity, QuantityOverflow},
+    range::Range,
 };
 
 /// The quantity of the latest event: by its timestamp, then by when it was accepted, then by size, so
@@ -171,7 +172,8 @@ pub struct Fold<'a> {
     counting: Counting<'a>,
     totals: Totals,
     distinct: Distinct,
-    /// WEIGHTED_SUM is taken for each customer and added up.
+    /// WEIGHTED_SUM is taken for each customer and added up: of each a part per bucket or [settled](Fold::settle)
+    /// range, and what changed in the slice of time that is being read.
     held: BTreeMap<CustomerId, Vec<Held>>,
 }
 
@@ -228,7 +230,7 @@ impl<'a> Fold<'a> {
     }
 
     /// Takes in one event of `customer`, unless the meter's filters leave it out. Returns about how many bytes of
-    /// distinct values are held more than before.
+    /// distinct values, or of changes of a level, are held more than before.
     ///
     /// Errors: if the sum cannot be computed exactly.
     pub fn add_of(&mut self, customer: CustomerId, event: &impl Event) -> Result<usize, QuantityOverflow> {
@@ -247,6 +249,7 @@ impl<'a> Fold<'a> {
                 let part = Held::of(Latest::of(event));
                 self.held.entry(customer).or_default().push(part);
                 self.totals.events += 1;
+                return Ok(size_of::<Held>());
             }
             Aggregation::Count
             | Aggregation::Sum
@@ -300,9 +303,34 @@ impl<'a> Fold<'a> {
         self.distinct.bytes
     }
 
-    /// About how many bytes the distinct values take that are held.
-    pub fn bytes_held(&self) -> usize {
-        self.distinct.bytes
+    /// Lets go of the changes of a customer's level in `ranges`: they come later. Returns about how many bytes less
+    /// are held.
+    pub fn leave_out(&mut self, customer: CustomerId, ranges: &[Range]) -> usize {
+        let Some(parts) = self.held.get_mut(&customer) else { return 0 };
+        let before = parts.len();
+        parts.retain(|part| !ranges.iter().any(|range| range.contains(part.first_at)));
+        let left_out = before - parts.len();
+        self.totals.events -= left_out as u64;
+        left_out * size_of::<Held>()
+    }
+
+    /// Puts the changes of a customer's level in `range` together: all of them are known now.
+    ///
+    /// Errors: if it cannot be computed exactly.
+    pub fn settle(&mut self, customer: CustomerId, range: Range) -> Result<(), QuantityOverflow> {
+        let Some(parts) = self.held.get_mut(&customer) else { return Ok(()) };
+        let mut inside = parts.extract_if(.., |part| range.contains(part.first_at)).collect::<Vec<_>>();
+        inside.sort_by_key(|part| part.last);
+        let whole = inside.into_iter().map(Ok).reduce(|left, right| left?.merge(right?));
+        parts.extend(whole.transpose()?);
+        parts.shrink_to_fit();
+        Ok(())
+    }
+
+    /// About how many bytes are held.
+    #[cfg(test)]
+    pub(crate) fn bytes_held(&self) -> usize {
+        self.distinct.bytes + self.held.values().map(Vec::len).sum::<usize>() * size_of::<Held>()
     }
 
     /// How many events were taken in.
