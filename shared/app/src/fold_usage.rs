@@ -112,9 +112,19 @@ pub(crate) async fn totals_over(
         under_way.retain_mut(|series| series.begins_further_pass());
     }
     for ((.., total), series) in counted.into_iter().zip(series) {
-        *total = Some(series.total().map_err(AppError::internal)?);
+        *total = Some(series.total()?);
     }
     Ok(totals)
+}
+
+/// As [`fold`], of one customer whose heads were read before.
+pub(crate) async fn fold_known(
+    platform: &Platform,
+    asked: Asked<'_>,
+    heads: Heads,
+) -> Result<UsageSeries, AppError> {
+    let heads = heads.into_iter().filter(|(_, head)| head.touches(asked.range)).collect();
+    fold_heads(platform, asked, heads).await
 }
 
 impl<'a> Asked<'a> {

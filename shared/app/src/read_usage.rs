@@ -257,21 +257,6 @@ pub async fn total_of(
     Ok(fold_usage::fold(platform, asked).await?.total)
 }
 
-/// As [`total_of`], if nothing more happens until the end of the range: what a bill of it comes to.
-///
-/// Errors: as the store's.
-pub(crate) async fn total_to_end(
-    platform: &Platform,
-    organization: OrganizationId,
-    meter: &Meter,
-    customer: CustomerId,
-    range: Range,
-) -> Result<Usage, AppError> {
-    let question = &Question { holds_on: true, ..Question::default() };
-    let asked = Asked { organization, meter, customer: Some(customer), range, question };
-    Ok(fold_usage::fold(platform, asked).await?.total)
-}
-
 /// The customers who used most of a meter over `range`, most first.
 pub async fn top_customers(
     platform: &Platform,
