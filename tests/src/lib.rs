@@ -45,6 +45,7 @@ mod test_clock;
 mod tidy;
 mod usage;
 mod usage_answers;
+mod usage_audit;
 mod usage_batches;
 mod usage_limits;
 mod usage_rejected;

@@ -77,7 +77,10 @@ async fn write_of(
     let mut hours = BTreeMap::new();
     for (day, source) in wanted {
         let of_day = match source {
-            HoursSource::Stored => stored.get(&day).map(|(_, hours)| hours.clone()).unwrap_or_default(),
+            HoursSource::Stored => match stored.get(&day) {
+                Some((_, hours)) => hours.clone(),
+                None => hours_of(store, id, before, counting, day).await?, // they were lost
+            },
             HoursSource::Empty => Hours::default(),
             HoursSource::Members => hours_of(store, id, before, counting, day).await?,
         };
@@ -120,12 +123,13 @@ async fn hours_of(
     counting: Counting<'_>,
     day: u32,
 ) -> Result<Hours, AppError> {
+    let corrections = Corrections::among(&store.list_corrections(id, head).await?);
     let mut hours = BTreeMap::new();
     let range = Bucket { day, hour: None }.range(id.month);
     store
         .visit_members::<StoreError>(id, head, &[range], |row| {
             if range.contains(row.occurred_at()) {
-                let fold = || Refold::new(counting, Corrections::default());
+                let fold = || Refold::new(counting, corrections.clone());
                 hours.entry(row.occurred_at().hour()).or_insert_with(fold).add(row);
             }
             Ok(())
