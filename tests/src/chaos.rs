@@ -9,7 +9,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use app::{audit_usage::audit, ingest_usage, read_usage::total_of};
+use app::{
+    audit_usage::{Repairs, audit},
+    ingest_usage,
+    read_usage::total_of,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     event::{Revision, TrackedEvent, UsageEvent},
@@ -238,7 +242,7 @@ async fn survive(story: Story) -> usize {
         let expected = naive.total(aggregation, range, now);
         assert_eq!((total.quantity.units(), total.events), expected, "{story:?} over {range:?}");
     }
-    let audited = audit(&calm.platform.store, organization, false, |_| {}).await.unwrap();
+    let audited = audit(&calm.platform.store, organization, Repairs::None, |_| {}).await.unwrap();
     assert_eq!((audited.events, audited.findings), (naive.keys(), Vec::new()), "{story:?}");
     deaths
 }
@@ -328,7 +332,7 @@ async fn an_audit_finds_what_is_wrong_and_puts_it_right() {
         assert!(ingest_usage::count(&rig.platform, &batch).await.iter().all(Result::is_ok));
     }
     let run = async |repairs| audit(&rig.platform.store, rig.organization, repairs, |_| {}).await.unwrap();
-    let right = run(false).await;
+    let right = run(Repairs::None).await;
     assert_eq!((right.heads, right.events, right.findings.len()), (2, 30 * 600, 0));
 
     let month = domain::month::Month::of(start());
@@ -342,9 +346,9 @@ async fn an_audit_finds_what_is_wrong_and_puts_it_right() {
     let totals = head.days.get_mut(&2).unwrap();
     totals.add(&traffic.batch(start(), TimeDelta::seconds(1), 1)[0].event).unwrap();
     rig.platform.store.commit_head(id, &domain::commit::HeadWrite::Put(head)).await.unwrap();
-    let wrong = run(false).await;
+    let wrong = run(Repairs::None).await;
     assert_eq!(wrong.findings.len(), 1, "{wrong:?}");
     assert!(wrong.findings[0].what.starts_with("day 2"), "{wrong:?}");
-    assert!(run(true).await.findings[0].is_repaired);
-    assert_eq!(run(false).await, right);
+    assert!(run(Repairs::WithoutLoss).await.findings[0].is_repaired);
+    assert_eq!(run(Repairs::None).await, right);
 }

@@ -52,6 +52,7 @@ mod tidy;
 mod unbillable;
 mod usage;
 mod usage_answers;
+mod usage_audit;
 mod usage_batches;
 mod usage_limits;
 mod usage_rejected;

@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// One page of the segments between two sort keys.
-    async fn segments(
+    pub(crate) async fn segments(
         &self,
         id: HeadId,
         (first, last): (&str, &str),
