@@ -54,13 +54,6 @@ pub struct Terms {
     pub proration: Option<ProrationChoice>,
 }
 
-impl From<When> for Terms {
-    /// As the subscription's policy has it.
-    fn from(when: When) -> Self {
-        Self { when, proration: None }
-    }
-}
-
 /// From when on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -189,9 +182,9 @@ pub(crate) async fn supposed(
     actor: &Actor,
     subscription: &Subscription,
     asked: &Asked,
-    when: When,
+    terms: Terms,
 ) -> Result<(Subscription, PlansById), AppError> {
-    changed(platform, actor, subscription, asked, when.into(), platform.now().trunc_subsecs(3)).await
+    changed(platform, actor, subscription, asked, terms, platform.now().trunc_subsecs(3)).await
 }
 
 /// After so many ends of intervals at which nothing is due, nothing is expected any more: ten years of days.

@@ -52,7 +52,7 @@ pub(crate) async fn of_bill(
     let totals = shared.into_iter().map(|((id, period), charge)| async move {
         let meter = meter_of(id)?;
         let _turn = turn_of(meter.aggregation == Aggregation::UniqueCount, turns).await;
-        let total = read_usage::total_of(platform, organization, meter, customer, range_of(period)).await;
+        let total = read_usage::total_to_end(platform, organization, meter, customer, range_of(period)).await;
         Ok::<_, AppError>(((id, period), total.map_err(|error| of_charge(charge, error))?))
     });
     let totals = &try_join_all(totals).await?.into_iter().collect::<BTreeMap<_, _>>();
@@ -112,7 +112,8 @@ async fn of_part(
         return Ok(ChargeUsage::of_total(usage));
     }
     if let Some(period) = total_of(price, periods) {
-        let usage = read_usage::total_of(platform, organization, meter, customer, range_of(period)).await?;
+        let usage =
+            read_usage::total_to_end(platform, organization, meter, customer, range_of(period)).await?;
         return Ok(ChargeUsage::of_total(usage));
     }
     let heads = visit_usage::heads_in(platform, organization, meter, customer, &ranges).await?;

@@ -69,7 +69,12 @@ pub async fn edit(
 ) -> Result<Invoice, AppError> {
     actor.require(Scope::BillingWrite)?;
     let before = platform.store.get_invoice(actor.organization, id).await?;
-    let edited = before.edited(edit, platform.now()).map_err(refused)?;
+    // Lines are given by somebody who saw them as they are now.
+    let shown = match edit.lines {
+        Some(_) => recomputed_or_kept(platform, actor.organization, &before).await?,
+        None => before.clone(),
+    };
+    let edited = shown.edited(edit, platform.now()).map_err(refused)?;
     let customer = if edited.customer == before.customer {
         platform.store.get_customer(actor.organization, edited.customer).await?
     } else {
@@ -137,7 +142,10 @@ fn refused(error: EditError) -> AppError {
         EditError::NotDraft(_) => AppError::conflict("invoice_not_draft", detail),
         EditError::SubscriptionCustomer => AppError::invalid("customer_id", detail),
         EditError::SubscriptionCurrency | EditError::LinesMissing => AppError::invalid("currency", detail),
-        EditError::Line(index) => AppError::invalid(format!("line_items[{index}].unit_amount"), detail),
+        EditError::NoQuantity(index) => AppError::invalid(format!("line_items[{index}].quantity"), detail),
+        EditError::NoPrice(index) | EditError::NegativePrice(index) | EditError::Line(index) => {
+            AppError::invalid(format!("line_items[{index}].unit_amount"), detail)
+        }
         EditError::Total => AppError::invalid("line_items", detail),
     }
 }

@@ -137,8 +137,10 @@ impl From<StoreError> for AppError {
 }
 
 impl From<QuantityOverflow> for AppError {
-    fn from(error: QuantityOverflow) -> Self {
-        Self::conflict(USAGE_TOO_LARGE, error.to_string())
+    fn from(QuantityOverflow: QuantityOverflow) -> Self {
+        let detail = "what was used here comes to more than can be told exactly, about 1.7 × 10^26 and 28 digits: \
+                      ask over a shorter range, of one customer, or with a filter";
+        Self::conflict(USAGE_TOO_LARGE, detail)
     }
 }
 

@@ -83,7 +83,7 @@ impl<'a> Asked<'a> {
         Query {
             counting: self.meter.counting(),
             range: self.range,
-            now: platform.now(),
+            now: if self.question.holds_on { self.range.until } else { platform.now() },
             steps: self.question.steps,
             filters: &self.question.filters,
             group_by: self.question.group_by.as_deref(),

@@ -44,7 +44,11 @@ pub fn count<'a>(platform: &'a Platform, events: &'a [TrackedEvent]) -> BoxFutur
 
 /// Counts events that were set aside before, and forgets that of those that count now. What is set aside stays
 /// listed until then, whatever happens on the way.
-pub async fn recount(platform: &Platform, events: &[TrackedEvent]) -> Vec<Outcome> {
+pub fn recount<'a>(platform: &'a Platform, events: &'a [TrackedEvent]) -> BoxFuture<'a, Vec<Outcome>> {
+    recount_all(platform, events).boxed()
+}
+
+async fn recount_all(platform: &Platform, events: &[TrackedEvent]) -> Vec<Outcome> {
     let mut outcomes = count(platform, events).await;
     for (tracked, outcome) in events.iter().zip(&mut outcomes) {
         if let Ok(Verdict::Counted | Verdict::Duplicate) = outcome

@@ -154,7 +154,7 @@ async fn open_draft(
     Ok(invoice)
 }
 
-/// Moves an invoice on; a draft is opened by [`finalize_now`]. A `note` is kept with it.
+/// Moves an invoice on; a draft is opened by [`finalize_now`]. That it was, and the `note`, is kept with it.
 ///
 /// Errors: `Conflict` if it cannot go there from where it is, or was changed meanwhile.
 pub async fn move_to(
@@ -162,7 +162,7 @@ pub async fn move_to(
     actor: &Actor,
     id: InvoiceId,
     to: Move,
-    note: Option<&Note>,
+    note: &Note,
 ) -> Result<Invoice, AppError> {
     actor.require(Scope::BillingWrite)?;
     let now = platform.now();
@@ -178,9 +178,7 @@ pub async fn move_to(
         }
     };
     let mut moved = moved.map_err(|error| AppError::conflict("invalid_transition", error.to_string()))?;
-    if let Some(note) = note {
-        note.keep(&mut moved, before.status, now);
-    }
+    note.keep(&mut moved, before.status, now);
     let entry = OutboxEntry::invoice_event(event, &moved, status, now).map_err(AppError::internal)?;
     let change = || platform.change(actor.organization, actor.name());
     let outbox = overdue::settle(platform, change, action, (&before, &moved), entry).await?;

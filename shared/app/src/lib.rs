@@ -24,6 +24,7 @@ pub mod ingest_usage;
 mod invoice_document;
 mod invoice_view;
 pub mod invoices;
+mod known;
 mod late_usage;
 mod memory;
 pub mod migrate_plan;

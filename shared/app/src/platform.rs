@@ -19,6 +19,7 @@ use store::{Change, Store};
 use crate::{
     alerts::AlertCache,
     error::AppError,
+    known::Known,
     memory::Memory,
     port::{Bus, Clock, Keys, Mailer, Queue, Random},
     vault::Vault,
@@ -56,6 +57,7 @@ pub struct Platform {
     pub(crate) vault: Arc<Vault>,
     pub(crate) alerts: Arc<AlertCache>,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) known: Arc<Known>,
     /// The time and the sequence of the last id made.
     last_id: Arc<AtomicU64>,
     pub(crate) passwords: Arc<tokio::sync::OnceCell<Arc<PasswordHasher>>>,
@@ -93,6 +95,7 @@ impl Platform {
             vault,
             alerts: Arc::default(),
             memory: Arc::default(),
+            known: Arc::default(),
             last_id: Arc::default(),
             passwords: Arc::default(),
             test_now: None,

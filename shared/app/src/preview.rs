@@ -20,7 +20,7 @@ use domain::{
     series::Range,
     subscription::{PlansById, Subscription},
     subscription_change::{Change, ChangeError},
-    timeline::{Bill, DueKind, Reason},
+    timeline::{Bill, DueKind},
     totals::{Latest, Usage},
     user::Scope,
 };
@@ -48,7 +48,7 @@ pub struct NewPreview {
     pub changes: Vec<(DateTime<Utc>, PreviewedChange, Option<ProrationChoice>)>,
     /// What would be used.
     pub usage: Vec<(MeterId, UsageEvent)>,
-    /// How many periods are shown.
+    /// How many periods are shown, with the bill at the end of the last.
     pub periods: u32,
 }
 
@@ -210,7 +210,8 @@ async fn metered(
     Ok(by_meter)
 }
 
-/// All bills of so many periods. What is paid in advance for the period after them is left out.
+/// All bills until the end of so many periods, as closing makes them: the last has what is paid in advance for
+/// the period after.
 fn bills(
     subscription: &Subscription,
     plans: &PlansById,
@@ -236,11 +237,7 @@ fn bills(
     while let Some(at) = timeline.next(last).map_err(|error| invalid(&error))?
         && at <= end
     {
-        let mut bill = timeline.bill(last, at).map_err(|error| invalid(&error))?;
-        bill.dues.retain(|due| match &due.kind {
-            DueKind::Fixed(period, _, Reason::Interval) => period.start() < end,
-            DueKind::Fixed(..) | DueKind::Once | DueKind::Usage(..) => true,
-        });
+        let bill = timeline.bill(last, at).map_err(|error| invalid(&error))?;
         if !bill.dues.is_empty() {
             let overflow = |error: &dyn std::error::Error| AppError::invalid(at_fault, error.to_string());
             let used = used(&bill, usage).map_err(|error| overflow(&error))?;

@@ -18,7 +18,7 @@ use domain::{
 };
 use store::HeadId;
 
-use crate::{AppError, Platform, read_usage::total_of};
+use crate::{AppError, Platform, read_usage::total_to_end};
 
 /// The heads of the months that `ranges` touch.
 pub(crate) async fn heads_in(
@@ -77,7 +77,8 @@ pub(crate) async fn visit_counted(
     Ok(())
 }
 
-/// What the level of a WEIGHTED_SUM meter comes to over several ranges, each by its share of `whole`.
+/// What the level of a WEIGHTED_SUM meter comes to over several ranges, each by its share of `whole`, if nothing more
+/// happens until their end.
 ///
 /// Errors: as the store's.
 pub(crate) async fn level_over(
@@ -90,7 +91,7 @@ pub(crate) async fn level_over(
 ) -> Result<Usage, AppError> {
     let (mut levels, mut events) = (Vec::new(), 0_u64);
     for range in ranges {
-        let usage = total_of(platform, organization, meter, customer, *range).await?;
+        let usage = total_to_end(platform, organization, meter, customer, *range).await?;
         levels.push((usage.quantity, *range));
         events += usage.events;
     }

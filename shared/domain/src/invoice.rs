@@ -1,6 +1,6 @@
 //! Invoices: their lines, their life, and the rule that their figures always add up.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Datelike, Days, Utc};
 use rust_decimal::Decimal;
@@ -379,6 +379,23 @@ impl InvoiceNumber {
     }
 }
 
+/// That text is no number of an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be the number of an invoice, such as INV-2025-0042")]
+pub struct InvalidInvoiceNumber;
+
+impl FromStr for InvoiceNumber {
+    type Err = InvalidInvoiceNumber;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInvoiceNumber> {
+        let parts = text.strip_prefix("INV-").and_then(|rest| rest.split_once('-'));
+        let number = parts.and_then(|(year, sequence)| {
+            Some(Self { year: year.parse().ok()?, sequence: sequence.parse().ok()? })
+        });
+        number.filter(|number| number.to_string() == text).ok_or(InvalidInvoiceNumber)
+    }
+}
+
 impl fmt::Display for InvoiceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "INV-{}-{:04}", self.year, self.sequence)
@@ -513,6 +530,11 @@ mod tests {
 
     #[test]
     fn numbers_grow_past_four_digits() {
-        assert_eq!(InvoiceNumber::next(9_999, at("2026-01-01T00:00:00Z")).to_string(), "INV-2026-10000");
+        let number = InvoiceNumber::next(9_999, at("2026-01-01T00:00:00Z"));
+        assert_eq!(number.to_string(), "INV-2026-10000");
+        assert_eq!("INV-2026-10000".parse(), Ok(number));
+        for wrong in ["", "INV-2026-1", "2026-10000", "INV-2026", "inv-2026-10000", "INV-2026-10000 "] {
+            assert_eq!(wrong.parse::<InvoiceNumber>(), Err(InvalidInvoiceNumber), "{wrong}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     alert::Trigger,
+    charge::Charge,
     id::{CustomerId, InvoiceId, OutboxId, PlanId, SubscriptionId},
     invoice::{Invoice, InvoiceNumber},
     money::{Money, MoneyError},
@@ -46,6 +47,15 @@ pub enum OutboxMessage {
         subscription: SubscriptionId,
         /// To which plan.
         plan: PlanId,
+    },
+    /// Tell whoever listens what happened to a one-off charge.
+    OneOffEvent {
+        /// What happened.
+        event: OneOffEvent,
+        /// Of which subscription.
+        subscription: SubscriptionId,
+        /// The charge.
+        charge: Box<Charge>,
     },
     /// Tell whoever listens that a threshold was reached.
     AlertTriggered(Box<Trigger>),
@@ -91,6 +101,15 @@ pub enum SubscriptionEvent {
     Recovered,
     /// A bill of it that fell due cannot be computed.
     BillingFailed,
+}
+
+/// What can happen to a one-off charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OneOffEvent {
+    /// Charged: it is on the next bill.
+    Added,
+    /// Taken back before that.
+    Removed,
 }
 
 /// What listeners are told of an invoice.
@@ -150,6 +169,25 @@ impl OutboxEntry {
                 event,
                 subscription: subscription.id,
                 plan: subscription.plan,
+            },
+        }
+    }
+
+    /// That `event` happened to a one-off charge of `subscription`.
+    pub fn one_off_event(
+        event: OneOffEvent,
+        subscription: &Subscription,
+        charge: &Charge,
+        at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id: derived(charge.id.uuid(), at, 0x20 | event as u8),
+            customer: subscription.customer,
+            at,
+            message: OutboxMessage::OneOffEvent {
+                event,
+                subscription: subscription.id,
+                charge: Box::new(charge.clone()),
             },
         }
     }

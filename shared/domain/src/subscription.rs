@@ -187,6 +187,16 @@ impl Subscription {
         self.terms.iter().rfind(|terms| terms.from <= at).or(self.terms.first())
     }
 
+    /// What was decided for later and comes next: its terms from an instant after `now`. Not the terms that it
+    /// begins with, and nothing that lies after its end.
+    pub fn pending(&self, now: DateTime<Utc>) -> Option<&SubscriptionTerms> {
+        let end = [self.ends_at, self.schedule.end].into_iter().flatten().min();
+        let is_to_come = |terms: &&SubscriptionTerms| {
+            now < terms.from && end.is_none_or(|end| terms.from < end) && self.is_live()
+        };
+        self.terms.iter().skip(1).find(is_to_come)
+    }
+
     /// The plans it is, was or will be billed by.
     pub fn plans(&self) -> impl Iterator<Item = PlanId> {
         self.terms.iter().map(|terms| terms.plan)
@@ -231,6 +241,13 @@ impl Subscription {
 }
 
 impl SubscriptionTerms {
+    /// Whether the same is billed by these terms as by `other`, whenever they begin.
+    pub fn bills_as(&self, other: &Self) -> bool {
+        let Self { plan, price_version, interval, prices, is_paused, .. } = self;
+        (plan, price_version, interval) == (&other.plan, &other.price_version, &other.interval)
+            && (prices, is_paused) == (&other.prices, &other.is_paused)
+    }
+
     /// What is charged under these terms.
     pub fn charges(&self, plan: &PricedPlan) -> Vec<Charge> {
         if self.is_paused {

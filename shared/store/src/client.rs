@@ -8,7 +8,7 @@ use std::{
 
 use aws_sdk_dynamodb::{
     Client,
-    operation::put_item::PutItemError,
+    operation::{put_item::PutItemError, query::builders::QueryFluentBuilder},
     types::{AttributeValue, KeysAndAttributes},
 };
 use chrono::{DateTime, Utc};
@@ -106,29 +106,31 @@ impl Store {
         pk: String,
         prefix: &str,
     ) -> Result<Vec<Attributes>, StoreError> {
-        let mut items = Vec::new();
-        let mut start = None;
-        loop {
-            let request = self.client.query().table_name(table).consistent_read(true);
-            let request = if prefix.is_empty() {
-                request.key_condition_expression("pk = :pk")
-            } else {
-                request
-                    .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
-            };
-            let page = request
-                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(unavailable)?;
-            items.extend(page.items.unwrap_or_default());
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(items);
-            }
-        }
+        let request = self.client.query().table_name(table);
+        let request = if prefix.is_empty() {
+            request.key_condition_expression("pk = :pk")
+        } else {
+            request
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+        };
+        all_pages(request.expression_attribute_values(":pk", AttributeValue::S(pk))).await
+    }
+
+    /// All items of one partition of the core table whose sort key lies from `first` to `last`, in order.
+    pub(crate) async fn query_between(
+        &self,
+        pk: String,
+        (first, last): (&str, &str),
+    ) -> Result<Vec<Attributes>, StoreError> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let request = self.client.query().table_name(&self.core_table);
+        let request = request
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", AttributeValue::S(pk))
+            .expression_attribute_values(":first", text(first))
+            .expression_attribute_values(":last", text(last));
+        all_pages(request).await
     }
 
     /// Puts an item if its key is free. `false` if it is not, and nothing was written.
@@ -164,6 +166,21 @@ impl Store {
                 Err(StoreError::Conflict)
             }
             Err(error) => Err(unavailable(error)),
+        }
+    }
+}
+
+/// All that a query finds, strongly consistent.
+async fn all_pages(request: QueryFluentBuilder) -> Result<Vec<Attributes>, StoreError> {
+    let request = request.consistent_read(true);
+    let mut items = Vec::new();
+    let mut start = None;
+    loop {
+        let page = request.clone().set_exclusive_start_key(start).send().await.map_err(unavailable)?;
+        items.extend(page.items.unwrap_or_default());
+        start = page.last_evaluated_key;
+        if start.is_none() {
+            return Ok(items);
         }
     }
 }

@@ -5,7 +5,7 @@ use domain::{
     id::{CustomerId, OrganizationId, OutboxId},
     invoice::InvoiceNumber,
     money::Money,
-    outbox::{InvoiceEvent, InvoiceFacts, OutboxEntry, OutboxMessage, SubscriptionEvent},
+    outbox::{InvoiceEvent, InvoiceFacts, OneOffEvent, OutboxEntry, OutboxMessage, SubscriptionEvent},
 };
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     error::StoreError,
     item::{Attributes, Item, Reader},
     keys,
+    subscription::{one_off_from, one_off_item},
 };
 
 impl Store {
@@ -99,6 +100,11 @@ fn base_item(organization: OrganizationId, entry: &OutboxEntry) -> Item {
             .text("event", subscription_event_text(*event))
             .display("subscription", subscription)
             .display("plan", plan),
+        OutboxMessage::OneOffEvent { event, subscription, charge } => Item::default()
+            .text("kind", "one_off_event")
+            .text("event", one_off_event_text(*event))
+            .display("subscription", subscription)
+            .map("charge", one_off_item(charge)),
         OutboxMessage::AlertTriggered(trigger) => {
             trigger_item(Item::default().text("kind", "alert_triggered"), trigger)
         }
@@ -146,6 +152,14 @@ fn from_item(item: &Attributes) -> Result<OutboxEntry, StoreError> {
                     .ok_or_else(|| message.corrupt("event"))?,
                 subscription: message.parse("subscription")?,
                 plan: message.parse("plan")?,
+            },
+            "one_off_event" => OutboxMessage::OneOffEvent {
+                event: [OneOffEvent::Added, OneOffEvent::Removed]
+                    .into_iter()
+                    .find(|event| message.text("event").is_ok_and(|text| one_off_event_text(*event) == text))
+                    .ok_or_else(|| message.corrupt("event"))?,
+                subscription: message.parse("subscription")?,
+                charge: Box::new(one_off_from(message.map("charge")?)?),
             },
             "alert_triggered" => OutboxMessage::AlertTriggered(Box::new(trigger_from(message)?)),
             _ => return Err(message.corrupt("kind")),
@@ -200,5 +214,12 @@ fn subscription_event_text(event: SubscriptionEvent) -> &'static str {
         SubscriptionEvent::PastDue => "past_due",
         SubscriptionEvent::Recovered => "recovered",
         SubscriptionEvent::BillingFailed => "billing_failed",
+    }
+}
+
+fn one_off_event_text(event: OneOffEvent) -> &'static str {
+    match event {
+        OneOffEvent::Added => "added",
+        OneOffEvent::Removed => "removed",
     }
 }

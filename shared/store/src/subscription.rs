@@ -21,7 +21,7 @@ use crate::{
     item::{Attributes, Item, Reader},
     keys,
     outbox::outbox_item,
-    page::{Filter, List, Page, PageRequest},
+    page::{Condition, Filter, List, Page, PageRequest},
     plan::{interval_from, interval_item},
     transaction::{Otherwise, Transaction},
 };
@@ -93,13 +93,16 @@ impl Store {
         request: &PageRequest,
     ) -> Result<Page<Subscription>, StoreError> {
         let Some(customer) = filter.customer else {
-            let filter = filter.status.map(|status| ("status", status.to_owned()));
-            let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter };
-            return self.list(organization, &list, request).await?.try_map(|item| from_item(&item));
+            let status = filter.status.map(|status| ("status", status.to_owned()));
+            let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter: status };
+            let plan = filter.plan.map(Condition::Plan);
+            let rows = self.list_where(organization, &list, plan.as_slice(), request).await?;
+            return rows.try_map(|item| from_item(&item));
         };
         let subscriptions = self.list_subscriptions_of(organization, customer).await?;
         let is_wanted = |subscription: &Subscription| {
             filter.status.is_none_or(|status| status_text(subscription.status).0 == status)
+                && filter.plan.is_none_or(|plan| subscription.plan == plan)
         };
         let rows = subscriptions.into_iter().rev().filter(is_wanted).map(|row| (row.id.to_string(), row));
         Ok(Page::of(rows.collect(), request))
@@ -349,7 +352,7 @@ pub(crate) fn proration_from(policy: Reader<'_>) -> Result<ProrationPolicy, Stor
     })
 }
 
-fn one_off_item(charge: &Charge) -> Item {
+pub(crate) fn one_off_item(charge: &Charge) -> Item {
     Item::default()
         .display("id", charge.id)
         .text("description", &charge.display_name)
@@ -357,7 +360,7 @@ fn one_off_item(charge: &Charge) -> Item {
         .time("at", charge.created_at)
 }
 
-fn one_off_from(item: Reader<'_>) -> Result<Charge, StoreError> {
+pub(crate) fn one_off_from(item: Reader<'_>) -> Result<Charge, StoreError> {
     Ok(Charge {
         id: item.parse("id")?,
         display_name: item.text("description")?.to_owned(),
