@@ -7,7 +7,6 @@ use domain::{
     id::{CustomerId, OrganizationId},
     meter::{Aggregation, Meter},
     month::Month,
-    quantity::QuantityOverflow,
     series::{Query, Range, Series, SeriesError},
 };
 use futures::future::try_join_all;
@@ -84,7 +83,7 @@ impl<'a> Asked<'a> {
         Query {
             counting: self.meter.counting(),
             range: self.range,
-            now: platform.now(),
+            now: if self.question.holds_on { self.range.until } else { platform.now() },
             steps: self.question.steps,
             filters: &self.question.filters,
             group_by: self.question.group_by.as_deref(),
@@ -111,7 +110,8 @@ impl<'a> Asked<'a> {
 
 async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Result<UsageSeries, AppError> {
     let query = asked.query(platform);
-    let mut series = Series::new(query);
+    let share = platform.memory.share(held_at_most(&query, &heads));
+    let mut series = Series::bounded(query, share.bytes());
     loop {
         for (id, head) in &heads {
             add_head(platform, *id, head.clone(), &query, &mut series).await?;
@@ -124,16 +124,29 @@ async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Resu
         let Asked { organization, meter, customer, range, .. } = asked;
         carry(platform, organization, meter, customer, range.from, &mut series).await?;
     }
-    let groups = series.groups().map_err(too_large)?;
+    let groups = series.groups()?;
     let mut groups =
         groups.into_iter().map(|(value, usage)| (value.map(str::to_owned), usage)).collect::<Vec<_>>();
     groups.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.quantity));
     Ok(UsageSeries {
-        total: series.total().map_err(too_large)?,
+        total: series.total()?,
         unique_customers: series.customers().len() as u64,
-        steps: series.steps().map_err(too_large)?,
+        steps: series.steps()?,
         groups,
     })
+}
+
+/// Of how many events something may have to be held.
+fn held_at_most(query: &Query<'_>, heads: &[(HeadId, Head)]) -> u64 {
+    match query.counting.aggregation {
+        Aggregation::UniqueCount => heads.iter().map(|(_, head)| head.members).fold(0, u64::saturating_add),
+        Aggregation::Count
+        | Aggregation::Sum
+        | Aggregation::Max
+        | Aggregation::Min
+        | Aggregation::Last
+        | Aggregation::WeightedSum => 0,
+    }
 }
 
 /// Takes one customer's month into a series, as it was at one instant.
@@ -158,30 +171,24 @@ async fn add_head(
         } // else the events say it
     }
     let mut corrections = corrections_of(platform, id, &head).await?;
-    let ranges = series.add_head(id.customer, id.month, &head, &hours, &mut corrections).map_err(refused)?;
-    if ranges.is_empty() {
-        return Ok(());
+    series.add_head(id.customer, id.month, &head, &hours, &mut corrections).map_err(refused)?;
+    while series.begins_slice(id.customer, &head, &mut corrections).map_err(refused)? {
+        let ranges = series.slice().to_vec();
+        store
+            .visit_members::<AppError>(id, &head, &ranges, |row| {
+                series.add_member(id.customer, row, &mut corrections).map_err(refused)
+            })
+            .await?;
+        series.end_slice(id.customer, &corrections).map_err(refused)?;
     }
-    store
-        .visit_members::<AppError>(id, &head, &ranges, |row| {
-            series.add_member(id.customer, row, &ranges, &mut corrections).map_err(refused)
-        })
-        .await?;
-    series.add_unmet(id.customer, &ranges, &corrections).map_err(refused)
+    Ok(())
 }
 
 fn refused(error: SeriesError) -> AppError {
     match error {
-        SeriesError::Overflow(error) => too_large(error),
+        SeriesError::Overflow(error) => error.into(),
         SeriesError::TooManyGroups => AppError::invalid("group_by", error.to_string()),
     }
-}
-
-/// That events, each of which was counted, come to more together than can be told exactly.
-pub(crate) fn too_large(_: QuantityOverflow) -> AppError {
-    let detail = "what was used here comes to more than can be told exactly, about 1.7 × 10^26 and 28 digits: ask over \
-                  a shorter range, of one customer, or with a filter";
-    AppError::conflict("usage_too_large", detail)
 }
 
 /// The months of a range.

@@ -14,6 +14,8 @@ use store::StoreError;
 use crate::{AppError, Platform, charge_usage};
 
 /// What is late, of usage as it is known now, at the bill at `at`.
+///
+/// Errors: `cannot_be_billed` with the charge of which it cannot be computed exactly.
 pub(crate) async fn lines(
     platform: &Platform,
     organization: OrganizationId,
@@ -46,5 +48,5 @@ pub(crate) async fn lines(
         Ok::<_, AppError>((billed, usage))
     });
     let used = try_join_all(used).await?;
-    late_usage::lines(&used, subscription.schedule.zone).map_err(AppError::internal)
+    late_usage::lines(&used, subscription.schedule.zone).map_err(AppError::cannot_be_billed)
 }

@@ -34,6 +34,8 @@ pub struct Question {
     pub filters: Vec<Filter>,
     /// By the values of which property.
     pub group_by: Option<String>,
+    /// Whether a level holds on until the end of the range, as if nothing more happened, rather than until now.
+    pub holds_on: bool,
 }
 
 /// Usage over a range.
@@ -250,6 +252,21 @@ pub async fn total_of(
     range: Range,
 ) -> Result<Usage, AppError> {
     let question = &Question::default();
+    let asked = Asked { organization, meter, customer: Some(customer), range, question };
+    Ok(fold_usage::fold(platform, asked).await?.total)
+}
+
+/// As [`total_of`], if nothing more happens until the end of the range: what a bill of it comes to.
+///
+/// Errors: as the store's.
+pub(crate) async fn total_to_end(
+    platform: &Platform,
+    organization: OrganizationId,
+    meter: &Meter,
+    customer: CustomerId,
+    range: Range,
+) -> Result<Usage, AppError> {
+    let question = &Question { holds_on: true, ..Question::default() };
     let asked = Asked { organization, meter, customer: Some(customer), range, question };
     Ok(fold_usage::fold(platform, asked).await?.total)
 }

@@ -245,14 +245,21 @@ async fn find_meter(
     meter: &MeterRef,
 ) -> Result<Option<Meter>, StoreError> {
     let organization = actor.organization;
-    match meter {
-        MeterRef::Id(id) => match platform.store.get_meter(organization, *id).await {
-            Ok(meter) => Ok(Some(meter)),
-            Err(StoreError::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
+    let found = match meter {
+        MeterRef::Id(id) => platform.store.get_meter(organization, *id).await,
+        MeterRef::Token(token) => match platform.store.find_meter_id_by_token(organization, *token).await? {
+            Some(id) => platform.known_meter(organization, id).await,
+            None => return Ok(None),
         },
-        MeterRef::Token(token) => platform.store.find_meter_by_token(organization, *token).await,
-        MeterRef::Name(name) => platform.store.find_meter_by_name(organization, name).await,
+        MeterRef::Name(name) => match platform.store.find_meter_id_by_name(organization, name).await? {
+            Some(id) => platform.known_meter(organization, id).await,
+            None => return Ok(None),
+        },
+    };
+    match found {
+        Ok(meter) => Ok(Some(meter)),
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

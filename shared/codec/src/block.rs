@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     FORMAT,
-    bytes::{Cursor, Damaged, add, instant, scaled},
+    bytes::{Cursor, Damaged, add, instant, is_instant, scale, scaled},
     compression::decompressed,
     encode::flag,
     format_1,
@@ -159,12 +159,16 @@ fn times(body: &mut Cursor<'_>, epoch: DateTime<Utc>, count: usize) -> Result<Ve
 }
 
 fn keys(body: &mut Cursor<'_>, uuids: &[u8], flags: u8, count: usize) -> Result<(Vec<Key>, String), Damaged> {
-    let mut uuids = uuids.chunks_exact(16).filter_map(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    let (uuids, _) = uuids.as_chunks::<16>();
+    if flags & flag::ALL_UUIDS != 0 {
+        let keys = uuids.iter().copied().map(Key::Uuid).collect::<Vec<_>>();
+        return if keys.len() == count { Ok((keys, String::new())) } else { Err(Damaged("key")) };
+    }
+    let mut uuids = uuids.iter().copied();
     let mut keys = Vec::with_capacity(count);
     let mut length = 0_usize;
     for _ in 0..count {
-        let text = if flags & flag::ALL_UUIDS != 0 { 0 } else { body.small("key")? };
-        let text = usize::try_from(text).map_err(|_| Damaged("key"))?;
+        let text = usize::try_from(body.small("key")?).map_err(|_| Damaged("key"))?;
         if text == 0 {
             keys.push(Key::Uuid(uuids.next().ok_or(Damaged("key"))?));
         } else {
@@ -186,19 +190,27 @@ fn keys(body: &mut Cursor<'_>, uuids: &[u8], flags: u8, count: usize) -> Result<
 fn ingested(body: &mut Cursor<'_>, flags: u8, times: &[i64]) -> Result<Vec<i64>, Damaged> {
     let by_row = flags & flag::INGESTED_BY_ROW != 0;
     let mut last = None;
-    let read = |time: &i64| {
+    let mut read = |time: &i64| {
         let from = if by_row { last.unwrap_or(*time) } else { *time };
         let at = add(from, body.small_signed("ingested")?)?;
-        instant(at)?;
         last = Some(at);
-        Ok(at)
+        if is_instant(at) { Ok(at) } else { Err(Damaged("time")) }
     };
-    times.iter().map(read).collect()
+    let mut ingested = Vec::with_capacity(times.len());
+    for time in times {
+        ingested.push(read(time)?);
+    }
+    Ok(ingested)
 }
 
 fn quantities(body: &mut Cursor<'_>, count: usize) -> Result<Vec<Quantity>, Damaged> {
     let zeros = body.byte("quantity")?;
-    (0..count).map(|_| scaled(body.signed("quantity")?, zeros)).collect()
+    let scale = if count == 0 { 1 } else { scale(zeros)? };
+    let mut quantities = Vec::with_capacity(count);
+    for _ in 0..count {
+        quantities.push(scaled(body.signed("quantity")?, scale)?);
+    }
+    Ok(quantities)
 }
 
 fn revisions(body: &mut Cursor<'_>, count: usize) -> Result<Vec<(usize, Revision)>, Damaged> {

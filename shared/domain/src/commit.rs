@@ -23,10 +23,8 @@ use crate::{
     window::{WindowRun, runs},
 };
 
-mod refold;
 mod seal;
 
-pub use refold::Refold;
 pub use seal::{HoursSource, SegmentWrite};
 
 /// What became of an event that was to be counted.

@@ -16,7 +16,7 @@ use crate::{
     money::Money,
     period::{BillingPeriod, PeriodError},
     period_close::invoice_id,
-    rating::{self, RatingError},
+    rating::{self, RatingError, UnratedCharge},
     subscription::{PlansById, Subscription},
     timeline::Bill,
 };
@@ -94,12 +94,13 @@ impl Billed {
 /// has of it counts as billed, since nothing of that is to be paid.
 ///
 /// Errors: as for [`rating::lines`].
-pub fn lines(before: &[(Billed, Vec<ChargeUsage>)], zone: Tz) -> Result<Vec<LineItem>, RatingError> {
+pub fn lines(before: &[(Billed, Vec<ChargeUsage>)], zone: Tz) -> Result<Vec<LineItem>, UnratedCharge> {
     let invoices = || before.iter().map(|(billed, _)| &billed.invoice);
     let mut late = Vec::new();
     for (billed, usage) in before.iter().filter(|(billed, _)| billed.is_rated_again()) {
         for whole in rating::lines(&billed.bill, billed.invoice.currency, usage)? {
-            late.extend(line(&whole, &billed.invoice, invoices(), zone)?);
+            let line = line(&whole, &billed.invoice, invoices(), zone);
+            late.extend(line.map_err(|error| UnratedCharge::of(&whole.description, error))?);
         }
     }
     Ok(late)

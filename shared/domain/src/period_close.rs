@@ -9,7 +9,7 @@ use crate::{
     money::MoneyError,
     outbox::{InvoiceEvent, OutboxEntry, subscription_events},
     period::PeriodError,
-    rating::{RatingError, lines},
+    rating::{UnratedCharge, lines},
     subscription::{PlansById, Subscription, SubscriptionStatus},
     timeline::Bill,
 };
@@ -28,7 +28,7 @@ pub struct PeriodClose {
 }
 
 /// Why a period cannot be closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseError {
     /// It has not ended yet, or nothing ever ends. A repeated tick comes here, and changes nothing.
     #[error("nothing is due")]
@@ -38,7 +38,7 @@ pub enum CloseError {
     Period(#[from] PeriodError),
     /// A charge cannot be rated.
     #[error(transparent)]
-    Rating(#[from] RatingError),
+    Rating(#[from] UnratedCharge),
     /// The total cannot be computed.
     #[error(transparent)]
     Money(#[from] MoneyError),
@@ -75,7 +75,8 @@ impl PeriodClose {
         let is_over = subscription.ends_at.is_some_and(|ends_at| ends_at <= until);
         let status =
             if is_over { SubscriptionStatus::Canceled { at: until } } else { SubscriptionStatus::Active };
-        let next = Subscription { status, updated_at: now, ..subscription.clone() }.settled(plans, until)?;
+        let next = Subscription { status, billing_error: None, updated_at: now, ..subscription.clone() };
+        let next = next.settled(plans, until)?;
         let outbox = subscription_events(subscription, &next, now);
         Ok(Self { invoice: None, subscription: next, outbox })
     }
@@ -91,15 +92,18 @@ impl PeriodClose {
         now: DateTime<Utc>,
     ) -> Result<Self, CloseError> {
         let mut outbox = Vec::new();
-        let mut next = Subscription { updated_at: now, billed_until: Some(bill.at), ..subscription.clone() };
-        let invoice = if bill.dues.is_empty() {
-            None
-        } else {
-            let draft = draft(subscription, bill, usage, late, now)?;
-            outbox.push(OutboxEntry::invoice_event(InvoiceEvent::Created, &draft, "DRAFT", now)?);
-            next.last_invoiced_at = Some(now);
-            Some(draft)
+        let mut next = Subscription {
+            updated_at: now,
+            billed_until: Some(bill.at),
+            billing_error: None,
+            ..subscription.clone()
         };
+        let draft = draft(subscription, bill, usage, late, now)?;
+        let invoice = Some(draft).filter(|draft| !draft.lines.is_empty());
+        if let Some(draft) = &invoice {
+            outbox.push(OutboxEntry::invoice_event(InvoiceEvent::Created, draft, "DRAFT", now)?);
+            next.last_invoiced_at = Some(now);
+        }
         if subscription.timeline(plans).end() == Some(bill.at) {
             next.status = SubscriptionStatus::Canceled { at: bill.at };
         }

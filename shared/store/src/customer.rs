@@ -39,7 +39,7 @@ impl Store {
     ) -> Result<Customer, StoreError> {
         let item =
             self.get(keys::customer(organization, id)).await?.ok_or(StoreError::NotFound("customer"))?;
-        from_item(&item)
+        customer_from(&item)
     }
 
     /// The id of the customer that its organization calls `external_id`.
@@ -60,7 +60,7 @@ impl Store {
         organization: OrganizationId,
         request: &PageRequest,
     ) -> Result<Page<Customer>, StoreError> {
-        self.list(organization, &LIST, request).await?.try_map(|item| from_item(&item))
+        self.list(organization, &LIST, request).await?.try_map(|item| customer_from(&item))
     }
 
     /// Puts `customer` over `before`, which was read. Errors: `Taken` if its external id is.
@@ -115,7 +115,7 @@ fn customer_item(organization: OrganizationId, customer: &Customer) -> Item {
         .time("updated_at", customer.updated_at)
 }
 
-fn from_item(item: &Attributes) -> Result<Customer, StoreError> {
+pub(crate) fn customer_from(item: &Attributes) -> Result<Customer, StoreError> {
     let item = Reader::new("customer", item)?;
     Ok(Customer {
         id: item.parse("id")?,

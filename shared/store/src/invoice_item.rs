@@ -16,6 +16,7 @@ use domain::{
 use rust_decimal::Decimal;
 
 use crate::{
+    billing_error::{billing_error_from, billing_error_item},
     due::{Due, DueKind},
     error::StoreError,
     item::{Attributes, Item, Reader},
@@ -50,6 +51,9 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
         .time("due_at", invoice.due_at);
     if let Some((subscription, period)) = invoice.billed {
         item = item.display("subscription", subscription).map("period", period_item(period));
+    }
+    if let Some(error) = &invoice.billing_error {
+        item = item.map("billing_error", billing_error_item(error));
     }
     if let Some(InvoiceNumber { year, sequence }) = invoice.number {
         item = item.map("number", Item::default().display("year", year).number("sequence", sequence));
@@ -92,6 +96,7 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         memo: item.owned("memo")?,
         metadata: item.properties("metadata")?,
         public_token_hash: item.owned("public_token_hash")?,
+        billing_error: item.optional_map("billing_error")?.map(billing_error_from).transpose()?,
         past_due_at: item.optional_time("past_due_at")?,
         created_at: item.time("created_at")?,
         updated_at: item.time("updated_at")?,
@@ -347,10 +352,10 @@ fn share_from(proration: Reader<'_>) -> Result<Proration, StoreError> {
     })
 }
 
-fn period_item(period: BillingPeriod) -> Item {
+pub(crate) fn period_item(period: BillingPeriod) -> Item {
     Item::default().time("start", period.start()).time("end", period.end())
 }
 
-fn period_from(period: Reader<'_>) -> Result<BillingPeriod, StoreError> {
+pub(crate) fn period_from(period: Reader<'_>) -> Result<BillingPeriod, StoreError> {
     BillingPeriod::new(period.time("start")?, period.time("end")?).map_err(|_| period.corrupt("period"))
 }

@@ -147,6 +147,15 @@ pub(crate) fn customer_partition(organization: OrganizationId, id: CustomerId) -
     format!("{organization}#CUS#{id}")
 }
 
+/// A customer and all that its subscriptions have otherwise than their plans lie from the first of these sort keys
+/// to the second, without its invoices.
+pub(crate) const CUSTOMER_AND_OVERRIDES: (&str, &str) = ("CUSTOMER", "GRANT#~");
+
+/// The subscription of a sort key made by [`grant_override`].
+pub(crate) fn grant_override_subscription(sk: &str) -> Option<SubscriptionId> {
+    sk.strip_prefix("GRANT#")?.split('#').next()?.parse().ok()
+}
+
 pub(crate) fn subscription(organization: OrganizationId, customer: CustomerId, id: SubscriptionId) -> Key {
     Key::new(customer_partition(organization, customer), format!("SUB#{id}"))
 }

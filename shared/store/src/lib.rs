@@ -7,6 +7,7 @@
 mod alert;
 mod api_key;
 mod audit;
+mod billing_error;
 mod charge;
 mod client;
 mod customer;
@@ -40,6 +41,7 @@ pub use client::Store;
 pub use codec::raw_bytes as event_bytes;
 pub use data_key::StoredDataKey;
 pub use due::{Due, DueAlert, DueKind};
+pub use entitlement::SubscribedCustomer;
 pub use error::StoreError;
 pub use idempotency::{Claimed, IdempotentAnswer};
 pub use invoice::InvoiceFilter;

@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod api_key;
+pub mod billing_error;
 pub mod charge;
 mod check;
 pub mod cloud_event;

@@ -14,12 +14,12 @@ use chrono::{DateTime, Utc};
 use domain::{
     event::{Revision, TrackedEvent, UsageEvent},
     id::{CustomerId, MeterId, OrganizationId},
-    outbox::{InvoiceEvent, OutboxEntry, OutboxMessage, SubscriptionEvent},
+    outbox::{InvoiceEvent, OneOffEvent, OutboxEntry, OutboxMessage, SubscriptionEvent},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{NumberOut, TimeOut, alert::TriggerBody, properties};
+use crate::{NumberOut, TimeOut, alert::TriggerBody, one_off::OneOffChargeBody, properties};
 
 /// The version of the shapes below. Readers take this one.
 const VERSION: u8 = 1;
@@ -221,6 +221,9 @@ pub fn event(organization: OrganizationId, entry: &OutboxEntry) -> String {
             let data = json!({"subscription_id": subscription.to_string(), "plan_id": plan.to_string()});
             (subscription_event_name(*event), data)
         }
+        OutboxMessage::OneOffEvent { event, subscription, charge } => {
+            (one_off_event_name(*event), json!(OneOffChargeBody::from_domain(*subscription, charge, false)))
+        }
         OutboxMessage::AlertTriggered(trigger) => {
             ("alert.triggered", json!(TriggerBody::from_domain((**trigger).clone())))
         }
@@ -244,6 +247,7 @@ pub fn event_name(entry: &OutboxEntry) -> &'static str {
         OutboxMessage::EmailInvoice { .. } => "invoice.emailed",
         OutboxMessage::InvoiceEvent { event, .. } => invoice_event_name(*event),
         OutboxMessage::SubscriptionEvent { event, .. } => subscription_event_name(*event),
+        OutboxMessage::OneOffEvent { event, .. } => one_off_event_name(*event),
         OutboxMessage::AlertTriggered(_) => "alert.triggered",
     }
 }
@@ -255,6 +259,14 @@ fn invoice_event_name(event: InvoiceEvent) -> &'static str {
         InvoiceEvent::Paid => "invoice.paid",
         InvoiceEvent::Voided => "invoice.voided",
         InvoiceEvent::MarkedUncollectible => "invoice.marked_uncollectible",
+        InvoiceEvent::FinalizationFailed => "invoice.finalization_failed",
+    }
+}
+
+fn one_off_event_name(event: OneOffEvent) -> &'static str {
+    match event {
+        OneOffEvent::Added => "subscription.charge_added",
+        OneOffEvent::Removed => "subscription.charge_removed",
     }
 }
 
@@ -269,6 +281,7 @@ fn subscription_event_name(event: SubscriptionEvent) -> &'static str {
         SubscriptionEvent::Resumed => "subscription.resumed",
         SubscriptionEvent::PastDue => "subscription.past_due",
         SubscriptionEvent::Recovered => "subscription.recovered",
+        SubscriptionEvent::BillingFailed => "subscription.billing_failed",
     }
 }
 

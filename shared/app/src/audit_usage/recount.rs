@@ -7,11 +7,13 @@ use std::{
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use domain::{
-    commit::{Bucket, Refold},
+    commit::Bucket,
     event::{Event, Revision, UsageEvent},
     head::{DaySet, Head, Sealed},
     meter::{Counting, Meter},
+    month::Month,
     quantity::QuantityOverflow,
+    refold::Refold,
     revision::Corrections,
     totals::Totals,
     window::Level,
@@ -76,7 +78,7 @@ pub(super) async fn recount(
     (head, hourly): (&Head, DaySet),
     scope: Scope,
 ) -> Result<Recount, StoreError> {
-    let mut fold = Folding::new(meter.counting(), hourly);
+    let mut fold = Folding::new(meter.counting(), id.month, hourly);
     let in_tail = |is_first: bool| {
         head.tail.iter().filter(move |event| (event.revision == Revision::First) == is_first)
     };
@@ -143,6 +145,7 @@ impl Strays {
 /// The folds of one month as its events pass by: corrections first, then members.
 struct Folding<'a> {
     counting: Counting<'a>,
+    month: Month,
     hourly: DaySet,
     corrections: Vec<UsageEvent>,
     /// Those of `corrections` that decide, once all of them have passed by.
@@ -158,9 +161,10 @@ struct Folding<'a> {
 }
 
 impl<'a> Folding<'a> {
-    fn new(counting: Counting<'a>, hourly: DaySet) -> Self {
+    fn new(counting: Counting<'a>, month: Month, hourly: DaySet) -> Self {
         Self {
             counting,
+            month,
             hourly,
             corrections: Vec::new(),
             deciding: None,
@@ -175,14 +179,20 @@ impl<'a> Folding<'a> {
     }
 
     fn add(&mut self, event: &impl Event, is_sealed: bool) {
-        let Self { counting, corrections, deciding, .. } = self;
+        let Self { corrections, deciding, .. } = self;
+        let (counting, month) = (self.counting, self.month);
         let deciding = &*deciding.get_or_insert_with(|| Corrections::among(&*corrections));
-        let fold = || Refold::new(*counting, deciding.clone());
+        let fold_of = |bucket: Bucket| {
+            let range = bucket.range(month);
+            move || Refold::new(counting, deciding.clone(), range)
+        };
         let at = event.occurred_at();
-        self.days.entry(at.day()).or_insert_with(fold).add(event);
+        let (day, hour) = (at.day(), at.hour());
+        self.days.entry(day).or_insert_with(fold_of(Bucket { day, hour: None })).add(event);
         // Totals by hour are those of segments alone.
-        if is_sealed && self.hourly.contains(at.day()) {
-            self.hours.entry((at.day(), at.hour())).or_insert_with(fold).add(event);
+        if is_sealed && self.hourly.contains(day) {
+            let bucket = Bucket { day, hour: Some(hour) };
+            self.hours.entry((day, hour)).or_insert_with(fold_of(bucket)).add(event);
         }
         self.members += 1;
         if let Some(seen) = &mut self.seen {
@@ -197,11 +207,10 @@ impl<'a> Folding<'a> {
 
     fn finish(self) -> Recount {
         let Self { days, hours, .. } = self;
-        let days = days.into_iter().map(|(day, fold)| (day, fold.finish(Bucket { day, hour: None })));
+        let days = days.into_iter().map(|(day, fold)| (day, fold.finish()));
         let mut by_day = BTreeMap::<_, BTreeMap<_, _>>::new();
         for ((day, hour), fold) in hours {
-            let totals = fold.finish(Bucket { day, hour: Some(hour) });
-            by_day.entry(day).or_default().insert(hour, totals);
+            by_day.entry(day).or_default().insert(hour, fold.finish());
         }
         Recount {
             members: self.members,

@@ -8,10 +8,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::{
-    revision::Corrections,
-    window::{Level, Window},
-};
+use crate::window::{Level, Window};
 
 mod sent;
 mod stored;
