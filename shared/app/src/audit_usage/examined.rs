@@ -64,6 +64,10 @@ pub(super) async fn examine(
     Ok(Examined { counted, wrong, beyond_repair, newest, hourly, takes_strays })
 }
 
+/// A head that is made anew begins so many versions after its last segment: behind any that it had when it was gone,
+/// since it is sealed at the latest when its tail has 250 events.
+const VERSIONS_SKIPPED: u64 = 1000;
+
 impl Strays {
     fn described(&self, head: &Head, twice: Option<u64>) -> String {
         let Self { segments, events, .. } = self;
@@ -97,8 +101,12 @@ impl Examined {
             let totals = totals.iter().filter_map(|(place, totals)| Some((*place, (*totals).ok()?)));
             totals.filter(|(_, totals)| totals.events > 0).collect::<BTreeMap<_, _>>()
         };
+        let version = match head.version {
+            0 => newest + VERSIONS_SKIPPED,
+            version => version.max(*newest),
+        };
         let mut restored = Head {
-            version: head.version.max(*newest),
+            version,
             members: counted.members,
             corrections: counted.corrections,
             days: exact(&counted.days),
