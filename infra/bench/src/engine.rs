@@ -9,7 +9,7 @@ use codec::Block;
 use criterion::BatchSize;
 use domain::{
     commit::{Draft, HeadWrite, HoursSource, Sifted},
-    event::{Event, TrackedEvent, UsageEvent},
+    event::{TrackedEvent, UsageEvent},
     head::Head,
     hours::Hours,
     id::{CustomerId, Id},
