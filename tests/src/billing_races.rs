@@ -6,11 +6,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use app::{draft_invoices, finalize_invoice::finalize_due};
+use app::{draft_invoices, finalize_invoice::finalize_due, one_off};
 use chrono::TimeDelta;
 use domain::{
-    invoice::{Invoice, InvoiceStatus},
-    invoice_draft::{DraftEdit, ManualLine},
+    id::ChargeId,
+    invoice::{Invoice, InvoiceStatus, LineSource},
+    invoice_draft::{DraftEdit, GivenLine, ManualLine},
 };
 use fluxrate_bench::rig::Rig;
 use futures::future::join_all;
@@ -78,9 +79,77 @@ async fn a_period_that_two_close_is_closed_once() {
     );
 }
 
+/// Charges 9 once, over a platform that may be another.
+async fn charged(billed: &Billed, rig: &Rig) -> ChargeId {
+    let line =
+        ManualLine { description: "Once".into(), quantity: Decimal::ONE, unit_price: Decimal::from(9) };
+    one_off::add(&rig.platform, &rig.actor(), billed.subscription, line).await.unwrap().id
+}
+
+/// How often a charge is on an invoice.
+async fn billings(billed: &Billed, charge: ChargeId) -> usize {
+    let invoices = billed.invoices().await;
+    let lines = invoices.iter().flat_map(|invoice| &invoice.lines);
+    lines.filter(|line| line.source == LineSource::Fixed { charge }).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_charged_once_while_a_period_closes_is_billed_once() {
+    let billed = Arc::new(Billed::new().await);
+    let mut charges = Vec::new();
+    for n in 0.. {
+        billed.rig.set_now(month(n + 1));
+        let other = billed.clone();
+        let (racing, sent) = racing(&billed.rig, n, move || {
+            let other = other.clone();
+            async move { assert_eq!(other.closes(&other.rig).await, 1) }
+        });
+        charges.push(charged(&billed, &racing).await);
+        let is_last = sent.load(Ordering::Relaxed) <= n;
+        assert_eq!(billed.closes(&billed.rig).await, usize::from(is_last), "before request {n}");
+        if is_last {
+            break;
+        }
+    }
+    assert!(charges.len() > 3, "{charges:?}");
+    billed.rig.set_now(month(charges.len() + 1));
+    billed.closes(&billed.rig).await;
+    for (n, charge) in charges.into_iter().enumerate() {
+        assert_eq!(billings(&billed, charge).await, 1, "before request {n}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_taken_back_while_a_period_closes_is_billed_or_gone() {
+    let billed = Arc::new(Billed::new().await);
+    let mut gone = Vec::new();
+    for n in 0.. {
+        billed.rig.set_now(month(n) + TimeDelta::days(1));
+        let charge = charged(&billed, &billed.rig).await;
+        billed.rig.set_now(month(n + 1));
+        let other = billed.clone();
+        let (racing, sent) = racing(&billed.rig, n, move || {
+            let other = other.clone();
+            async move { assert_eq!(other.closes(&other.rig).await, 1) }
+        });
+        let removed = one_off::remove(&racing.platform, &racing.actor(), billed.subscription, charge).await;
+        let is_last = sent.load(Ordering::Relaxed) <= n;
+        assert_eq!(billed.closes(&billed.rig).await, usize::from(is_last), "before request {n}");
+        if let Err(error) = &removed {
+            assert!(error.to_string().contains("billed already"), "before request {n}: {error}");
+        }
+        assert_eq!(billings(&billed, charge).await, usize::from(removed.is_err()), "before request {n}");
+        gone.push(removed.is_ok());
+        if is_last {
+            break;
+        }
+    }
+    assert!(!gone[0] && gone[gone.len() - 1] && gone.len() > 3, "{gone:?}");
+}
+
 fn by_hand(quantity: usize) -> DraftEdit {
     let quantity = Decimal::from(quantity);
-    let line = ManualLine { description: "By hand".into(), quantity, unit_price: Decimal::ONE };
+    let line = GivenLine { description: "By hand".into(), quantity, unit_price: Some(Decimal::ONE) };
     DraftEdit {
         customer: None,
         currency: None,

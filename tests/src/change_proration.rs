@@ -59,7 +59,7 @@ const BY_DAY: fn(&str) -> Value = |mode| json!({"unit": "day", "mode": mode});
 async fn an_end_at_once_costs_what_is_chosen() {
     for (policy, chosen, expected) in [
         ("prorate", json!({"mode": "none"}), None),
-        ("prorate", json!({"mode": "full"}), Some("Support 62.00, Unused time on Base -31.00")),
+        ("prorate", json!({"mode": "full"}), Some("Support 62.00")),
         ("none", json!({"mode": "prorate"}), Some("Support 20.00, Unused time on Base -21.00")),
         (
             "full",
@@ -122,10 +122,9 @@ async fn every_change_costs_what_is_chosen() {
     subscribed.world.owner.created(&format!("/plans/{}/charges", text(&other["id"])), charge).await;
     let change = json!({"plan_id": other["id"], "proration": {"mode": "full"}});
     let full = subscribed.act("preview-change", change).await;
-    // Of what was charged at the end nothing takes the place: it costs all of it.
     assert_eq!(
         shown(&full["invoices"][0], "lines", "amount"),
-        "Support 62.00, Unused time on Base -31.00, Remaining time on Max 93.00, Max 93.00"
+        "Unused time on Base -31.00, Remaining time on Max 93.00, Max 93.00"
     );
     subscribed.act("change-plan", json!({"plan_id": other["id"]})).await;
     let expected = "Support 42.00, Unused time on Base -10.00, Remaining time on Max 30.00, Max 93.00";
@@ -133,6 +132,48 @@ async fn every_change_costs_what_is_chosen() {
     assert_eq!(subscribed.newest().await, expected);
     subscribed.world.advance_to("2025-02-01T02:00:00Z").await;
     assert_eq!(subscribed.newest().await, expected, "as it was finalized");
+}
+
+#[tokio::test]
+async fn a_pause_and_its_end_cost_what_is_chosen() {
+    for (policy, pause, resume, expected) in [
+        ("prorate", json!({"mode": "full"}), json!({"mode": "none"}), "Support 62.00, Base 31.00"),
+        (
+            "none",
+            json!({"mode": "prorate"}),
+            json!({"mode": "full"}),
+            "Support 62.00, Unused time on Base -21.00, Remaining time on Base 21.00, Base 31.00",
+        ),
+        (
+            "full",
+            json!({"mode": "prorate"}),
+            json!({"mode": "prorate"}),
+            "Support 20.00, Support 20.00, Unused time on Base -21.00, Remaining time on Base 10.00, Base 31.00",
+        ),
+        ("none", Value::Null, json!({"unit": "second"}), "Support 62.00, Base 31.00"),
+    ] {
+        let mut subscribed = Subscribed::new(BY_DAY(policy)).await;
+        let changes = json!([{"at": "2025-01-11", "pause": true, "proration": pause},
+            {"at": "2025-01-22", "resume": true, "proration": resume}]);
+        let body = json!({"plan_id": subscribed.plan["id"], "start_date": "2025-01-01", "periods": 2,
+            "changes": changes, "proration": BY_DAY(policy)});
+        let preview = subscribed.world.owner.changed(Method::POST, "/subscriptions/preview", body).await;
+        assert_eq!(shown(&preview["invoices"][1], "lines", "amount"), expected, "{policy} {pause} {resume}");
+
+        let asked = json!({"pause": true, "proration": pause});
+        let asked = subscribed.act("preview-change", asked).await;
+        assert_eq!(asked["proration"]["mode"], *pause.get("mode").unwrap_or(&json!(policy)));
+        subscribed.act("pause", json!({"proration": pause})).await;
+        let next = subscribed.act("preview-invoice", json!({})).await;
+        assert_eq!(next["lines"], asked["invoices"][0]["lines"], "{policy} {pause}");
+        subscribed.world.advance_to("2025-01-22T00:00:00Z").await;
+        let asked = json!({"resume": true, "proration": resume});
+        let asked = subscribed.act("preview-change", asked).await;
+        assert_eq!(shown(&asked["invoices"][0], "lines", "amount"), expected, "{policy} {pause} {resume}");
+        subscribed.act("resume", json!({"proration": resume})).await;
+        subscribed.world.advance_to("2025-02-01T00:10:00Z").await;
+        assert_eq!(subscribed.newest().await, expected, "{policy} {pause} {resume}");
+    }
 }
 
 #[tokio::test]
@@ -146,13 +187,13 @@ async fn changes_of_a_preview_are_settled_as_chosen() {
         let preview = subscribed.world.owner.changed(Method::POST, "/subscriptions/preview", body).await;
         shown(&preview["invoices"][1], "lines", "amount")
     };
-    let share = "Support 62.00, Unused time on Base -21.00, Remaining time on Base 42.00";
+    let share = "Support 62.00, Unused time on Base -21.00, Remaining time on Base 42.00, Base 62.00";
     assert_eq!(preview(Value::Null).await, share);
     assert_eq!(preview(json!({"mode": "prorate"})).await, share);
-    assert_eq!(preview(json!({"mode": "none"})).await, "Support 62.00");
+    assert_eq!(preview(json!({"mode": "none"})).await, "Support 62.00, Base 62.00");
     assert_eq!(
         preview(json!({"mode": "full"})).await,
-        "Support 62.00, Unused time on Base -31.00, Remaining time on Base 62.00"
+        "Support 62.00, Unused time on Base -31.00, Remaining time on Base 62.00, Base 62.00"
     );
 }
 
@@ -164,7 +205,9 @@ async fn a_choice_that_cannot_be_is_refused() {
         ("cancel", json!({"proration": {"mode": "half"}}), "proration.mode"),
         ("cancel", json!({"proration": {"unit": "week"}}), "proration.unit"),
         ("change-quantity", json!({"quantity": 1, "proration": {"how": "none"}}), "proration.how"),
-        ("preview-change", json!({"pause": true, "proration": {"mode": "none"}}), "proration"),
+        ("pause", json!({"proration": {"mode": "half"}}), "proration.mode"),
+        ("resume", json!({"proration": []}), "proration"),
+        ("preview-change", json!({"pause": true, "proration": {"unit": "week"}}), "proration.unit"),
     ] {
         let path = format!("{}/{action}", subscribed.path);
         let (status, answer) = subscribed.world.owner.post(&path, body).await;

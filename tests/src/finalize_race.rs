@@ -43,7 +43,7 @@ pub(crate) struct Billed {
     pub(crate) rig: Arc<Rig>,
     meter: Meter,
     customer: CustomerId,
-    subscription: SubscriptionId,
+    pub(crate) subscription: SubscriptionId,
 }
 
 impl Billed {

@@ -208,12 +208,62 @@ async fn a_migration_at_once_splits_the_period() {
       now 2025-02-21 40.00, 2025-03-21 40.00
       then 2025-02-21 74.00, 2025-03-21 74.00
     ");
+    let (_, rows) =
+        priced.migrate("migrate/preview", json!({"when": "now", "subscription_ids": [acme]})).await;
+    let invoice = &rows["data"][0]["migrated_invoices"][0];
+    let line = |line: &Value| {
+        format!("{} {} {}", text(&line["description"]), line["amount"], line["proration"]["part"])
+    };
+    let lines = invoice["lines"].as_array().unwrap().iter().map(line).collect::<Vec<_>>();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    Base 9.68 10
+    Seats 3.23 10
+    Base 40.65 21
+    Seats 9.48 21
+    ");
     priced.shown("migrate", asked).await;
     assert_eq!(priced.get(&acme).await["price_version"], 7);
     priced.world.advance_to("2025-02-22T00:00:00Z").await;
     for subscription in [&acme, &full, &trial] {
         let total = &priced.invoiced(subscription).await[0];
         assert!(preview.contains(&format!(" {total}")), "{total} was not previewed:\n{preview}");
+    }
+}
+
+#[tokio::test]
+async fn a_migration_is_settled_as_chosen() {
+    let mut priced = Priced::new().await;
+    let acme = priced.subscribed("acme", json!({})).await;
+    let full = priced.subscribed("full", json!({"proration": {"mode": "full"}})).await;
+    priced.raise().await;
+    priced.world.advance_to("2025-01-11T00:00:00Z").await;
+    let asked = |proration: Value| json!({"when": "now", "proration": proration});
+    insta::assert_snapshot!(priced.shown("migrate/preview", asked(json!({"mode": "full"}))).await, @"
+    acme: migrated at 2025-01-11
+      now 2025-02-01 40.00, 2025-03-01 40.00
+      then 2025-02-01 74.00, 2025-03-01 74.00
+    full: migrated at 2025-01-11
+      now 2025-02-01 40.00, 2025-03-01 40.00
+      then 2025-02-01 74.00, 2025-03-01 74.00
+    ");
+    let none = asked(json!({"mode": "none"}));
+    let preview = priced.shown("migrate/preview", none.clone()).await;
+    insta::assert_snapshot!(preview, @"
+    acme: migrated at 2025-01-11
+      now 2025-02-01 40.00, 2025-03-01 40.00
+      then 2025-02-01 40.00, 2025-03-01 74.00
+    full: migrated at 2025-01-11
+      now 2025-02-01 40.00, 2025-03-01 40.00
+      then 2025-02-01 40.00, 2025-03-01 74.00
+    ");
+    let (_, answer) = priced.migrate("migrate", none).await;
+    for (row, unit) in answer["data"].as_array().unwrap().iter().zip(["day", "second"]) {
+        assert_eq!(row["proration"], json!({"unit": unit, "mode": "none"}), "the unit is each one's own");
+    }
+    assert_eq!(priced.get(&full).await["proration"]["mode"], "full", "its own policy stays");
+    priced.world.advance_to("2025-03-02T00:00:00Z").await;
+    for subscription in [&acme, &full] {
+        assert_eq!(priced.invoiced(subscription).await, ["40.00", "74.00"]);
     }
 }
 
@@ -260,6 +310,7 @@ async fn what_cannot_be_migrated_is_named() {
         (json!({"subscription_ids": [acme, acme]}), "subscription_ids[1]"),
         (json!({"subscription_ids": [acme, nobody]}), "subscription_ids[1]"),
         (json!({"version": 3}), "version"),
+        (json!({"proration": {"mode": "half"}}), "proration.mode"),
     ] {
         for action in ["migrate", "migrate/preview"] {
             let (status, answer) = priced.migrate(action, body.clone()).await;

@@ -114,3 +114,71 @@ async fn a_one_off_charge_is_checked() {
     let (status, answer) = world.owner.post(&charges, json!({"description": "A", "unit_amount": 1})).await;
     assert_eq!((status, &answer["code"]), (409, &json!("subscription_not_running")), "a trial is not billed");
 }
+
+#[tokio::test]
+async fn what_is_charged_once_is_listed_and_taken_back_until_it_is_billed() {
+    let (mut world, subscription, path) = running(json!({})).await;
+    let charges = format!("{path}/one-off-charges");
+    world.advance_to("2025-01-20T00:00:00Z").await;
+    let mut made = Vec::new();
+    for n in 1..=3 {
+        let body = json!({"description": format!("Day {n}"), "quantity": n, "unit_amount": 100});
+        made.push(world.owner.created(&charges, body).await);
+    }
+    assert!(made.iter().all(|charge| charge["is_billed"] == false));
+    let first = world.owner.get(&format!("{charges}?page_size=2")).await;
+    assert_eq!(first["data"], json!([made[2], made[1]]), "newest first");
+    assert_eq!((&first["meta"]["total"], &first["meta"]["total_pages"]), (&json!(3), &json!(2)));
+    let cursor = text(&first["meta"]["next_cursor"]);
+    let second = world.owner.get(&format!("{charges}?page_size=2&cursor={cursor}")).await;
+    assert_eq!(second["data"], json!([made[0]]));
+    assert_eq!(world.owner.get(&format!("{charges}?page=2&page_size=2")).await["data"], json!([made[0]]));
+
+    let one = |charge: &Value| format!("{charges}/{}", text(&charge["id"]));
+    let take_back = async |world: &World, path: &str| {
+        let (status, answer) = world.owner.call(Method::DELETE, path, None).await;
+        (status, answer["code"].clone())
+    };
+    let reader = world.owner.with_key(&["billing.read"]).await;
+    assert_eq!(reader.get(&charges).await["meta"]["total"], 3);
+    assert_eq!(reader.call(Method::DELETE, &one(&made[1]), None).await.0, 403);
+    let [customer, plan] = ["customer_id", "plan_id"].map(|name| json!({"id": subscription[name]}));
+    let other = world.subscribe(&customer, &plan).await;
+    let other = format!("/subscriptions/{}/one-off-charges", text(&other["id"]));
+    assert_eq!(world.owner.get(&other).await["data"], json!([]));
+    let foreign = format!("{other}/{}", text(&made[1]["id"]));
+    assert_eq!(take_back(&world, &foreign).await, (404, json!("not_found")), "of another subscription");
+    assert_eq!(take_back(&world, &one(&made[1])).await, (204, Value::Null));
+    assert_eq!(take_back(&world, &one(&made[1])).await, (404, json!("not_found")), "it is gone");
+    assert_eq!(world.owner.get(&charges).await["data"], json!([made[2], made[0]]));
+    let (_, next) = world.owner.call(Method::POST, &format!("{path}/preview-invoice"), None).await;
+    let billed = "  Base: 1 for 30.00\n  Day 1: 1 for 100.00\n  Day 3: 3 for 300.00\n";
+    assert_eq!(lines(&next, "lines", "amount"), billed);
+
+    world.advance_to("2025-02-01T00:10:00Z").await;
+    assert_eq!(take_back(&world, &one(&made[0])).await, (409, json!("charge_billed")));
+    let listed = world.owner.get(&charges).await;
+    assert!(listed["data"].as_array().unwrap().iter().all(|charge| charge["is_billed"] == true), "{listed}");
+    world.advance_to("2025-02-01T02:00:00Z").await;
+    assert!(invoices(&world).await.contains(billed));
+
+    let told = |name: &str| {
+        let told = world.told_by(name).into_iter();
+        let data = told.map(|event| event["data"].clone());
+        let mut data = data.map(|data| (text(&data["description"]).to_owned(), data)).collect::<Vec<_>>();
+        data.sort_by(|(a, _), (b, _)| a.cmp(b)); // those of one instant are told in no order
+        data
+    };
+    let added = told("subscription.charge_added");
+    assert_eq!(added.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["Day 1", "Day 2", "Day 3"]);
+    let [(_, removed)] = &told("subscription.charge_removed")[..] else { panic!("told once") };
+    for (name, value) in [
+        ("id", &made[1]["id"]),
+        ("subscription_id", &subscription["id"]),
+        ("customer_id", &subscription["customer_id"]),
+        ("quantity", &json!(2)),
+        ("unit_amount", &json!(100)),
+    ] {
+        assert_eq!((&removed[name], &added[1].1[name]), (value, value), "{name}");
+    }
+}

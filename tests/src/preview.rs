@@ -329,7 +329,8 @@ async fn what_is_paid_in_advance_is_on_the_invoice_before() {
       total 244.20
     2025-03-01
       Calls × 0, 2025-02-01 to 2025-03-01: 0.00
-      total 0.00
+      Base, 2025-03-01 to 2025-04-01: 99.00
+      total 99.00
     ");
     // A setup fee waits for the first invoice there is.
     let plan = shop
@@ -395,7 +396,8 @@ async fn a_charge_may_be_billed_at_another_interval_than_its_plan() {
       total 5.00
     2026-01-01
       Care, 2025-07-01 to 2026-01-01: 5.00
-      total 5.00
+      Licence, 2026-01-01 to 2027-01-01: 1200.00
+      total 1205.00
     ");
 }
 
@@ -423,7 +425,8 @@ async fn an_upgrade_splits_its_period() {
       total 86.04
     2025-03-01
       Calls × 0, 2025-02-01 to 2025-03-01: 0.00
-      total 0.00
+      Pro, 2025-03-01 to 2025-04-01: 60.00
+      total 60.00
     ");
     insta::assert_snapshot!(shop.preview(&basic, upgrade("2025-01-31T23:59:59Z", json!({}))).await, @"
     2025-01-01
@@ -438,7 +441,8 @@ async fn an_upgrade_splits_its_period() {
       total 71.05
     2025-03-01
       Calls × 0, 2025-02-01 to 2025-03-01: 0.00
-      total 0.00
+      Pro, 2025-03-01 to 2025-04-01: 60.00
+      total 60.00
     ");
     insta::assert_snapshot!(shop.preview(&basic, upgrade("2025-02-01", json!({}))).await, @"
     2025-01-01
@@ -450,7 +454,8 @@ async fn an_upgrade_splits_its_period() {
       total 71.10
     2025-03-01
       Calls × 0, 2025-02-01 to 2025-03-01: 0.00
-      total 0.00
+      Pro, 2025-03-01 to 2025-04-01: 60.00
+      total 60.00
     ");
     insta::assert_snapshot!(shop.preview(&basic, upgrade("2025-01-16", json!({"mode": "none"}))).await, @"
     2025-01-01
@@ -463,7 +468,8 @@ async fn an_upgrade_splits_its_period() {
       total 70.55
     2025-03-01
       Calls × 0, 2025-02-01 to 2025-03-01: 0.00
-      total 0.00
+      Pro, 2025-03-01 to 2025-04-01: 60.00
+      total 60.00
     ");
     insta::assert_snapshot!(shop.preview(&basic, upgrade("2025-01-16", json!({"mode": "full"}))).await, @"
     2025-01-01
@@ -478,7 +484,8 @@ async fn an_upgrade_splits_its_period() {
       total 100.55
     2025-03-01
       Calls × 0, 2025-02-01 to 2025-03-01: 0.00
-      total 0.00
+      Pro, 2025-03-01 to 2025-04-01: 60.00
+      total 60.00
     ");
     // And back again, twice within a period.
     let changes = json!({"start_date": "2025-01-01", "periods": 1, "proration": BY_DAY(),
@@ -494,7 +501,8 @@ async fn an_upgrade_splits_its_period() {
       Remaining time on Pro, 2025-01-11 to 2025-02-01, 21 of 31 days: 40.65
       Unused time on Pro, 2025-01-21 to 2025-02-01, 11 of 31 days: -21.29
       Remaining time on Basic, 2025-01-21 to 2025-02-01, 11 of 31 days: 10.65
-      total 9.69
+      Basic, 2025-02-01 to 2025-03-01: 30.00
+      total 39.69
     ");
 }
 
@@ -524,7 +532,8 @@ async fn seats_come_and_go() {
       total 219.00
     2025-06-01
       Base, 2025-05-01 to 2025-06-01: 199.00
-      total 199.00
+      Seats × 4, 2025-06-01 to 2025-07-01: 20.00
+      total 219.00
     ");
     let arrears = shop.plan("Arrears", &seats(false)).await;
     insta::assert_snapshot!(shop.preview(&arrears, changes).await, @"
@@ -569,7 +578,8 @@ async fn a_pause_and_an_end_close_what_is_open() {
     2025-04-01
       Support, 2025-03-01 to 2025-04-01: 62.00
       Calls × 0, 2025-03-01 to 2025-04-01: 0.00
-      total 62.00
+      Base, 2025-04-01 to 2025-05-01: 31.00
+      total 93.00
     ");
     insta::assert_snapshot!(shop.preview(&plan, with(json!([{"at": "2025-01-11", "pause": true}]))).await, @"
     2025-01-01
@@ -631,7 +641,8 @@ async fn a_trial_is_not_billed() {
       total 31.00
     2025-02-15
       Calls × 7, 2025-01-15 to 2025-02-15: 7.00
-      total 7.00
+      Base, 2025-02-15 to 2025-03-15: 31.00
+      total 38.00
     ");
     // Until it is over, plans come and go for nothing.
     insta::assert_snapshot!(shop.preview(&plan, trial(json!([{"at": "2025-01-10", "plan_id": pro}]))).await, @"
@@ -652,7 +663,8 @@ async fn a_trial_is_not_billed() {
       total 31.00
     2025-03-01
       Calls × 0, 2025-02-01 to 2025-03-01: 0.00
-      total 0.00
+      Base, 2025-03-01 to 2025-04-01: 31.00
+      total 31.00
     ");
 }
 
@@ -665,6 +677,107 @@ async fn amounts_have_the_decimals_of_their_currency() {
         let plan = shop.plan_of(currency, "month", currency, &[fixed("Base", "1000")]).await;
         let (_, preview) = shop.asked(&plan, stub.clone()).await;
         assert_eq!(preview["invoices"][0]["total"].to_string(), total);
+    }
+}
+
+/// The lines of an invoice, with what is their own.
+fn lines_of(invoice: &Value, lines: &str, amount: &str) -> Vec<Value> {
+    let fields = ["description", "quantity", "period_start", "period_end", "proration", "parts"];
+    let line = |line: &Value| {
+        let mut found = fields.iter().map(|field| line[field].clone()).collect::<Vec<_>>();
+        found.push(line[amount].clone());
+        Value::from(found)
+    };
+    invoice[lines].as_array().unwrap().iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn every_previewed_invoice_is_made() {
+    let every = |mut charge: Value, unit: &str, count: u32| {
+        charge["billing_interval"] = json!(unit);
+        charge["interval_count"] = json!(count);
+        charge
+    };
+    let setup = json!({"type": "FIXED", "display_name": "Setup", "unit_price": 500, "one_time": true});
+    for (name, charges, fields, end) in [
+        (
+            "advance",
+            vec![advance("Base", "99"), setup, usage("Calls", "0.001")],
+            json!({"periods": 2}),
+            "2025-03-01",
+        ),
+        ("arrears", vec![fixed("Base", "99"), usage("Calls", "0.001")], json!({"periods": 2}), "2025-03-01"),
+        ("advance alone", vec![advance("Base", "99")], json!({"periods": 1}), "2025-02-01"),
+        (
+            "mixed",
+            vec![
+                every(advance("Licence", "1200"), "year", 1),
+                every(advance("Hosting", "90"), "month", 3),
+                every(fixed("Care", "7"), "week", 2),
+                fixed("Base", "31"),
+            ],
+            json!({"periods": 3}),
+            "2025-04-01",
+        ),
+        (
+            "calendar",
+            vec![advance("Base", "31"), fixed("Support", "62"), usage("Calls", "1")],
+            json!({"periods": 2, "start_date": "2025-01-15", "billing_time": "calendar"}),
+            "2025-03-01",
+        ),
+        (
+            "trial",
+            vec![advance("Base", "31"), usage("Calls", "1")],
+            json!({"periods": 1, "trial_end_date": "2025-01-08"}),
+            "2025-02-08",
+        ),
+        (
+            "end",
+            vec![advance("Base", "31"), fixed("Support", "62"), usage("Calls", "1")],
+            json!({"periods": 5, "end_date": "2025-02-09"}),
+            "2025-02-10",
+        ),
+    ] {
+        let mut shop = Shop::new().await;
+        let plan = shop.plan("Plan", &charges).await;
+        let customer = shop.world.customer().await;
+        let mut body =
+            json!({"start_date": "2025-01-01", "proration": BY_DAY(), "customer_id": customer["id"]});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let used = [("2025-01-20T00:00:00Z", 7), ("2025-02-05T00:00:00Z", 11)];
+        let usage = used.map(|(at, quantity)| json!({"timestamp": at, "quantity": quantity}));
+        let mut asked = body.clone();
+        asked["usage"] = json!(usage);
+        let (status, preview) = shop.asked(&plan, asked).await;
+        assert_eq!(status, 200, "{preview}");
+
+        body["plan_id"] = plan;
+        body.as_object_mut().unwrap().remove("periods");
+        shop.world.owner.created("/subscriptions", body).await;
+        for (at, quantity) in used.into_iter().filter(|(at, _)| *at < end) {
+            shop.world.advance_to(at).await;
+            let event = json!({"meter_id": shop.meter["meter_id"], "customer_id": customer["id"],
+                "quantity": quantity, "timestamp": at});
+            shop.world.owner.created("/usage", event).await;
+            shop.world.drain().await;
+        }
+        shop.world.advance_to(&format!("{end}T02:00:00Z")).await;
+        let made = shop.world.owner.get("/invoices").await;
+        let made = made["data"].as_array().unwrap().iter().rev().collect::<Vec<_>>();
+        let previewed = preview["invoices"].as_array().unwrap();
+        // What only begins the period after those that were asked for is not shown.
+        let unshown = usize::from(name == "advance alone");
+        assert_eq!(made.len(), previewed.len() + unshown, "{name}");
+        for (made, previewed) in made.into_iter().zip(previewed) {
+            assert_eq!(
+                lines_of(made, "line_items", "line_total"),
+                lines_of(previewed, "lines", "amount"),
+                "{name}"
+            );
+            for field in ["subtotal", "tax", "total", "period_start", "period_end"] {
+                assert_eq!(made[field], previewed[field], "{name}: {field}");
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Charge models over HTTP: the examples of `docs/pricing.md`, and invoices that are rated by event.
 
 use reqwest::Method;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use testkit::workspace_root;
 
@@ -68,6 +69,68 @@ async fn every_documented_subscription_is_billed_as_documented() {
         examples += 1;
     }
     assert!(examples >= 5, "{examples}");
+}
+
+/// What is billed for January alone, as a sum.
+fn of_january(preview: &Value) -> String {
+    let lines = preview["invoices"].as_array().unwrap().iter();
+    let lines = lines.flat_map(|invoice| invoice["lines"].as_array().unwrap());
+    let lines = lines.filter(|line| text(&line["period_start"]) < "2025-02-01");
+    let amounts = lines.map(|line| line["amount"].to_string()).collect::<Vec<_>>();
+    let total = amounts.iter().map(|amount| amount.parse::<Decimal>().unwrap()).sum::<Decimal>();
+    let sum = amounts.join(" + ").replace("+ -", "− ");
+    match amounts.len() {
+        0 => "nothing".into(),
+        1 => sum,
+        _ => format!("{sum} = {total}"),
+    }
+}
+
+#[tokio::test]
+async fn every_part_of_a_period_costs_what_is_documented() {
+    let world = World::new().await;
+    let plan = async |price: u32, in_advance: bool| {
+        let name = format!("{price}, {in_advance}");
+        let body = json!({"name": name, "type": "FIXED", "billing_interval": "month", "currency": "USD"});
+        let plan = world.owner.created("/plans", body).await;
+        let charge = json!({"type": "FIXED", "unit_price": price, "in_advance": in_advance});
+        world.owner.created(&format!("/plans/{}/charges", text(&plan["id"])), charge).await;
+        plan["id"].clone()
+    };
+    let page = std::fs::read_to_string(workspace_root().join("docs/pricing.md")).unwrap();
+    let (_, table) =
+        page.split_once("| in January | mode | in advance | in arrears |\n|---|---|---|---|\n").unwrap();
+    let plans =
+        [(plan(31, true).await, plan(62, true).await), (plan(31, false).await, plan(62, false).await)];
+    let (mut what, mut rows) = (String::new(), 0);
+    for row in table.lines().take_while(|row| row.starts_with('|')) {
+        let cells = row.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
+        let [given, mode, in_advance, in_arrears] = cells[..] else { panic!("{row}") };
+        if !given.is_empty() {
+            what = given.split(' ').next().unwrap().to_owned();
+        }
+        for ((plan, dear), expected) in plans.iter().zip([in_advance, in_arrears]) {
+            let mut body = json!({"plan_id": plan, "start_date": "2025-01-01", "periods": 1,
+                "proration": {"unit": "day", "mode": mode.trim_matches('`')}});
+            let change = match what.as_str() {
+                "start" => {
+                    body["start_date"] = json!("2025-01-15");
+                    body["billing_time"] = json!("calendar");
+                    None
+                }
+                "change" => Some(json!({"at": "2025-01-15", "plan_id": dear})),
+                "pause" => Some(json!({"at": "2025-01-15", "pause": true})),
+                "end" => Some(json!({"at": "2025-01-15", "cancel": true})),
+                other => panic!("{other}"),
+            };
+            body["changes"] = Vec::from_iter(change).into();
+            let (status, preview) = world.owner.post("/subscriptions/preview", body).await;
+            assert_eq!(status, 200, "{preview}");
+            assert_eq!(of_january(&preview), expected, "{what} {mode}");
+        }
+        rows += 1;
+    }
+    assert_eq!(rows, 12);
 }
 
 #[tokio::test]
@@ -181,7 +244,7 @@ async fn an_invoice_is_rated_by_property_and_by_event() {
       12 included, at no charge
       1 % of 113 = 1.13
       fee for each event: 3 × 0.25 = 0.75
-      1 events raised to 0.5 each: 0.17
+      1 event raised to 0.5: 0.17
       0 + 1.13 + 0.75 + 0.17 = 2.05, rounded to USD 2.05
     Packages 5.00
       usage of 125 from 4 events

@@ -331,8 +331,11 @@ async fn what_did_not_fit_is_counted_when_room_was_made_for_it() {
     };
     let sent = async || {
         for message in rig.take_sent() {
-            let Message::CountUsage(events) = message else { continue };
-            count(&rig, &events).await;
+            match message {
+                Message::CountUsage(events) => _ = count(&rig, &events).await,
+                Message::RecountUsage(events) => _ = ingest_usage::recount(platform, &events).await,
+                other => panic!("{other:?}"),
+            }
         }
     };
     let rejected = uncounted().await;

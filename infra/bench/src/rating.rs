@@ -34,6 +34,7 @@ pub fn measure(report: &mut Report, scale: Scale) -> Result<(), Failure> {
             from: start,
             interval: BillingInterval::new(IntervalUnit::Month, 1)?,
             charges: charges(start)?,
+            is_paused: false,
             policy: None,
         }],
         one_offs: Vec::new(),

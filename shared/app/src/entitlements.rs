@@ -358,7 +358,7 @@ async fn allowance(
             let meter = platform.known_meter(organization, meter).await?;
             let range = Range { from: window.start(), until: window.end() };
             let usage = read_usage::total_of(platform, organization, &meter, customer, range).await?;
-            usage.quantity.to_decimal().map_err(AppError::internal)
+            Ok::<_, AppError>(usage.quantity.to_decimal()?)
         }
         None => Ok(Decimal::ZERO),
     };

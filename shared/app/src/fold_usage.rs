@@ -112,9 +112,19 @@ pub(crate) async fn totals_over(
         under_way.retain_mut(|series| series.begins_further_pass());
     }
     for ((.., total), series) in counted.into_iter().zip(series) {
-        *total = Some(series.total().map_err(AppError::internal)?);
+        *total = Some(series.total()?);
     }
     Ok(totals)
+}
+
+/// As [`fold`], of one customer whose heads were read before.
+pub(crate) async fn fold_known(
+    platform: &Platform,
+    asked: Asked<'_>,
+    heads: Heads,
+) -> Result<UsageSeries, AppError> {
+    let heads = heads.into_iter().filter(|(_, head)| head.touches(asked.range)).collect();
+    fold_heads(platform, asked, heads).await
 }
 
 impl<'a> Asked<'a> {
@@ -126,7 +136,7 @@ impl<'a> Asked<'a> {
         Query {
             counting: self.meter.counting(),
             range: self.range,
-            now: platform.now(),
+            now: if self.question.holds_on { self.range.until } else { platform.now() },
             steps: self.question.steps,
             filters: &self.question.filters,
             group_by: self.question.group_by.as_deref(),
@@ -167,14 +177,14 @@ async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Resu
         let Asked { organization, meter, customer, range, .. } = asked;
         carry(platform, organization, meter, customer, range.from, &mut series).await?;
     }
-    let groups = series.groups().map_err(AppError::internal)?;
+    let groups = series.groups()?;
     let mut groups =
         groups.into_iter().map(|(value, usage)| (value.map(str::to_owned), usage)).collect::<Vec<_>>();
     groups.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.quantity));
     Ok(UsageSeries {
-        total: series.total().map_err(AppError::internal)?,
+        total: series.total()?,
         unique_customers: series.customers().len() as u64,
-        steps: series.steps().map_err(AppError::internal)?,
+        steps: series.steps()?,
         groups,
     })
 }
@@ -262,7 +272,7 @@ async fn add_head(
 
 fn refused(error: SeriesError) -> AppError {
     match error {
-        SeriesError::Overflow(error) => AppError::internal(error),
+        SeriesError::Overflow(error) => error.into(),
         SeriesError::TooManyGroups => AppError::invalid("group_by", error.to_string()),
     }
 }

@@ -15,7 +15,7 @@ use store::{Page, StoreError};
 
 use crate::{
     AppError, Platform,
-    change_subscription::{Asked, When, change_read, coming, counts_from, supposed},
+    change_subscription::{Asked, Terms, change_read, coming, counts_from, supposed},
     close_period::plans_of,
     preview::PreviewedInvoice,
 };
@@ -38,8 +38,8 @@ pub struct Asking {
     pub from: Option<u32>,
     /// The version they go to; the newest, if not given.
     pub to: Option<u32>,
-    /// From when on.
-    pub when: When,
+    /// From when on, and how it is settled.
+    pub terms: Terms,
     /// Which of them.
     pub which: Which,
 }
@@ -77,12 +77,14 @@ pub struct Row {
     pub from: u32,
     /// When it goes over, if it does.
     pub at: Option<DateTime<Utc>>,
-    /// How parts of its periods are billed.
+    /// How it is settled.
     pub proration: ProrationPolicy,
     /// What it means.
     pub outcome: Outcome,
     /// What it is invoiced next without the migration, and with it: in a preview of one that goes over.
     pub invoices: Option<(Vec<PreviewedInvoice>, Vec<PreviewedInvoice>)>,
+    /// Why that cannot be computed.
+    pub unbilled: Option<String>,
 }
 
 /// What became of a subscription.
@@ -104,8 +106,8 @@ pub async fn migrate(
 ) -> Result<Migrated, AppError> {
     actor.require(Scope::BillingWrite)?;
     let migration = migration(platform, actor, plan, &asking).await?;
-    let (found, when) = (found(platform, actor, plan, asking.which).await?, asking.when);
-    each(migration, found, |subscription| migrated(platform, actor, migration, subscription, when)).await
+    let (found, terms) = (found(platform, actor, plan, asking.which).await?, asking.terms);
+    each(migration, found, |subscription| migrated(platform, actor, migration, subscription, terms)).await
 }
 
 /// What [`migrate`] would do, and what each subscription would be invoiced. Nothing is stored.
@@ -119,8 +121,8 @@ pub async fn preview(
 ) -> Result<Migrated, AppError> {
     actor.require(Scope::BillingRead)?;
     let migration = migration(platform, actor, plan, &asking).await?;
-    let (found, when) = (found(platform, actor, plan, asking.which).await?, asking.when);
-    each(migration, found, |subscription| previewed(platform, actor, migration, subscription, when)).await
+    let (found, terms) = (found(platform, actor, plan, asking.which).await?, asking.terms);
+    each(migration, found, |subscription| previewed(platform, actor, migration, subscription, terms)).await
 }
 
 async fn migration(
@@ -185,14 +187,14 @@ async fn migrated(
     actor: &Actor,
     migration: Migration,
     mut subscription: Subscription,
-    when: When,
+    terms: Terms,
 ) -> Result<Row, AppError> {
     for _ in 0..ATTEMPTS_MAX {
-        let row = decided(platform, migration, &subscription, when)?;
+        let row = decided(platform, migration, &subscription, terms)?;
         if row.at.is_none() {
             return Ok(row);
         }
-        match change_read(platform, actor, &subscription, Asked::Version(migration.to), when.into()).await {
+        match change_read(platform, actor, &subscription, Asked::Version(migration.to), terms).await {
             Ok(_) => return Ok(row),
             Err(error) if error.is_changed_meanwhile() => {
                 subscription = platform.store.get_subscription(actor.organization, subscription.id).await?;
@@ -208,40 +210,48 @@ async fn previewed(
     actor: &Actor,
     migration: Migration,
     subscription: Subscription,
-    when: When,
+    terms: Terms,
 ) -> Result<Row, AppError> {
-    let row = decided(platform, migration, &subscription, when)?;
+    let row = decided(platform, migration, &subscription, terms)?;
     if row.at.is_none() {
         return Ok(row);
     }
     let (changed, plans) =
-        match supposed(platform, actor, &subscription, &Asked::Version(migration.to), when).await {
+        match supposed(platform, actor, &subscription, &Asked::Version(migration.to), terms).await {
             Ok(changed) => changed,
             Err(error) => return refused(row, error),
         };
     let before = plans_of(platform, actor.organization, &subscription).await?;
-    let before = coming(platform, actor, &subscription, &before, INVOICES).await?;
-    let after = coming(platform, actor, &changed, &plans, INVOICES).await?;
-    Ok(Row { invoices: Some((before, after)), ..row })
+    let invoices = async {
+        let before = coming(platform, actor, &subscription, &before, INVOICES).await?;
+        Ok::<_, AppError>((before, coming(platform, actor, &changed, &plans, INVOICES).await?))
+    };
+    match invoices.await {
+        Ok(invoices) => Ok(Row { invoices: Some(invoices), ..row }),
+        // One that cannot be computed hides none of the others.
+        Err(error) if error.is_cannot_be_billed() => Ok(Row { unbilled: Some(error.to_string()), ..row }),
+        Err(error) => Err(error),
+    }
 }
 
 fn decided(
     platform: &Platform,
     migration: Migration,
     subscription: &Subscription,
-    when: When,
+    terms: Terms,
 ) -> Result<Row, AppError> {
     let now = platform.now().trunc_subsecs(3);
-    let at = counts_from(subscription, when, now)?;
+    let at = counts_from(subscription, terms.when, now)?;
     let verdict = migration.verdict(subscription, at, now);
     Ok(Row {
         id: subscription.id,
         customer: subscription.customer,
         from: subscription.price_version,
-        proration: subscription.proration,
+        proration: terms.proration.unwrap_or_default().over(subscription.proration),
         at: Some(at).filter(|_| verdict == Verdict::Migrates),
         outcome: Outcome::Decided(verdict),
         invoices: None,
+        unbilled: None,
     })
 }
 

@@ -78,6 +78,7 @@ async fn relay_entry(
         }
         OutboxMessage::InvoiceEvent { .. }
         | OutboxMessage::SubscriptionEvent { .. }
+        | OutboxMessage::OneOffEvent { .. }
         | OutboxMessage::AlertTriggered(_) => {
             platform.bus.publish(organization, entry).await?;
             platform.store.deliver_outbox_entry(organization, entry, now).await?;

@@ -34,6 +34,8 @@ pub struct Question {
     pub filters: Vec<Filter>,
     /// By the values of which property.
     pub group_by: Option<String>,
+    /// Whether a level holds on until the end of the range, as if nothing more happened, rather than until now.
+    pub holds_on: bool,
 }
 
 /// Usage over a range.

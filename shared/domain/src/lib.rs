@@ -4,6 +4,7 @@
 //! decisions go out, whole, for `app` to commit in one write.
 
 pub mod alert;
+pub mod billing_error;
 pub mod charge;
 pub mod charge_model;
 pub mod charge_usage;
@@ -43,6 +44,7 @@ pub mod rating;
 pub mod refold;
 pub mod revision;
 pub mod schedule;
+pub mod seen_usage;
 pub mod series;
 pub mod slices;
 pub mod subscription;

@@ -1,5 +1,5 @@
-//! One-off charges: what a subscription that runs is billed once, on the next bill after it was charged. They
-//! stay with the subscription, so that the draft of that bill can be rated anew.
+//! One-off charges: what a subscription that runs is billed once, on the next bill after it was charged. Until
+//! then it can be taken back. They stay with the subscription, so that the draft of that bill can be rated anew.
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -16,7 +16,7 @@ pub const ONE_OFFS_MAX: usize = 100;
 /// How long a charge is kept after it was billed. Drafts are final long before that.
 const KEPT: Duration = Duration::days(366);
 
-/// Why a subscription cannot be charged once more.
+/// Why a subscription cannot be charged once more, or what it was charged cannot be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OneOffError {
     /// It has not begun, is on trial, or is over.
@@ -25,6 +25,12 @@ pub enum OneOffError {
     /// It has as many as it may.
     #[error("a subscription may have 100 one-off charges in a year")]
     TooMany,
+    /// It was not charged that, or it is forgotten.
+    #[error("the subscription has no such charge")]
+    NoSuchCharge,
+    /// It is on an invoice.
+    #[error("the charge is billed already: edit the draft, or void the invoice")]
+    Billed,
 }
 
 impl Charge {
@@ -59,13 +65,30 @@ impl Subscription {
             return Err(OneOffError::NotRunning);
         }
         let mut next = self.clone();
-        let is_open = |charge: &Charge| self.billed_until.is_none_or(|last| last < charge.created_at);
-        next.one_offs.retain(|charge| is_open(charge) || at - KEPT <= charge.created_at);
+        next.one_offs.retain(|charge| !self.has_billed(charge) || at - KEPT <= charge.created_at);
         if next.one_offs.len() >= ONE_OFFS_MAX {
             return Err(OneOffError::TooMany);
         }
         next.one_offs.push(charge);
         Ok(next)
+    }
+
+    /// This subscription without something that was to be billed once, and what that was.
+    ///
+    /// Errors: if it has no such charge, or billed it already.
+    pub fn without_one_off(&self, id: ChargeId) -> Result<(Self, Charge), OneOffError> {
+        let charge = self.one_offs.iter().find(|charge| charge.id == id).ok_or(OneOffError::NoSuchCharge)?;
+        if self.has_billed(charge) {
+            return Err(OneOffError::Billed);
+        }
+        let mut next = self.clone();
+        next.one_offs.retain(|other| other.id != id);
+        Ok((next, charge.clone()))
+    }
+
+    /// Whether one of its one-off charges is on an invoice.
+    pub fn has_billed(&self, charge: &Charge) -> bool {
+        self.billed_until.is_some_and(|last| charge.created_at <= last)
     }
 }
 
@@ -110,6 +133,25 @@ mod tests {
         for (ends_at, is_taken) in [("2025-01-20", true), ("2025-01-19", false)] {
             let ending = Subscription { ends_at: Some(at(ends_at)), ..next.clone() };
             assert_eq!(ending.with_one_off(charged("2025-01-20")).is_ok(), is_taken, "{ends_at}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_billed_yet_is_taken_back() {
+        let subscription = billed(SubscriptionStatus::Active, Some("2025-02-01"))
+            .with_one_off(charged("2025-01-20"))
+            .unwrap();
+        let [charge] = &subscription.one_offs[..] else { panic!("{subscription:?}") };
+        let other = Id::from_uuid(uuid::Uuid::from_u128(2));
+        for (last, id, expected) in [
+            (None, charge.id, Ok(0)),
+            (Some("2025-01-19"), charge.id, Ok(0)),
+            (Some("2025-01-20"), charge.id, Err(OneOffError::Billed)), // by the bill of that instant
+            (None, other, Err(OneOffError::NoSuchCharge)),
+        ] {
+            let subscription = Subscription { billed_until: last.map(at), ..subscription.clone() };
+            let taken = subscription.without_one_off(id);
+            assert_eq!(taken.map(|(next, _)| next.one_offs.len()), expected, "{last:?}");
         }
     }
 

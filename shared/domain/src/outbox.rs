@@ -1,9 +1,10 @@
 //! The outbox: what has to be told to the world, kept in the same write as the change it tells of.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     alert::Trigger,
+    charge::Charge,
     id::{CustomerId, InvoiceId, OutboxId, PlanId, SubscriptionId},
     invoice::{Invoice, InvoiceNumber},
     money::{Money, MoneyError},
@@ -47,6 +48,15 @@ pub enum OutboxMessage {
         /// To which plan.
         plan: PlanId,
     },
+    /// Tell whoever listens what happened to a one-off charge.
+    OneOffEvent {
+        /// What happened.
+        event: OneOffEvent,
+        /// Of which subscription.
+        subscription: SubscriptionId,
+        /// The charge.
+        charge: Box<Charge>,
+    },
     /// Tell whoever listens that a threshold was reached.
     AlertTriggered(Box<Trigger>),
 }
@@ -64,6 +74,8 @@ pub enum InvoiceEvent {
     Voided,
     /// Given up on.
     MarkedUncollectible,
+    /// It cannot be computed, and stays a draft.
+    FinalizationFailed,
 }
 
 /// What can happen to a subscription.
@@ -87,6 +99,17 @@ pub enum SubscriptionEvent {
     PastDue,
     /// All its late invoices are settled.
     Recovered,
+    /// A bill of it that fell due cannot be computed.
+    BillingFailed,
+}
+
+/// What can happen to a one-off charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OneOffEvent {
+    /// Charged: it is on the next bill.
+    Added,
+    /// Taken back before that.
+    Removed,
 }
 
 /// What listeners are told of an invoice.
@@ -150,6 +173,25 @@ impl OutboxEntry {
         }
     }
 
+    /// That `event` happened to a one-off charge of `subscription`.
+    pub fn one_off_event(
+        event: OneOffEvent,
+        subscription: &Subscription,
+        charge: &Charge,
+        at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id: derived(charge.id.uuid(), at, 0x20 | event as u8),
+            customer: subscription.customer,
+            at,
+            message: OutboxMessage::OneOffEvent {
+                event,
+                subscription: subscription.id,
+                charge: Box::new(charge.clone()),
+            },
+        }
+    }
+
     /// That an alert reached a threshold.
     pub fn alert_triggered(trigger: &Trigger) -> Self {
         let reading = &trigger.reading;
@@ -197,7 +239,9 @@ pub fn subscription_events(
     let decided = |subscription: &Subscription| {
         (subscription.terms.clone(), subscription.ends_at, subscription.cancellation.clone())
     };
-    let is_updated = moved.is_none() && !is_other && decided(before) != decided(after);
+    // An end at once is told as such, when it is billed.
+    let is_ending = after.ends_at.is_some_and(|ends_at| ends_at <= at + TimeDelta::milliseconds(1));
+    let is_updated = moved.is_none() && !is_other && !is_ending && decided(before) != decided(after);
     let events = [
         moved,
         Some(SubscriptionEvent::PlanChanged).filter(|_| is_other),

@@ -152,7 +152,7 @@ impl Store {
 
     /// Puts an item over the one of version `expected`; 0 stands for none.
     ///
-    /// Errors: `Conflict` if another version is stored.
+    /// Errors: `Conflict` if another version is stored, or a transaction is at the item just now.
     pub(crate) async fn put_over(&self, table: &str, item: Item, expected: u64) -> Result<(), StoreError> {
         let (condition, names, values) = version_condition(expected);
         let request = self.client.put_item().table_name(table).set_item(Some(item.into_attributes()));
@@ -162,7 +162,9 @@ impl Store {
             .set_expression_attribute_values(values);
         match request.send().await {
             Ok(_) => Ok(()),
-            Err(error) if is_condition_failed(&error) => Err(StoreError::Conflict),
+            Err(error) if is_condition_failed(&error) || is_in_a_transaction(&error) => {
+                Err(StoreError::Conflict)
+            }
             Err(error) => Err(unavailable(error)),
         }
     }
@@ -214,6 +216,10 @@ pub(crate) fn version_condition(expected: u64) -> Condition {
 
 fn is_condition_failed<R>(error: &aws_sdk_dynamodb::error::SdkError<PutItemError, R>) -> bool {
     error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception)
+}
+
+fn is_in_a_transaction<R>(error: &aws_sdk_dynamodb::error::SdkError<PutItemError, R>) -> bool {
+    error.as_service_error().is_some_and(PutItemError::is_transaction_conflict_exception)
 }
 
 #[cfg(test)]

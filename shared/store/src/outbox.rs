@@ -5,7 +5,7 @@ use domain::{
     id::{CustomerId, OrganizationId, OutboxId},
     invoice::InvoiceNumber,
     money::Money,
-    outbox::{InvoiceEvent, InvoiceFacts, OutboxEntry, OutboxMessage, SubscriptionEvent},
+    outbox::{InvoiceEvent, InvoiceFacts, OneOffEvent, OutboxEntry, OutboxMessage, SubscriptionEvent},
 };
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     error::StoreError,
     item::{Attributes, Item, Reader},
     keys,
+    subscription::{one_off_from, one_off_item},
 };
 
 impl Store {
@@ -99,6 +100,11 @@ fn base_item(organization: OrganizationId, entry: &OutboxEntry) -> Item {
             .text("event", subscription_event_text(*event))
             .display("subscription", subscription)
             .display("plan", plan),
+        OutboxMessage::OneOffEvent { event, subscription, charge } => Item::default()
+            .text("kind", "one_off_event")
+            .text("event", one_off_event_text(*event))
+            .display("subscription", subscription)
+            .map("charge", one_off_item(charge)),
         OutboxMessage::AlertTriggered(trigger) => {
             trigger_item(Item::default().text("kind", "alert_triggered"), trigger)
         }
@@ -147,6 +153,14 @@ fn from_item(item: &Attributes) -> Result<OutboxEntry, StoreError> {
                 subscription: message.parse("subscription")?,
                 plan: message.parse("plan")?,
             },
+            "one_off_event" => OutboxMessage::OneOffEvent {
+                event: [OneOffEvent::Added, OneOffEvent::Removed]
+                    .into_iter()
+                    .find(|event| message.text("event").is_ok_and(|text| one_off_event_text(*event) == text))
+                    .ok_or_else(|| message.corrupt("event"))?,
+                subscription: message.parse("subscription")?,
+                charge: Box::new(one_off_from(message.map("charge")?)?),
+            },
             "alert_triggered" => OutboxMessage::AlertTriggered(Box::new(trigger_from(message)?)),
             _ => return Err(message.corrupt("kind")),
         },
@@ -155,12 +169,13 @@ fn from_item(item: &Attributes) -> Result<OutboxEntry, StoreError> {
 
 const STATUSES: [&str; 5] = ["DRAFT", "OPEN", "PAID", "VOID", "UNCOLLECTIBLE"];
 
-const INVOICE_EVENTS: [InvoiceEvent; 5] = [
+const INVOICE_EVENTS: [InvoiceEvent; 6] = [
     InvoiceEvent::Created,
     InvoiceEvent::Finalized,
     InvoiceEvent::Paid,
     InvoiceEvent::Voided,
     InvoiceEvent::MarkedUncollectible,
+    InvoiceEvent::FinalizationFailed,
 ];
 
 fn invoice_event_text(event: InvoiceEvent) -> &'static str {
@@ -170,10 +185,11 @@ fn invoice_event_text(event: InvoiceEvent) -> &'static str {
         InvoiceEvent::Paid => "paid",
         InvoiceEvent::Voided => "voided",
         InvoiceEvent::MarkedUncollectible => "marked_uncollectible",
+        InvoiceEvent::FinalizationFailed => "finalization_failed",
     }
 }
 
-const SUBSCRIPTION_EVENTS: [SubscriptionEvent; 9] = [
+const SUBSCRIPTION_EVENTS: [SubscriptionEvent; 10] = [
     SubscriptionEvent::Created,
     SubscriptionEvent::Activated,
     SubscriptionEvent::Canceled,
@@ -183,6 +199,7 @@ const SUBSCRIPTION_EVENTS: [SubscriptionEvent; 9] = [
     SubscriptionEvent::Resumed,
     SubscriptionEvent::PastDue,
     SubscriptionEvent::Recovered,
+    SubscriptionEvent::BillingFailed,
 ];
 
 fn subscription_event_text(event: SubscriptionEvent) -> &'static str {
@@ -196,5 +213,13 @@ fn subscription_event_text(event: SubscriptionEvent) -> &'static str {
         SubscriptionEvent::Resumed => "resumed",
         SubscriptionEvent::PastDue => "past_due",
         SubscriptionEvent::Recovered => "recovered",
+        SubscriptionEvent::BillingFailed => "billing_failed",
+    }
+}
+
+fn one_off_event_text(event: OneOffEvent) -> &'static str {
+    match event {
+        OneOffEvent::Added => "added",
+        OneOffEvent::Removed => "removed",
     }
 }

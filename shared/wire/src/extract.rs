@@ -16,6 +16,9 @@ use crate::{json, problem::Problem, query::Query};
 /// A JSON body, read strictly.
 pub struct Body<T>(pub T);
 
+/// A JSON body, or none, which is as one without fields.
+pub struct OptionalBody<T>(pub T);
+
 /// No body, or an object without fields.
 pub struct NoBody;
 
@@ -88,6 +91,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|rejection| unread(rejection.status()))?;
+        let body = if body.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { body };
+        json::parse(&body).map(Self)
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for NoBody {
     type Rejection = Problem;
 
@@ -96,11 +110,7 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
         #[serde(deny_unknown_fields)]
         struct Fieldless {}
 
-        let body = Bytes::from_request(request, state).await;
-        let body = body.map_err(|rejection| unread(rejection.status()))?;
-        if !body.trim_ascii().is_empty() {
-            let Fieldless {} = json::parse(&body)?;
-        }
+        let OptionalBody(Fieldless {}) = OptionalBody::from_request(request, state).await?;
         Ok(Self)
     }
 }

@@ -114,9 +114,9 @@ pub struct MeterStatsBody {
     pub this_week_usage: Option<QuantityOut>,
     /// Usage since the first of the month.
     pub this_month_usage: Option<QuantityOut>,
-    /// Events that were not counted since their key had been counted with other content before. Kept until replayed.
+    /// Events that were not counted since their key had been counted with other content before. Kept until they count.
     pub conflicts: u64,
-    /// Events that could not be counted. Kept until replayed.
+    /// Events that could not be counted. Kept until they count.
     pub rejected: u64,
 }
 

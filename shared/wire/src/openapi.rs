@@ -40,7 +40,8 @@ use crate::{
     session::{LogInBody, MeBody, SignUpBody},
     subscription::{NewSubscriptionBody, SubscriptionBody},
     subscription_change::{
-        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PreviewChangeBody,
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PauseBody,
+        PreviewChangeBody,
     },
     test_clock::{AdvanceClockBody, TestClockBody},
     usage::{AcceptedBody, TrackBody, UsageBody},
@@ -61,6 +62,8 @@ pub struct Endpoint {
     is_public: bool,
     query: &'static [&'static str],
     request: Option<Named>,
+    /// Whether there may be no request body.
+    is_optional: bool,
     status: u16,
     /// Another status with the same body.
     or: Option<u16>,
@@ -89,6 +92,7 @@ fn named<T: ToSchema>() -> Named {
 }
 
 const PAGE: &[&str] = &["page", "page_size", "cursor"];
+const PAGE_BY_STATUS: &[&str] = &["page", "page_size", "cursor", "status"];
 const RANGE: &[&str] = &["start_date", "end_date", "time_zone"];
 const USAGE: &[&str] = &[
     "meter_id",
@@ -112,6 +116,7 @@ fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'st
         is_public: false,
         query: &[],
         request: None,
+        is_optional: false,
         status: 200,
         or: None,
         answer: Answer::Nothing,
@@ -121,6 +126,10 @@ fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'st
 impl Endpoint {
     fn takes<T: ToSchema>(self) -> Self {
         Self { request: Some(named::<T>()), ..self }
+    }
+
+    fn may_take<T: ToSchema>(self) -> Self {
+        Self { is_optional: true, ..self.takes::<T>() }
     }
 
     fn gives<T: ToSchema>(self, status: u16) -> Self {
@@ -224,14 +233,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Plans",
             "Migrate subscriptions to another version of the prices, a page at a time",
         )
-        .takes::<MigrateBody>()
+        .may_take::<MigrateBody>()
         .gives::<MigratedBody>(200),
         post(
             "/api/v1/plans/{id}/migrate/preview",
             "Plans",
             "What a migration would cost each subscription; nothing is stored",
         )
-        .takes::<MigrateBody>()
+        .may_take::<MigrateBody>()
         .gives::<MigratedBody>(200),
         post("/api/v1/plans/{id}/charges", "Plans", "Add a charge")
             .takes::<NewChargeBody>()
@@ -259,10 +268,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .gives::<CustomerBody>(200),
         delete("/api/v1/customers/{id}", "Customers", "Delete a customer that was never billed"),
         get("/api/v1/customers/{id}/subscriptions", "Customers", "A customer's subscriptions")
-            .asks(PAGE)
+            .asks(PAGE_BY_STATUS)
             .gives::<List<SubscriptionBody>>(200),
         get("/api/v1/customers/{id}/invoices", "Customers", "A customer's invoices")
-            .asks(PAGE)
+            .asks(PAGE_BY_STATUS)
             .gives::<List<InvoiceBody>>(200),
         get("/api/v1/customers/{id}/usage", "Customers", "A customer's usage of every meter")
             .asks(RANGE)
@@ -318,7 +327,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .takes::<NewSubscriptionBody>()
             .gives::<SubscriptionBody>(201),
         get("/api/v1/subscriptions", "Subscriptions", "List subscriptions")
-            .asks(&["page", "page_size", "cursor", "customer_id", "status"])
+            .asks(&["page", "page_size", "cursor", "customer_id", "status", "plan_id"])
             .gives::<List<SubscriptionBody>>(200),
         post("/api/v1/subscriptions/preview", "Subscriptions", "What a subscription would be billed")
             .takes::<NewPreviewBody>()
@@ -330,7 +339,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Delete a subscription that was never invoiced",
         ),
         post("/api/v1/subscriptions/{id}/cancel", "Subscriptions", "Cancel a subscription")
-            .takes::<CancelBody>()
+            .may_take::<CancelBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/change-plan", "Subscriptions", "Change to another plan")
             .takes::<ChangePlanBody>()
@@ -342,8 +351,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .takes::<OverridesBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/pause", "Subscriptions", "Pause a subscription")
+            .may_take::<PauseBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/resume", "Subscriptions", "Resume a subscription")
+            .may_take::<PauseBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/undo", "Subscriptions", "Give up a change or an end to come")
             .gives::<SubscriptionBody>(200),
@@ -354,6 +365,18 @@ pub fn endpoints() -> Vec<Endpoint> {
         )
         .takes::<ManualLineBody>()
         .gives::<OneOffChargeBody>(201),
+        get(
+            "/api/v1/subscriptions/{id}/one-off-charges",
+            "Subscriptions",
+            "What a subscription was charged once, newest first",
+        )
+        .asks(PAGE)
+        .gives::<List<OneOffChargeBody>>(200),
+        delete(
+            "/api/v1/subscriptions/{id}/one-off-charges/{charge_id}",
+            "Subscriptions",
+            "Take back what is not billed yet; 409 `charge_billed` if it is",
+        ),
         post("/api/v1/subscriptions/{id}/preview-invoice", "Subscriptions", "The next invoice, as of now")
             .gives::<PreviewInvoiceBody>(200),
         post(
@@ -364,7 +387,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         .gives::<InvoiceBody>(201)
         .or(200),
         post("/api/v1/subscriptions/{id}/preview-change", "Subscriptions", "What a change would be billed")
-            .takes::<PreviewChangeBody>()
+            .may_take::<PreviewChangeBody>()
             .gives::<ComingInvoicesBody>(200),
         get("/api/v1/subscriptions/{id}/usage", "Subscriptions", "Usage in the current period")
             .gives::<UsageByMeterBody>(200),
@@ -379,6 +402,7 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "customer_id",
                 "subscription_id",
                 "status",
+                "invoice_number",
                 "start_date",
                 "end_date",
                 "time_zone",
@@ -458,8 +482,12 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "time_zone",
             ])
             .gives::<List<EventBody>>(200),
-        post("/api/v1/usage/rejected/{id}/replay", "Usage", "Send what was not counted again")
-            .gives::<ReplayBody>(202),
+        post(
+            "/api/v1/usage/rejected/{id}/replay",
+            "Usage",
+            "Send what was not counted again: it stays listed until it counts",
+        )
+        .gives::<ReplayBody>(202),
     ]
 }
 
@@ -524,7 +552,8 @@ impl Endpoint {
         }
         if let Some(request) = &self.request {
             let body = RequestBodyBuilder::new().content("application/json", reference(&request.name));
-            operation = operation.request_body(Some(body.required(Some(Required::True)).build()));
+            let required = if self.is_optional { Required::False } else { Required::True };
+            operation = operation.request_body(Some(body.required(Some(required)).build()));
         }
         let mut answer = Response::new("Success");
         match &self.answer {

@@ -42,9 +42,9 @@ pub struct NewPreviewBody {
     customer_id: Option<String>,
     /// For what.
     plan_id: String,
-    /// How often; the plan's interval if not given.
+    /// How often; the plan's interval if not given. In another one, the plan's prices are for each of that.
     billing_interval: Option<IntervalName>,
-    /// Every how many of those; 1 if only `billing_interval` is given, else as the plan.
+    /// Every how many of those; as the plan if not given, and 1 of a unit that is not the plan's.
     interval_count: Option<u32>,
     /// When it begins; now if not given.
     start_date: Option<LocalTimeIn>,
@@ -68,7 +68,8 @@ pub struct NewPreviewBody {
     /// What would be used.
     #[serde(default)]
     usage: Vec<PreviewUsageBody>,
-    /// How many periods are shown, up to 60; 1 if not given.
+    /// How many periods are shown, up to 60; 1 if not given. The last invoice is the one that is made at their end, with
+    /// what is paid in advance for the period after; if it has nothing else it is not shown.
     periods: Option<u32>,
 }
 
@@ -121,7 +122,7 @@ pub struct PreviewBody {
     pub proration: ProrationBody,
     /// The periods.
     pub periods: Vec<PeriodBody>,
-    /// What would be invoiced.
+    /// What would be invoiced until the end of the last, as it would be drafted.
     pub invoices: Vec<PreviewInvoiceBody>,
 }
 
@@ -283,11 +284,6 @@ impl ChangeBody {
             check.refuse("at", "needs one change: of plan_id, quantity, overrides, cancel, pause or resume");
         }
         let proration = self.proration.map(ChangeProrationBody::into_domain);
-        if let Some(PreviewedChange::Pause | PreviewedChange::Resume) = change
-            && proration.is_some()
-        {
-            check.refuse("proration", "does not go with a pause, or its end");
-        }
         change.map(|change| (at, change, proration))
     }
 }

@@ -32,6 +32,14 @@ pub struct CancelBody {
     proration: Option<ChangeProrationBody>,
 }
 
+/// A pause, or its end. It counts at once.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseBody {
+    /// How this change is settled; as the subscription has it if not given.
+    proration: Option<ChangeProrationBody>,
+}
+
 /// A change to another plan.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -136,6 +144,13 @@ impl CancelBody {
     }
 }
 
+impl PauseBody {
+    /// From when on, and how it is settled.
+    pub fn into_domain(self) -> Terms {
+        terms(false, self.proration)
+    }
+}
+
 impl ChangePlanBody {
     /// What was asked for.
     pub fn into_domain(self) -> Result<(Asked, Terms), AppError> {
@@ -214,14 +229,6 @@ impl PreviewChangeBody {
                 Err(AppError::invalid(
                     "at_period_end",
                     format!("does not go with {field}, which counts at once"),
-                ))
-            }
-            (None, None, Some((_, Asked::Pause | Asked::Resume, field)))
-                if other.is_none() && proration.is_some() =>
-            {
-                Err(AppError::invalid(
-                    "proration",
-                    format!("does not go with {field}, which is settled as the subscription has it"),
                 ))
             }
             (None, None, Some((_, asked, _))) if other.is_none() => {

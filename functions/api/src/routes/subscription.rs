@@ -2,18 +2,21 @@
 
 use app::{
     AppError, Page, PageRequest, Platform,
-    change_subscription::{self, Asked, When, change},
+    change_subscription::{self, Asked, change},
     generate_invoice::{self, Generated},
     one_off, preview, read_usage,
     subscriptions::{self, Filter},
 };
 use auth::Actor;
 use axum::http::StatusCode;
-use domain::{id::SubscriptionId, subscription::Subscription};
+use domain::{
+    id::{ChargeId, SubscriptionId},
+    subscription::Subscription,
+};
 use futures::future::try_join_all;
 use wire::{
     Problem,
-    extract::{Body, Caller, NoBody, Parameters, PathId},
+    extract::{Body, Caller, NoBody, OptionalBody, Parameters, PathId, PathIds},
     invoice::InvoiceBody,
     invoice_edit::ManualLineBody,
     list::List,
@@ -21,9 +24,10 @@ use wire::{
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
     price_override::PriceOverrideOutBody,
     routes::Routes,
-    subscription::{NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
+    subscription::{NewSubscriptionBody, PendingChangeBody, SubscriptionBody, SubscriptionStatusName},
     subscription_change::{
-        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PreviewChangeBody,
+        CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PauseBody,
+        PreviewChangeBody,
     },
     usage_read::UsageByMeterBody,
 };
@@ -48,6 +52,8 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .post("/api/v1/subscriptions/{id}/resume", resume)
         .post("/api/v1/subscriptions/{id}/undo", undo)
         .post("/api/v1/subscriptions/{id}/one-off-charges", charge_once)
+        .get("/api/v1/subscriptions/{id}/one-off-charges", one_off_charges)
+        .delete("/api/v1/subscriptions/{id}/one-off-charges/{charge_id}", take_back)
         .post("/api/v1/subscriptions/{id}/preview-invoice", preview_invoice)
         .post("/api/v1/subscriptions/{id}/generate-invoice", generate_invoice)
         .post("/api/v1/subscriptions/{id}/preview-change", preview_change)
@@ -71,6 +77,7 @@ async fn list(
     let filter = Filter {
         customer: query.parse("customer_id"),
         status: query.choice("status", &SubscriptionStatusName::CHOICES),
+        plan: query.parse("plan_id"),
     };
     query.finish()?;
     let subscriptions = subscriptions::list(&platform, &actor, &filter, &page).await?;
@@ -104,7 +111,7 @@ async fn delete(
 async fn cancel(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    Body(asked): Body<CancelBody>,
+    OptionalBody(asked): OptionalBody<CancelBody>,
 ) -> Answer<SubscriptionBody> {
     let (asked, terms) = asked.into_domain()?;
     ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
@@ -140,17 +147,19 @@ async fn replace_overrides(
 async fn pause(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    _: NoBody,
+    OptionalBody(asked): OptionalBody<PauseBody>,
 ) -> Answer<SubscriptionBody> {
-    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Pause, When::Now.into()).await?).await?)
+    let changed = change(&platform, &actor, id, Asked::Pause, asked.into_domain()).await?;
+    ok(body(&platform, &actor, changed).await?)
 }
 
 async fn resume(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    _: NoBody,
+    OptionalBody(asked): OptionalBody<PauseBody>,
 ) -> Answer<SubscriptionBody> {
-    ok(body(&platform, &actor, change(&platform, &actor, id, Asked::Resume, When::Now.into()).await?).await?)
+    let changed = change(&platform, &actor, id, Asked::Resume, asked.into_domain()).await?;
+    ok(body(&platform, &actor, changed).await?)
 }
 
 async fn undo(
@@ -167,7 +176,27 @@ async fn charge_once(
     Body(line): Body<ManualLineBody>,
 ) -> Answer<OneOffChargeBody> {
     let charge = one_off::add(&platform, &actor, id, line.into_domain()?).await?;
-    created(OneOffChargeBody::from_domain(id, charge))
+    created(OneOffChargeBody::from_domain(id, &charge, false))
+}
+
+async fn one_off_charges(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<SubscriptionId>,
+    Parameters(mut query): Parameters,
+) -> Answer<List<OneOffChargeBody>> {
+    let page = query.page();
+    query.finish()?;
+    let charges = one_off::list(&platform, &actor, id, &page).await?;
+    let body = |(charge, is_billed)| OneOffChargeBody::from_domain(id, &charge, is_billed);
+    ok(List::from_page(charges, &page, body))
+}
+
+async fn take_back(
+    Caller { platform, actor }: Caller,
+    PathIds(id, charge): PathIds<SubscriptionId, ChargeId>,
+) -> Result<StatusCode, Problem> {
+    one_off::remove(&platform, &actor, id, charge).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn preview_invoice(
@@ -195,7 +224,7 @@ async fn generate_invoice(
 async fn preview_change(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    Body(asked): Body<PreviewChangeBody>,
+    OptionalBody(asked): OptionalBody<PreviewChangeBody>,
 ) -> Answer<ComingInvoicesBody> {
     let (asked, terms) = asked.into_domain()?;
     let asked = Some((asked, terms));
@@ -218,10 +247,11 @@ async fn body(
     subscription: Subscription,
 ) -> Result<SubscriptionBody, Problem> {
     let entitlements = entitlement::granted(platform, actor, &subscription).await?;
-    let terms = subscription.terms_at(platform.now());
-    let overrides = terms.map(PriceOverrideOutBody::of_terms).unwrap_or_default();
+    let now = platform.now();
+    let overrides = subscription.terms_at(now).map(PriceOverrideOutBody::of_terms).unwrap_or_default();
+    let pending_change = subscription.pending(now).map(PendingChangeBody::from_domain);
     let body = SubscriptionBody::from_domain(subscription).map_err(AppError::internal)?;
-    Ok(SubscriptionBody { overrides, entitlements, ..body })
+    Ok(SubscriptionBody { overrides, pending_change, entitlements, ..body })
 }
 
 /// The body of a page of subscriptions.

@@ -14,6 +14,7 @@ use crate::{
     revision::Corrections,
     series::{Query, Series},
     totals::{Fold, HeldOver, Usage},
+    window::{Level, Window},
     zone::{Step, Steps},
 };
 

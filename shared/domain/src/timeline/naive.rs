@@ -2,25 +2,26 @@
 //! lie, goes through time tick by tick, and asks each tick what was charged then. A tick is a day of the
 //! calendar, or a quarter of an hour, which every instant here is a multiple of.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Weekday};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
+use self::biller::check;
 use super::{
     tests::{charge, interval},
     *,
 };
 use crate::{
     charge::{FixedTiming, Price},
-    currency::Currency,
-    money::Money,
     period::IntervalUnit,
     proration::ProrationUnit,
     schedule::BillingTime,
 };
+
+mod biller;
 
 /// What is charged for a time: the interval it is billed by, its name, and how many there are.
 type Key = (BillingInterval, String, Decimal);
@@ -77,14 +78,16 @@ struct Story {
 
 impl fmt::Debug for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Timeline { schedule, policy, phases, .. } = &self.timeline;
-        writeln!(f, "{schedule:?}, by {:?}", policy.unit)?;
+        let Timeline { schedule, policy, phases, end_policy, .. } = &self.timeline;
+        writeln!(f, "{schedule:?}, by {policy:?}")?;
         for phase in phases {
             let names = phase.charges.iter().map(|charge| charge.display_name.as_str()).collect::<Vec<_>>();
             let intervals = fixed(phase).map(|(key, _)| key.0).collect::<Vec<_>>();
-            writeln!(f, "{} {:?} {names:?} {intervals:?}", phase.from, phase.interval)?;
+            let mode = phase.policy.map(|policy| policy.mode);
+            writeln!(f, "{} {:?} {names:?} {intervals:?} {mode:?}", phase.from, phase.interval)?;
         }
-        write!(f, "{} {:?}", self.end, self.events)
+        let mode = end_policy.map(|policy| policy.mode);
+        write!(f, "{} {mode:?} {:?}", self.end, self.events)
     }
 }
 
@@ -161,118 +164,6 @@ fn fixed(phase: &Phase) -> impl Iterator<Item = (Key, bool)> {
     })
 }
 
-fn check(story: &Story) -> Result<(), TestCaseError> {
-    let timeline = &story.timeline;
-    let (start, end) = (timeline.schedule.start, story.end);
-    let own = |phase: &Phase| {
-        let own = phase.charges.iter().filter_map(|charge| charge.price.interval());
-        own.chain([phase.interval]).collect::<Vec<_>>()
-    };
-    let boundaries =
-        timeline.phases.iter().flat_map(own).map(|interval| (interval, story.boundaries(interval)));
-    let boundaries = boundaries.collect::<BTreeMap<_, _>>();
-    // The interval an instant lies in: where it begins, and where it ends.
-    let around = |interval: BillingInterval, at: DateTime<Utc>| {
-        let place = boundaries[&interval].iter().position(|boundary| *boundary > at).unwrap();
-        (boundaries[&interval][place - 1], boundaries[&interval][place])
-    };
-
-    // Tick by tick: how long an interval is, and how much of it is to be paid.
-    let (ticks, weight) = story.ticks();
-    let mut wholes = BTreeMap::<(BillingInterval, DateTime<Utc>), u64>::new();
-    let mut owed = BTreeMap::<(Key, DateTime<Utc>), i128>::new();
-    for (interval, boundaries) in &boundaries {
-        let mut place = 0;
-        for tick in &ticks {
-            while boundaries[place + 1] <= *tick {
-                place += 1;
-            }
-            let from = boundaries[place];
-            *wholes.entry((*interval, from)).or_default() += weight;
-            if start <= *tick && *tick < end {
-                for (key, _) in fixed(story.phase(*tick)).filter(|(key, _)| key.0 == *interval) {
-                    *owed.entry((key, from)).or_default() += i128::from(weight);
-                }
-            }
-        }
-    }
-
-    // The bills: what they add up to for each interval, and whose the events are.
-    let mut billed = BTreeMap::<(Key, DateTime<Utc>), i128>::new();
-    let mut amounts = BTreeMap::<(Key, DateTime<Utc>), (Decimal, i64)>::new();
-    let mut owners = vec![Vec::new(); story.events.len()];
-    let mut last = None;
-    while let Some(at) = timeline.next(last).unwrap() {
-        prop_assert!(last.is_none_or(|last| last < at) && at <= end);
-        for due in timeline.bill(last, at).unwrap().dues {
-            let name = due.charge.display_name.clone();
-            match (&due.kind, &due.charge.price) {
-                (DueKind::Usage(ranges, _), _) => {
-                    for (event, owners) in story.events.iter().zip(&mut owners) {
-                        let held = ranges.iter().filter(|range| range.contains(*event)).count();
-                        owners.extend(vec![(name.clone(), at); held]);
-                    }
-                }
-                (DueKind::Fixed(period, share, reason), Price::Fixed(price)) => {
-                    let phase = story.phase(if *reason == Reason::Unused {
-                        period.start() - STEP
-                    } else {
-                        period.start()
-                    });
-                    let sold = fixed(phase)
-                        .find(|((_, named, quantity), _)| *named == name && *quantity == price.quantity);
-                    let (key, is_in_advance) = sold.expect("what is billed is of its time");
-                    let (from, until) = around(key.0, period.start());
-                    prop_assert!(period.end() <= until);
-                    prop_assert_eq!(share.whole, wholes[&(key.0, from)], "{:?}", due);
-                    match reason {
-                        Reason::Interval if is_in_advance => prop_assert_eq!(at, period.start()),
-                        Reason::Interval => prop_assert_eq!(at, until.min(end)),
-                        Reason::Remaining | Reason::Unused => {
-                            prop_assert!(
-                                last.is_none_or(|last| last < period.start()) && period.start() <= at
-                            );
-                        }
-                    }
-                    let part = i128::from(share.part) * if share.is_credit { -1 } else { 1 };
-                    *billed.entry((key.clone(), from)).or_default() += part;
-                    let all = Money::new(price.unit_price * price.quantity, Currency::USD);
-                    let (amount, lines) = amounts.entry((key, from)).or_default();
-                    *amount += share.of(all).unwrap().rounded().amount();
-                    *lines += 1;
-                }
-                _ => panic!("{due:?}"),
-            }
-        }
-        last = Some(at);
-    }
-    prop_assert_eq!(last, Some(end));
-    billed.retain(|_, part| *part != 0);
-    prop_assert_eq!(&billed, &owed);
-    for ((key, from), (amount, lines)) in amounts {
-        let part = owed.get(&(key.clone(), from)).copied().unwrap_or(0);
-        let exact = Decimal::from(29) * key.2 * Decimal::from(part) / Decimal::from(wholes[&(key.0, from)]);
-        prop_assert!(
-            (amount - exact).abs() <= Decimal::new(lines, 2),
-            "{} for {} in {} lines",
-            amount,
-            exact,
-            lines
-        );
-    }
-    for (event, owners) in story.events.iter().zip(owners) {
-        let phase = story.phase(*event);
-        let is_billed = start <= *event && *event < end && !phase.charges.is_empty();
-        let usage = phase.charges.iter().find(|charge| charge.meter().is_some());
-        let owner = usage.filter(|_| is_billed).map(|charge| {
-            let interval = charge.price.interval().unwrap_or(phase.interval);
-            (charge.display_name.clone(), around(interval, *event).1.min(end))
-        });
-        prop_assert_eq!(owners, Vec::from_iter(owner), "the event of {}", event);
-    }
-    Ok(())
-}
-
 /// What there is to be changed to: another plan, other seats, nothing, and plans with an interval of their own.
 fn phase(from: DateTime<Utc>, plan: usize, interval: BillingInterval, own: &str) -> Phase {
     let charges: Vec<String> = match plan {
@@ -291,10 +182,13 @@ fn phase(from: DateTime<Utc>, plan: usize, interval: BillingInterval, own: &str)
             price.quantity = Decimal::from(7);
         }
     }
-    Phase { from, interval, charges, policy: None }
+    Phase { from, interval, is_paused: charges.is_empty(), charges, policy: None }
 }
 
-/// Subscriptions that live for up to `days`, by intervals of `every`.
+const MODES: [ProrationMode; 3] = [ProrationMode::Prorate, ProrationMode::None, ProrationMode::Full];
+
+/// Subscriptions that live for up to `days`, by intervals of `every`. Changes and ends may be settled in ways of
+/// their own, and an end may be agreed on from the beginning.
 fn story(unit: ProrationUnit, days: i64, every: &'static [&'static str]) -> impl Strategy<Value = Story> {
     let quarters = days * 96;
     let zone = prop::sample::select(vec!["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"]);
@@ -303,27 +197,31 @@ fn story(unit: ProrationUnit, days: i64, every: &'static [&'static str]) -> impl
         prop_oneof![9 => 0_i64..1461, 1 => prop::sample::select(vec![28_i64, 29, 30, 58, 59, 90, 1095])];
     let start = (day, prop_oneof![Just(0), 0_i64..96]);
     let anchor = prop::option::of(prop_oneof![Just(0), -20_i64 * 96..20 * 96]);
-    let changes = prop::collection::vec((-10_i64 * 96..quarters, 0_usize..5, 0..every.len()), 0..7);
+    let mode = || prop::sample::select(MODES.to_vec());
+    let chosen = || prop::option::of(mode());
+    let changes = prop::collection::vec((-10_i64 * 96..quarters, 0_usize..5, 0..every.len(), chosen()), 0..7);
     let events = prop::collection::vec((-5_i64 * 96..quarters + 480, -1_i64..=1), 0..24);
     let plans = (0_usize..4, 0..every.len(), 0..every.len());
-    (zone, start, anchor, plans, changes, events, 1..quarters).prop_map(
-        move |(zone, (day, quarter), anchor, (plan, interval_of, own), mut changes, events, end)| {
+    let ends = (1..quarters, chosen(), prop::option::of(0..40_i64 * 96));
+    (zone, start, anchor, plans, changes, events, mode(), ends).prop_map(
+        move |(zone, (day, quarter), anchor, (plan, interval_of, own), mut changes, events, mode, ends)| {
             let at = |from: DateTime<Utc>, quarters: i64| from + Duration::seconds(quarters * QUARTER);
             let start = at("2024-01-01T00:00:00Z".parse().unwrap(), day * 96 + quarter);
-            changes.sort();
+            let policy_of = |mode| ProrationPolicy { unit, mode };
+            changes.sort_by_key(|(from, ..)| *from);
             let mut phases = vec![phase(at(start, -10 * 96), plan, interval(every[interval_of]), every[own])];
-            let change = |(from, plan, interval_of): (i64, usize, usize)| {
-                phase(at(start, from), plan, interval(every[interval_of]), every[own])
-            };
-            phases.extend(changes.into_iter().map(change));
-            let end = at(start, end);
+            phases.extend(changes.into_iter().map(|(from, plan, interval_of, mode)| Phase {
+                policy: mode.map(policy_of),
+                ..phase(at(start, from), plan, interval(every[interval_of]), every[own])
+            }));
+            let (quarters, end_mode, agreed) = ends;
+            let end = at(start, quarters);
             let schedule = BillingSchedule {
                 start,
-                end: None,
+                end: agreed.map(|later| at(end, later)),
                 time: anchor.map_or(BillingTime::Calendar, |anchor| BillingTime::Anchored(at(start, anchor))),
                 zone: zone.parse().unwrap(),
             };
-            let policy = ProrationPolicy { unit, mode: ProrationMode::Prorate };
             let events = events
                 .into_iter()
                 .map(|(quarters, steps)| at(start, quarters) + Duration::milliseconds(steps));
@@ -331,11 +229,11 @@ fn story(unit: ProrationUnit, days: i64, every: &'static [&'static str]) -> impl
             Story {
                 timeline: Timeline {
                     schedule,
-                    policy,
+                    policy: policy_of(mode),
                     phases,
                     one_offs: Vec::new(),
-                    ends_at: Some(end),
-                    end_policy: None,
+                    ends_at: Some(end).filter(|end| schedule.end != Some(*end)),
+                    end_policy: end_mode.map(policy_of),
                 },
                 end,
                 events,

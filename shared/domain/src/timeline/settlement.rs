@@ -2,13 +2,18 @@
 //!
 //! By its share, a charge is paid from its change on. Where a change counts from the next interval on, what was
 //! paid before goes on until then; where it counts for the whole interval, what was paid before is not paid at
-//! all. What is paid in advance is settled change by change, by what differs before and after.
+//! all. After a pause or an end nothing takes the place of what was paid before: by its share that is paid until
+//! then, and where a part costs as much as all of it, it is paid as a whole. What is paid in advance is settled
+//! change by change, by what differs before and after.
 
 use super::{
     BillingInterval, BillingPeriod, Charge, DateTime, Due, DueKind, PeriodError, Phase, ProrationMode,
     ProrationPolicy, Reason, STEP, Timeline, Utc, between,
     timing::{Timing, timing},
 };
+
+#[cfg(test)]
+mod tests;
 
 /// What is paid over a span of an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +57,7 @@ impl Timeline {
         let from = whole.start().max(self.schedule.start);
         let mut paid = self.paid_before(settled, at);
         let mut policy = self.policy_between(Some(from), at - STEP);
-        if self.ends_at == Some(at) && self.end() == Some(at) {
+        if self.ends_at == Some(at) && self.end() == Some(at) && at < whole.end() {
             policy = self.end_policy.unwrap_or(self.policy);
             paid = ended(paid, at, settled.of, policy.mode);
         }
@@ -142,7 +147,7 @@ impl Timeline {
 
     /// What is to be paid for an interval after the changes before `until`, as if nothing changed from there on.
     fn paid_before(&self, settled: Settled, until: DateTime<Utc>) -> Vec<Paid> {
-        let Settled { of, whole, .. } = settled;
+        let whole = settled.whole;
         let from = whole.start().max(self.schedule.start);
         let end = self.schedule.end.map_or(whole.end(), |end| end.min(whole.end()));
         let Some(open) = between(from, end) else { return Vec::new() };
@@ -155,21 +160,18 @@ impl Timeline {
         };
         let mut paid = vec![Paid { span, since: from, charges: first }];
         for phase in self.phases.iter().skip(1).filter(|phase| from < phase.from && phase.from < until) {
-            let charges = settled.charges(phase).cloned().collect::<Vec<_>>();
-            let bounds = paid.first().zip(paid.last()).map(|(first, last)| (first.span, last.span));
-            let (start, last) = bounds.unwrap_or((open, open));
-            let begun = |from: DateTime<Utc>| {
-                let span = between(from, last.end());
-                span.map(|span| Paid { span, since: phase.from, charges: charges.clone() })
+            let begun = |span: BillingPeriod| Paid {
+                span,
+                since: phase.from,
+                charges: settled.charges(phase).cloned().collect(),
             };
             match phase.policy.unwrap_or(self.policy).mode {
                 ProrationMode::None => {}
-                // Nothing takes the place of what was charged so far: that costs all of it.
-                ProrationMode::Full if of == Timing::Arrears && charges.is_empty() => {}
-                ProrationMode::Full => paid = begun(start.start()).into_iter().collect(),
+                ProrationMode::Full if phase.is_paused => {}
+                ProrationMode::Full => paid = vec![begun(whole)],
                 ProrationMode::Prorate => {
                     paid = cut(paid, phase.from);
-                    paid.extend(begun(phase.from));
+                    paid.extend(between(phase.from, open.end()).map(begun));
                 }
             }
         }
@@ -184,13 +186,14 @@ impl Settled {
     }
 }
 
-/// What is paid if all ends at `at`.
+/// What is paid if all ends at `at`, within the interval.
 fn ended(paid: Vec<Paid>, at: DateTime<Utc>, of: Timing, mode: ProrationMode) -> Vec<Paid> {
     match (mode, of) {
         (ProrationMode::Prorate, _) => cut(paid, at),
-        // Nothing is given back, and nothing is charged any more.
-        (ProrationMode::None, Timing::Advance) | (ProrationMode::Full, Timing::Arrears) => paid,
-        (ProrationMode::None | ProrationMode::Full, _) => Vec::new(),
+        // A part costs nothing: what is paid at the end is not charged.
+        (ProrationMode::None, Timing::Arrears) => Vec::new(),
+        // Nothing is given back.
+        (ProrationMode::None | ProrationMode::Full, _) => paid,
     }
 }
 
