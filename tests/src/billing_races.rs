@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use domain::{
     id::ChargeId,
     invoice::{Invoice, InvoiceStatus, LineSource},
-    invoice_draft::{DraftEdit, ManualLine},
+    invoice_draft::{DraftEdit, GivenLine, ManualLine},
 };
 use fluxrate_bench::rig::Rig;
 use futures::future::join_all;
@@ -149,7 +149,7 @@ async fn what_is_taken_back_while_a_period_closes_is_billed_or_gone() {
 
 fn by_hand(quantity: usize) -> DraftEdit {
     let quantity = Decimal::from(quantity);
-    let line = ManualLine { description: "By hand".into(), quantity, unit_price: Decimal::ONE };
+    let line = GivenLine { description: "By hand".into(), quantity, unit_price: Some(Decimal::ONE) };
     DraftEdit {
         customer: None,
         currency: None,

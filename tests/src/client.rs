@@ -40,6 +40,24 @@ impl World {
         Self { running, owner, data }
     }
 
+    /// As [`World::new`], with tables on disk, which outlive the process.
+    pub(crate) async fn on_disk() -> Self {
+        let data = TempDir::new().unwrap();
+        let running = fluxrate_local::start(on_disk(&data)).await.unwrap();
+        let owner = Caller::anonymous(&running).signed_up("owner@example.com").await;
+        Self { running, owner, data }
+    }
+
+    /// A world [`on_disk`](Self::on_disk) that stood still, and runs again when its clock is at `at`.
+    pub(crate) async fn asleep_until(self, at: &str) -> Self {
+        let Self { running, data, .. } = self;
+        running.stop().await;
+        std::fs::write(data.path().join("clock"), at).unwrap();
+        let running = fluxrate_local::start(on_disk(&data)).await.unwrap();
+        let owner = Caller::anonymous(&running).logged_in("owner@example.com").await;
+        Self { running, owner, data }
+    }
+
     pub(crate) fn anonymous(&self) -> Caller {
         Caller::anonymous(&self.running)
     }
@@ -114,6 +132,11 @@ impl World {
         let body = json!({"customer_id": customer["id"], "plan_id": plan["id"], "start_date": "2025-01-01T00:00:00Z"});
         self.owner.created("/subscriptions", body).await
     }
+}
+
+fn on_disk(data: &TempDir) -> Options {
+    let start = "2025-01-01T00:00:00Z".parse().unwrap();
+    Options { is_in_memory: false, ..Options::for_test(data.path(), Some(start)) }
 }
 
 impl Caller {

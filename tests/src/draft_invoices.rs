@@ -69,6 +69,52 @@ async fn lines_written_on_a_draft_stay_until_it_is_recomputed() {
 }
 
 #[tokio::test]
+async fn lines_given_as_they_stand_keep_what_they_cost() {
+    let mut world = World::new().await;
+    let meter = world.meter("SUM").await;
+    let tiers = json!([{"up_to": 1000, "unit_price": 0.01}, {"up_to": null, "unit_price": 0.005}]);
+    let usage = json!({"type": "USAGE", "meter_id": meter["meter_id"], "charge_model": "graduated",
+        "tiers": tiers, "display_name": "Calls"});
+    let plan = world.plan(&[json!({"type": "FIXED", "unit_price": 60, "in_advance": true}), usage]).await;
+    let customer = world.customer().await;
+    let subscription = world.subscribe(&customer, &plan).await;
+    world.advance_to("2025-01-16T00:00:00Z").await;
+    track(&world, &meter, 2_000, "first").await;
+    let change = format!("/subscriptions/{}/change-quantity", text(&subscription["id"]));
+    world.owner.changed(Method::POST, &change, json!({"quantity": 2})).await;
+    world.advance_to("2025-02-01T00:10:00Z").await;
+    let draft = world.owner.get("/invoices?status=DRAFT").await["data"][0].clone();
+    let path = format!("/invoices/{}", text(&draft["id"]));
+    let lines = draft["line_items"].as_array().unwrap();
+    assert!(lines.iter().any(|line| line["line_total"].to_string().starts_with('-')), "{lines:?}");
+    assert!(lines.iter().any(|line| line["unit_amount"].is_null()), "{lines:?}");
+
+    let given = |line: &Value| json!({"description": line["description"], "quantity": line["quantity"], "unit_amount": line["unit_amount"]});
+    let own = lines.iter().map(given).collect::<Vec<_>>();
+    let same = world.owner.changed(Method::PUT, &path, json!({"line_items": own})).await;
+    assert_eq!((&same["line_items"], figures(&same)), (&draft["line_items"], figures(&draft)));
+    assert_eq!(same["has_edited_lines"], false, "nothing was edited");
+
+    let mut with_more = own.clone();
+    with_more.push(json!({"description": "Help", "quantity": 2, "unit_amount": 5}));
+    let more = world.owner.changed(Method::PUT, &path, json!({"line_items": with_more})).await;
+    let [kept @ .., help] = more["line_items"].as_array().unwrap().as_slice() else { panic!("{more}") };
+    assert_eq!((kept, help["line_total"].to_string()), (lines.as_slice(), "10.00".into()));
+    assert_eq!(more["has_edited_lines"], true);
+
+    let mut without_price = own;
+    without_price.push(json!({"description": "Help", "quantity": 0, "unit_amount": null}));
+    let (status, answer) =
+        world.owner.call(Method::PUT, &path, Some(json!({"line_items": without_price}))).await;
+    assert_eq!(
+        (status, fields(&answer)),
+        (422, vec![format!("line_items[{}].quantity", lines.len()).as_str()])
+    );
+    world.advance_to("2025-02-01T01:00:00Z").await;
+    assert_eq!(figures(&world.owner.get(&path).await), figures(&more), "it is finalized as it was edited");
+}
+
+#[tokio::test]
 async fn a_deleted_or_voided_draft_is_not_made_again() {
     let (mut world, _, path) = in_grace().await;
     assert_eq!(world.owner.call(Method::DELETE, &path, None).await.0, 204);

@@ -178,6 +178,13 @@ async fn an_invoice_goes_only_where_it_may_and_keeps_the_note() {
         (&paid["meta_data"]["status_change_note"], &paid["meta_data"]["previous_status"]),
         (&Value::Null, &json!("OPEN"))
     );
+    let path = draft(&world, &customer).await;
+    to(&path, "OPEN").await;
+    to(&path, "UNCOLLECTIBLE").await;
+    let paid = world.owner.changed(Method::POST, &format!("{path}/pay"), json!({})).await;
+    let expected =
+        json!({"previous_status": "UNCOLLECTIBLE", "status_change_timestamp": "2025-01-01T00:00:00Z"});
+    assert_eq!(paid["meta_data"], expected, "of the change that was made, by whichever route");
     let (status, answer) =
         world.owner.call(Method::PATCH, &format!("{path}/status"), Some(json!({"status": "LOST"}))).await;
     assert_eq!((status, fields(&answer)), (422, vec!["status"]));

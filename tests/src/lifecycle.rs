@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Caller, World, text};
+use crate::client::{Caller, World, fields, text};
 
 async fn call(caller: &Caller, subscription: &Value, action: &str, body: Option<Value>) -> (u16, Value) {
     caller.call(Method::POST, &format!("/subscriptions/{}/{action}", text(&subscription["id"])), body).await
@@ -178,6 +178,58 @@ async fn what_is_decided_for_later_can_be_given_up() {
 }
 
 #[tokio::test]
+async fn a_plan_that_was_decided_on_survives_other_changes() {
+    let mut world = World::new().await;
+    let seats = json!({"type": "FIXED", "unit_price": 31, "quantity": 2, "display_name": "Seats"});
+    let basic = named(&world, "Basic", &[seats]).await;
+    let pro =
+        named(&world, "Pro", &[json!({"type": "FIXED", "unit_price": 60, "display_name": "Base"})]).await;
+    let subscription = subscribed(&world, &basic, json!({})).await;
+    assert_eq!(subscription["pending_change"], Value::Null);
+    world.advance_to("2025-01-11T00:00:00Z").await;
+    let path = format!("/subscriptions/{}", text(&subscription["id"]));
+    let change = json!({"plan_id": pro["id"], "at_period_end": true});
+    let expected = json!({"at": "2025-02-01T00:00:00Z", "plan_id": pro["id"], "plan_name": "Pro",
+        "price_version": pro["price_version"].as_u64().unwrap() + 1, "billing_interval": "month",
+        "interval_count": 1, "quantity": null, "overrides": [], "is_paused": false});
+    let changed = done(&world.owner, &subscription, "change-plan", Some(change)).await;
+    assert_eq!((&changed["pending_change"], &changed["plan_name"]), (&expected, &json!("Basic")));
+
+    let quantity = json!({"quantity": 4});
+    let preview = done(&world.owner, &subscription, "preview-change", Some(quantity.clone())).await;
+    assert_eq!(lines(&preview["invoices"][1], "lines", "amount"), "  Base: 60.00\n", "{preview}");
+    done(&world.owner, &subscription, "change-quantity", Some(quantity)).await;
+    let none = json!({"overrides": []});
+    world.owner.changed(Method::PUT, &format!("{path}/overrides"), none).await;
+    for (action, is_paused) in [("pause", true), ("resume", false)] {
+        let answer = done(&world.owner, &subscription, action, None).await;
+        let mut expected = expected.clone();
+        expected["is_paused"] = is_paused.into();
+        assert_eq!(answer["pending_change"], expected, "after {action}");
+    }
+    let end = json!({"cancel_at_period_end": true});
+    let ending = done(&world.owner, &subscription, "cancel", Some(end)).await;
+    assert_eq!(ending["pending_change"], Value::Null, "it ends before");
+    let undone = done(&world.owner, &subscription, "undo", None).await;
+    assert_eq!(undone["pending_change"], Value::Null, "all that is pending is given up");
+
+    let later = json!({"quantity": 5, "at_period_end": true});
+    let later = done(&world.owner, &subscription, "change-quantity", Some(later)).await;
+    assert_eq!(
+        (&later["pending_change"]["quantity"], &later["pending_change"]["plan_name"]),
+        (&json!(5), &json!("Basic"))
+    );
+    assert_eq!(world.owner.get(&path).await["pending_change"], later["pending_change"]);
+    let change = json!({"plan_id": pro["id"], "at_period_end": true});
+    done(&world.owner, &subscription, "change-plan", Some(change)).await;
+    done(&world.owner, &subscription, "change-quantity", Some(json!({"quantity": 3}))).await;
+    world.advance_to("2025-03-02T00:00:00Z").await;
+    let now = world.owner.get(&path).await;
+    assert_eq!((&now["plan_name"], &now["pending_change"]), (&json!("Pro"), &Value::Null));
+    assert!(invoices(&world).await.ends_with("Base: 60.00\n  total 60.00\n"), "{}", invoices(&world).await);
+}
+
+#[tokio::test]
 async fn seats_and_pauses_are_prorated() {
     let mut world = World::new().await;
     let plan = named(
@@ -268,7 +320,7 @@ async fn an_end_at_once_is_billed_at_once() {
       Unused time on Base: -21.00
       total -1.00
     ");
-    let canceled = done(&world.owner, &subscription, "cancel", Some(json!({"reason": "moving"}))).await;
+    let canceled = done(&world.owner, &subscription, "cancel", None).await; // no body is an empty one
     assert_eq!(
         (&canceled["status"], &canceled["canceled_at"]),
         (&json!("CANCELED"), &json!("2025-01-11T00:00:00Z"))
@@ -285,9 +337,11 @@ async fn an_end_at_once_is_billed_at_once() {
     // A plan may go with its last subscription, and what it billed stands.
     let path = format!("/plans/{}", text(&plan["id"]));
     assert_eq!(world.owner.call(Method::DELETE, &path, None).await.0, 204);
-    for (action, body) in
-        [("cancel", Some(json!({}))), ("pause", None), ("change-quantity", Some(json!({"quantity": 1})))]
-    {
+    for (action, body) in [
+        ("cancel", Some(json!({"reason": "moving"}))),
+        ("pause", None),
+        ("change-quantity", Some(json!({"quantity": 1}))),
+    ] {
         let (status, answer) = call(&world.owner, &subscription, action, body).await;
         assert_eq!((status, &answer["code"]), (409, &json!("subscription_canceled")), "{action}");
     }
@@ -393,4 +447,56 @@ async fn a_change_in_the_instant_of_a_bill_is_settled_too() {
       Unused time on Base 60: -60.00
       total -60.00
     ");
+}
+
+#[tokio::test]
+async fn lists_are_narrowed_by_plan_status_and_number() {
+    let mut world = World::new().await;
+    let charge = |price: u32| json!({"type": "FIXED", "unit_price": price});
+    let basic = named(&world, "Basic", &[charge(30)]).await;
+    let pro = named(&world, "Pro", &[charge(60)]).await;
+    let first = subscribed(&world, &basic, json!({})).await;
+    let customer = json!({"id": first["customer_id"]});
+    let [second, third] = [world.subscribe(&customer, &pro).await, world.subscribe(&customer, &pro).await];
+    world.advance_to("2025-01-11T00:00:00Z").await;
+    done(&world.owner, &third, "pause", None).await;
+    world.advance_to("2025-02-01T02:00:00Z").await;
+    let found = async |path: String| {
+        let list = world.owner.get(&path).await;
+        let rows = list["data"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
+        assert_eq!(list["meta"]["total"], rows.len());
+        rows
+    };
+    let of = text(&customer["id"]);
+    let ids =
+        |subscriptions: &[&Value]| subscriptions.iter().map(|one| one["id"].clone()).collect::<Vec<_>>();
+    let (basic, pro) = (text(&basic["id"]), text(&pro["id"]));
+    for (path, expected) in [
+        (format!("/subscriptions?plan_id={basic}"), ids(&[&first])),
+        (format!("/subscriptions?plan_id={pro}"), ids(&[&third, &second])),
+        (format!("/subscriptions?plan_id={pro}&status=PAUSED"), ids(&[&third])),
+        (format!("/subscriptions?plan_id={pro}&customer_id={of}&status=ACTIVE"), ids(&[&second])),
+        (format!("/subscriptions?plan_id={of}"), ids(&[])),
+        (format!("/customers/{of}/subscriptions?status=PAUSED"), ids(&[&third])),
+        (format!("/customers/{of}/subscriptions?status=CANCELED"), ids(&[])),
+    ] {
+        assert_eq!(found(path.clone()).await, expected, "{path}");
+    }
+    let newest = world.owner.get("/invoices").await["data"][0].clone();
+    let number = text(&newest["invoice_number"]);
+    for narrowed in ["", "&status=OPEN", "&start_date=2025-02-01", &format!("&customer_id={of}")] {
+        let path = format!("/invoices?invoice_number={number}{narrowed}");
+        assert_eq!(found(path.clone()).await, ids(&[&newest]), "{path}");
+    }
+    assert_eq!(found("/invoices?invoice_number=INV-2025-0099".into()).await, ids(&[]));
+    assert_eq!(found(format!("/customers/{of}/invoices?status=OPEN")).await.len(), 3);
+    assert_eq!(found(format!("/customers/{of}/invoices?status=PAID")).await.len(), 0);
+    for (path, field) in [
+        ("/invoices?invoice_number=42".to_owned(), "invoice_number"),
+        ("/subscriptions?plan_id=basic".to_owned(), "plan_id"),
+        (format!("/customers/{of}/invoices?status=LATE"), "status"),
+    ] {
+        let (status, answer) = world.owner.call(Method::GET, &path, None).await;
+        assert_eq!((status, fields(&answer)), (422, vec![field]), "{path}");
+    }
 }

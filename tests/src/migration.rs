@@ -208,6 +208,19 @@ async fn a_migration_at_once_splits_the_period() {
       now 2025-02-21 40.00, 2025-03-21 40.00
       then 2025-02-21 74.00, 2025-03-21 74.00
     ");
+    let (_, rows) =
+        priced.migrate("migrate/preview", json!({"when": "now", "subscription_ids": [acme]})).await;
+    let invoice = &rows["data"][0]["migrated_invoices"][0];
+    let line = |line: &Value| {
+        format!("{} {} {}", text(&line["description"]), line["amount"], line["proration"]["part"])
+    };
+    let lines = invoice["lines"].as_array().unwrap().iter().map(line).collect::<Vec<_>>();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    Base 9.68 10
+    Seats 3.23 10
+    Base 40.65 21
+    Seats 9.48 21
+    ");
     priced.shown("migrate", asked).await;
     assert_eq!(priced.get(&acme).await["price_version"], 7);
     priced.world.advance_to("2025-02-22T00:00:00Z").await;

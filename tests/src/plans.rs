@@ -1,5 +1,6 @@
 //! Plans: every how many units of time they are billed.
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::client::{World, fields, text};
@@ -18,7 +19,9 @@ async fn a_plan_may_be_billed_every_so_many_units() {
     for (own, count, end) in [
         (json!({}), 3, "2025-04-01T00:00:00Z"),
         (json!({"interval_count": 2}), 2, "2025-03-01T00:00:00Z"),
-        (json!({"billing_interval": "month"}), 1, "2025-02-01T00:00:00Z"),
+        (json!({"billing_interval": "month"}), 3, "2025-04-01T00:00:00Z"),
+        (json!({"billing_interval": "month", "interval_count": 1}), 1, "2025-02-01T00:00:00Z"),
+        (json!({"billing_interval": "week"}), 1, "2025-01-08T00:00:00Z"),
         (json!({"billing_interval": "week", "interval_count": 2}), 2, "2025-01-15T00:00:00Z"),
     ] {
         let mut body =
@@ -29,6 +32,11 @@ async fn a_plan_may_be_billed_every_so_many_units() {
             (&subscription["interval_count"], text(&subscription["current_period_end"])),
             (&json!(count), end)
         );
+        let own = json!({"plan_id": plan["id"], "start_date": "2025-01-01", "periods": 1,
+            "billing_interval": own["billing_interval"], "interval_count": own["interval_count"]});
+        let preview = world.owner.changed(Method::POST, "/subscriptions/preview", own).await;
+        let invoice = &preview["invoices"][0];
+        assert_eq!((text(&invoice["issue_date"]), &invoice["total"].to_string()[..]), (end, "90.00"));
     }
     for (count, name) in [(json!(0), "none"), (json!(1001), "many"), (json!("x"), "text")] {
         let body = json!({"name": name, "type": "FIXED", "billing_interval": "month", "interval_count": count,

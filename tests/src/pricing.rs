@@ -244,7 +244,7 @@ async fn an_invoice_is_rated_by_property_and_by_event() {
       12 included, at no charge
       1 % of 113 = 1.13
       fee for each event: 3 × 0.25 = 0.75
-      1 events raised to 0.5 each: 0.17
+      1 event raised to 0.5: 0.17
       0 + 1.13 + 0.75 + 0.17 = 2.05, rounded to USD 2.05
     Packages 5.00
       usage of 125 from 4 events

@@ -107,6 +107,26 @@ async fn invoices(caller: &Caller) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn keys_say_which_mode_they_are_of() {
+    let world = World::new().await;
+    let tester = Tester::new(&world, "test@example.com").await;
+    for (caller, prefix) in [(&tester.caller, "sk_test_"), (&world.owner, "sk_live_")] {
+        let key = caller.created("/api-keys", json!({"name": "k", "scopes": ["usage.read"]})).await;
+        let text = text(&key["key"]);
+        assert!(text.starts_with(prefix), "{text}");
+        for written in [text.to_owned(), text.replacen("sk_", "org_", 1)] {
+            assert_eq!(caller.with(("x-api-key", written)).call(Method::GET, "/usage", None).await.0, 200);
+        }
+        let other = if prefix == "sk_test_" {
+            text.replacen("test", "live", 1)
+        } else {
+            text.replacen("live", "test", 1)
+        };
+        assert_eq!(caller.with(("x-api-key", other)).call(Method::GET, "/usage", None).await.0, 401);
+    }
+}
+
+#[tokio::test]
 async fn months_pass_in_one_request() {
     let world = World::new().await;
     let tester = Tester::new(&world, "test@example.com").await;

@@ -34,7 +34,7 @@ pub async fn handle_messages(platform: &Platform, event: SqsEvent) -> SqsBatchRe
     each_message(platform, QueueName::Periods, event, |body| async move {
         let (organization, subscription) = match wire::message::decode(&body) {
             Ok(Message::ClosePeriod { organization, subscription }) => (organization, subscription),
-            Ok(Message::CountUsage(_) | Message::DeliverEmail { .. }) => {
+            Ok(Message::CountUsage(_) | Message::RecountUsage(_) | Message::DeliverEmail { .. }) => {
                 return Verdict::Poison("it names no period".to_owned());
             }
             Err(error) => return Verdict::Poison(error.to_string()),

@@ -13,7 +13,7 @@ pub async fn handle(platform: &Platform, event: SqsEvent) -> SqsBatchResponse {
     each_message(platform, QueueName::Outbox, event, |body| async move {
         let (organization, customer, entry) = match wire::message::decode(&body) {
             Ok(Message::DeliverEmail { organization, customer, entry }) => (organization, customer, entry),
-            Ok(Message::CountUsage(_) | Message::ClosePeriod { .. }) => {
+            Ok(Message::CountUsage(_) | Message::RecountUsage(_) | Message::ClosePeriod { .. }) => {
                 return Verdict::Poison("it names no e-mail".to_owned());
             }
             Err(error) => return Verdict::Poison(error.to_string()),

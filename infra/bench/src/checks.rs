@@ -7,6 +7,7 @@ use app::{
     plans::{self, NewPlan},
     read_usage,
     subscriptions::{self, NewBilling, NewSubscription},
+    track_usage::{self, CustomerRef, MeterRef, Usage},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
@@ -17,6 +18,8 @@ use domain::{
     meter::{Aggregation, DeduplicateBy, Meter},
     period::{BillingInterval, IntervalUnit},
     plan::PlanType,
+    property::Properties,
+    quantity::Quantity,
     series::Range,
     user::Scope,
 };
@@ -34,6 +37,9 @@ use crate::{
 /// The name of the feature, and of its meter.
 const CALLS: &str = "calls";
 
+/// What the customer is called.
+const ACME: &str = "acme";
+
 /// Measures both questions.
 ///
 /// Errors: if one is not answered.
@@ -47,7 +53,9 @@ pub async fn measure(report: &mut Report, scale: Scale) -> Result<(), Failure> {
         let asked = Asked::new().await?;
         asked.use_it(step, scale.of(events)).await?;
         report.figure(&format!("rru_current_total_{name}"), asked.total().await?, "units", "target <= 1");
-        let (of_usage, in_all) = asked.check().await?;
+        let whose = [Whose::Id(asked.customer), Whose::ExternalId(ACME.into())];
+        let [(_, first), (_, first_external)] = asked.checks(whose.clone()).await?;
+        let [(of_usage, in_all), (_, external)] = asked.checks(whose).await?;
         report.figure(
             &format!("rru_check_usage_{name}"),
             of_usage,
@@ -55,6 +63,12 @@ pub async fn measure(report: &mut Report, scale: Scale) -> Result<(), Failure> {
             "target <= 1; of the usage table",
         );
         report.figure(&format!("rru_check_{name}"), in_all, "units", "with key, customer, feature and plan");
+        if name == "sparse" {
+            report.figure("rru_check_external", external, "units", "the same by external id");
+            report.figure("rru_check_first", first, "units", "the first of its feature in a process");
+            report.figure("rru_check_first_external", first_external, "units", "the first of its customer");
+            report.figure("rru_track", asked.track().await?, "units", "an event at the door");
+        }
     }
     Ok(())
 }
@@ -78,11 +92,11 @@ impl Asked {
         let feature = rig.platform.store.find_feature_by_lookup_key(rig.organization, CALLS).await?;
         let feature = feature.ok_or("the feature was not made")?.id;
         let plan = plan(&rig, feature).await?;
-        let customer = rig.customer("acme").await?;
+        let customer = rig.customer(ACME).await?;
         let billing = NewBilling { start: Some(january()), ..NewBilling::default() };
         let new = NewSubscription { customer, plan, overrides: Vec::new(), billing };
         subscriptions::create(&rig.platform, &rig.actor(), new).await?;
-        let scopes = vec![Scope::UsageRead];
+        let scopes = vec![Scope::UsageRead, Scope::UsageWrite];
         let (_, key) = api_keys::create(&rig.platform, &rig.actor(), "bench".into(), scopes).await?;
         Ok(Self { rig, meter, customer, key })
     }
@@ -110,14 +124,37 @@ impl Asked {
         Ok(Milli::tenths_per(line.take_consumed().read_tenths, 1))
     }
 
-    /// What the check reads of usage, and what it reads in all.
-    async fn check(&self) -> Result<(Milli, Milli), Failure> {
+    /// What checks read of usage, and what they read in all.
+    async fn checks<const N: usize>(&self, whose: [Whose; N]) -> Result<[(Milli, Milli); N], Failure> {
+        let Rig { platform, line, .. } = &self.rig;
+        let mut read = [(Milli::tenths_per(0, 1), Milli::tenths_per(0, 1)); N];
+        for (whose, read) in whose.into_iter().zip(&mut read) {
+            line.take_consumed();
+            let actor = authenticate::with_api_key(platform, &self.key).await?;
+            entitlements::check(platform, &actor, whose, CALLS).await?;
+            let consumed = line.take_consumed();
+            let [of_usage, in_all] = [consumed.usage_read_tenths, consumed.read_tenths];
+            *read = (Milli::tenths_per(of_usage, 1), Milli::tenths_per(in_all, 1));
+        }
+        Ok(read)
+    }
+
+    /// What the door reads for an event as the SDK sends it.
+    async fn track(&self) -> Result<Milli, Failure> {
         let Rig { platform, line, .. } = &self.rig;
         line.take_consumed();
         let actor = authenticate::with_api_key(platform, &self.key).await?;
-        entitlements::check(platform, &actor, Whose::Id(self.customer), CALLS).await?;
-        let consumed = line.take_consumed();
-        Ok((Milli::tenths_per(consumed.usage_read_tenths, 1), Milli::tenths_per(consumed.read_tenths, 1)))
+        let usage = Usage {
+            meter: MeterRef::Token(self.meter.token),
+            customer: CustomerRef::ExternalId(ACME.into()),
+            quantity: Some(Quantity::ONE),
+            timestamp: None,
+            idempotency_key: None,
+            properties: Properties::new(),
+            metadata: Properties::new(),
+        };
+        track_usage::track(platform, &actor, usage).await?;
+        Ok(Milli::tenths_per(line.take_consumed().read_tenths, 1))
     }
 }
 

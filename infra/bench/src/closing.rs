@@ -104,7 +104,7 @@ async fn close(report: &Report, rig: &Rig) -> Result<u64, Failure> {
     while sweep::close_periods(&rig.platform).await? > 0 {
         let due = rig.take_sent().into_iter().filter_map(|message| match message {
             Message::ClosePeriod { organization, subscription } => Some((organization, subscription)),
-            Message::CountUsage(_) | Message::DeliverEmail { .. } => None,
+            Message::CountUsage(_) | Message::RecountUsage(_) | Message::DeliverEmail { .. } => None,
         });
         let due = due.collect::<Vec<_>>();
         let closes = due.into_iter().map(|(organization, subscription)| {

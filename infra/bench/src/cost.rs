@@ -146,7 +146,12 @@ mod tests {
             // 0.5 ms of a processor are 3.46 ms of 256 MB: 4; 3 requests wait 15 ms, and SQS 10.
             door: DoorWork { processor: Milli(500), reads: Milli(2000), requests: 3 },
             // A request each, 16 at once: 312 ms for a thousand events.
-            counting: PerEvent { writes: Milli(1200), reads: Milli(500), requests: Milli(1000) },
+            counting: PerEvent {
+                writes: Milli(1200),
+                reads: Milli(500),
+                requests: Milli(1000),
+                events: 1000,
+            },
             // 100 ms of a processor are 345.5 ms of 512 MB: 346.
             count_processor: Milli(100_000),
             messages_per_receive: 10,

@@ -3,6 +3,7 @@
 //! embedded DynamoDB whose every request is counted, and on the functions as they are deployed.
 
 pub mod baseline;
+pub mod batches;
 pub mod checks;
 pub mod closing;
 pub mod cost;
@@ -13,6 +14,7 @@ pub mod rating;
 pub mod report;
 pub mod rig;
 mod scale;
+pub mod timing;
 pub mod traffic;
 pub mod usage;
 pub mod volume;
@@ -26,9 +28,10 @@ use rig::Failure;
 ///
 /// Errors: the first thing that goes wrong.
 pub async fn run(report: &mut Report, scale: Scale) -> Result<(), Failure> {
-    engine::measure(report)?;
+    engine::measure(report, scale)?;
     rating::measure(report, scale)?;
     let usage = usage::measure(report, scale).await?;
+    batches::measure(report, scale).await?;
     checks::measure(report, scale).await?;
     volume::measure(report, scale).await?;
     let work = functions::measure(report, scale).await?;

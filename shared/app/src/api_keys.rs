@@ -19,7 +19,7 @@ pub async fn create(
     actor.require(Scope::BillingWrite)?;
     // A key must not make one that may do more than itself.
     scopes.iter().try_for_each(|scope| actor.require(*scope))?;
-    let secret = new_api_key(platform.entropy());
+    let secret = new_api_key(platform.entropy(), platform.mode());
     let key = ApiKey {
         id: platform.new_id(),
         organization: actor.organization,

@@ -5,10 +5,11 @@ use auth::Actor;
 use chrono::{DateTime, Duration, SubsecRound, Utc};
 use domain::{
     id::{ChargeId, OrganizationId, PlanId, SubscriptionId},
-    invoice::{Invoice, LineItem},
+    invoice::Invoice,
     outbox::subscription_events,
     period_close::draft,
     proration::ProrationChoice,
+    seen_usage::LateLines,
     subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus},
     subscription_change::Change,
     timeline::Bill,
@@ -20,7 +21,6 @@ use crate::{
     AppError, Platform,
     charge_usage::of_bill,
     close_period::{close_until, plans_of},
-    finalize_invoice::terms,
     late_usage,
     preview::{PreviewedInvoice, invalid_change},
     price_override::{PriceOverride, prices_at},
@@ -89,9 +89,10 @@ pub(crate) async fn change_read(
 ) -> Result<Subscription, AppError> {
     let now = platform.now().trunc_subsecs(3);
     let (changed, plans) = changed(platform, actor, subscription, &asked, terms, now).await?;
-    let in_force = match terms.when {
-        When::Now => effective(subscription, now),
-        When::AtPeriodEnd => now,
+    let in_force = match (terms.when, &asked) {
+        (When::Now, Asked::Cancel(_)) => end_of(subscription, &plans, now),
+        (When::Now, _) => effective(subscription, now),
+        (When::AtPeriodEnd, _) => now,
     };
     let changed = settled(changed, &plans, in_force)?;
     let new_plan = match asked {
@@ -106,8 +107,11 @@ pub(crate) async fn change_read(
     let outbox = subscription_events(subscription, &changed, now);
     let by = platform.change(actor.organization, actor.name());
     platform.store.change_subscription(&by, "change subscription", &changed, new_plan, &outbox).await?;
-    if let Some(ends_at) = changed.ends_at.filter(|ends_at| *ends_at <= in_force) {
-        close_until(platform, actor.organization, subscription.id, ends_at).await?;
+    let ends_at = changed.ends_at.filter(|ends_at| *ends_at <= in_force);
+    // What could not be billed may have been mended by this.
+    let retried = subscription.billing_error.as_ref().map(|_| now);
+    if let Some(until) = ends_at.or(retried) {
+        close_until(platform, actor.organization, subscription.id, until).await?;
     }
     Ok(platform.store.get_subscription(actor.organization, subscription.id).await?)
 }
@@ -143,7 +147,8 @@ pub async fn undo(platform: &Platform, actor: &Actor, id: SubscriptionId) -> Res
 /// The next invoice of a subscription, with what is known of usage by now; after a change, the invoices
 /// until the end of the period it falls into, and what follows that.
 ///
-/// Errors: as for [`change`].
+/// Errors: as for [`change`], and `cannot_be_billed` if an invoice cannot be computed exactly; `Invalid` if it is the
+/// prices that were asked for.
 pub async fn preview(
     platform: &Platform,
     actor: &Actor,
@@ -161,8 +166,14 @@ pub async fn preview(
         }
     };
     let count = if asked.is_some() { 2 } else { 1 };
-    let invoices = coming(platform, actor, &subscription, &plans, count).await?;
-    Ok((subscription, invoices))
+    let invoices = coming(platform, actor, &subscription, &plans, count).await;
+    let invoices = invoices.map_err(|error| match asked {
+        Some((Asked::Prices(_), _)) if error.is_cannot_be_billed() => {
+            AppError::invalid("overrides", format!("cannot be billed: {error}"))
+        }
+        _ => error,
+    });
+    Ok((subscription, invoices?))
 }
 
 /// The subscription with a change that is not made.
@@ -180,6 +191,8 @@ pub(crate) async fn supposed(
 const EMPTY_MAX: u32 = 4000;
 
 /// The next invoices of a subscription, at most `count`, with what is known of usage by now.
+///
+/// Errors: `cannot_be_billed` if one of them cannot be computed exactly.
 pub(crate) async fn coming(
     platform: &Platform,
     actor: &Actor,
@@ -189,7 +202,9 @@ pub(crate) async fn coming(
 ) -> Result<Vec<PreviewedInvoice>, AppError> {
     let organization = actor.organization;
     let timeline = subscription.timeline(plans);
-    let terms = terms(platform, organization, subscription.customer).await?;
+    let settings = platform.store.get_organization(organization).await?.settings;
+    let customer = platform.store.get_customer(organization, subscription.customer).await?;
+    let terms = settings.invoice_terms(&customer);
     let (mut invoices, mut empty) = (Vec::new(), 0);
     let mut last = subscription.billed_until;
     while invoices.len() < count
@@ -200,19 +215,23 @@ pub(crate) async fn coming(
         last = Some(at);
         if bill.dues.is_empty() {
             empty += 1;
-            if timeline.charges_at(at).is_empty() || empty > EMPTY_MAX {
+            let is_idle = timeline.charges_at(at).is_empty();
+            if is_idle && timeline.is_settled_at(at).map_err(AppError::internal)? || empty > EMPTY_MAX {
                 break; // paused for good as far as is known, or charged once and never again
             }
             continue;
         }
-        empty = 0;
         // What is late comes to the next invoice, and is settled by it.
         let late = match invoices.is_empty() {
-            true => late_usage::lines(platform, organization, subscription, plans, at).await?,
-            false => Vec::new(),
+            true => late_usage::lines(platform, (organization, &settings), subscription, plans, at).await?,
+            false => LateLines::default(),
         };
         let draft = draft_of(platform, organization, subscription, &bill, late).await?;
-        let draft = draft.with_terms(&terms).map_err(AppError::internal)?;
+        if draft.lines.is_empty() {
+            continue; // it ends right after the bill before
+        }
+        empty = 0;
+        let draft = draft.with_terms(&terms).map_err(AppError::cannot_be_billed)?;
         invoices.push(PreviewedInvoice::of(&bill, proration, draft));
     }
     Ok(invoices)
@@ -220,15 +239,17 @@ pub(crate) async fn coming(
 
 /// The draft that a bill of a subscription would make, with what is known of usage by now, and with lines for
 /// `late` usage; without tax.
+///
+/// Errors: `cannot_be_billed` if it cannot be computed exactly.
 pub(crate) async fn draft_of(
     platform: &Platform,
     organization: OrganizationId,
     subscription: &Subscription,
     bill: &Bill,
-    late: Vec<LineItem>,
+    late: LateLines,
 ) -> Result<Invoice, AppError> {
     let usage = of_bill(platform, organization, subscription.customer, bill).await?;
-    draft(subscription, bill, &usage, late, bill.at).map_err(AppError::internal)
+    draft(subscription, bill, &usage, late, bill.at).map_err(AppError::cannot_be_billed)
 }
 
 fn live(subscription: &Subscription) -> Result<&Subscription, AppError> {
@@ -258,7 +279,10 @@ async fn changed(
 ) -> Result<(Subscription, PlansById), AppError> {
     let subscription = live(subscription)?;
     let mut plans = plans_of(platform, actor.organization, subscription).await?;
-    let at = counts_from(subscription, when, now)?;
+    let at = match (when, asked) {
+        (When::Now, Asked::Cancel(_)) => end_of(subscription, &plans, now),
+        _ => counts_from(subscription, when, now)?,
+    };
     let change = match asked {
         Asked::Plan(id, quantity) => {
             let mut errors = Vec::new();
@@ -286,7 +310,7 @@ async fn changed(
         }
     })?;
     let next = Subscription { updated_at: now, ..next };
-    let is_over = when == When::Now && ends_unbilled(&next, &plans, at, now)?;
+    let is_over = when == When::Now && ends_unbilled(&next, at);
     let moved = moved(next, asked, is_over, now)?;
     let is_behind = matches!(asked, Asked::Resume) && is_behind(platform, actor, subscription).await?;
     let status = if is_behind { SubscriptionStatus::PastDue } else { moved.status };
@@ -327,23 +351,22 @@ pub(crate) fn effective(subscription: &Subscription, now: DateTime<Utc>) -> Date
     }
 }
 
-/// Whether a subscription that ends at `at` ends without a last bill: nothing of it was ever billed, or all
-/// of it was just now, with nothing paid in advance and no interval that goes on.
-fn ends_unbilled(
-    subscription: &Subscription,
-    plans: &PlansById,
-    at: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<bool, AppError> {
+/// When a subscription ends that is canceled at `now`. Of the instant in which it began usage is billed, too; what would
+/// be paid in advance, and was not billed yet, is not.
+fn end_of(subscription: &Subscription, plans: &PlansById, now: DateTime<Utc>) -> DateTime<Utc> {
+    let start = subscription.schedule.start;
+    let is_first = subscription.billed_until.is_none() && now == start;
+    if is_first && !subscription.timeline(plans).bills_in_advance(start) {
+        start + Duration::milliseconds(1)
+    } else {
+        effective(subscription, now)
+    }
+}
+
+/// Whether a subscription that ends at `at` ends without a last bill, since it is on trial or has not begun.
+fn ends_unbilled(subscription: &Subscription, at: DateTime<Utc>) -> bool {
     let is_trial = matches!(subscription.status, SubscriptionStatus::Trial { .. });
-    let is_unbegun = subscription.billed_until.is_none() && at <= subscription.schedule.start;
-    let is_just_billed = match subscription.billed_until {
-        Some(last) if now < at => {
-            subscription.timeline(plans).is_settled_at(last).map_err(AppError::internal)?
-        }
-        Some(_) | None => false,
-    };
-    Ok(is_trial || is_unbegun || is_just_billed)
+    is_trial || subscription.billed_until.is_none() && at <= subscription.schedule.start
 }
 
 /// The subscription in the state that a change brings it into at once.

@@ -6,29 +6,58 @@ use chrono::{DateTime, Utc};
 use domain::{
     id::{OrganizationId, SubscriptionId},
     period_close::{CloseError, PeriodClose},
+    seen_usage::LateLines,
     subscription::{PlansById, Subscription},
 };
 use futures::future::try_join_all;
 use store::StoreError;
 
-use crate::{AppError, Platform, charge_usage, finalize_invoice::terms, late_usage};
+use crate::{AppError, Platform, charge_usage, late_usage};
 
 /// Closes every period of a subscription that has ended, one after the other. Closing again changes
-/// nothing. Returns how many were closed now.
+/// nothing. One that cannot be billed exactly is put off, and those after it wait. Returns how many were closed now.
 pub async fn close(
     platform: &Platform,
     organization: OrganizationId,
     id: SubscriptionId,
 ) -> Result<usize, AppError> {
-    close_until(platform, organization, id, DateTime::UNIX_EPOCH).await
+    close_each(platform, organization, id, Asking::Sweep).await
 }
 
-/// As [`close`], and also what ends by `until`.
+/// As [`close`], for somebody who asks for it: also what ends by `until`, and what was put off.
 pub(crate) async fn close_until(
     platform: &Platform,
     organization: OrganizationId,
     id: SubscriptionId,
     until: DateTime<Utc>,
+) -> Result<usize, AppError> {
+    close_each(platform, organization, id, Asking::Somebody { until }).await
+}
+
+/// On whose behalf periods are closed.
+#[derive(Clone, Copy)]
+enum Asking {
+    /// Of the sweep, which waits until what was put off is tried again.
+    Sweep,
+    /// Of somebody, at once.
+    Somebody { until: DateTime<Utc> },
+}
+
+/// What came of an attempt to close a period.
+enum Closing {
+    /// It has not ended, or is put off.
+    NotDue,
+    /// It is closed; this is the subscription in its next one.
+    Closed(Box<Subscription>),
+    /// Somebody else closed it, or changed the subscription: look again.
+    ChangedMeanwhile,
+}
+
+async fn close_each(
+    platform: &Platform,
+    organization: OrganizationId,
+    id: SubscriptionId,
+    asking: Asking,
 ) -> Result<usize, AppError> {
     let (mut closed, mut known) = (0, None);
     loop {
@@ -40,7 +69,7 @@ pub(crate) async fn close_until(
                 Err(error) => return Err(error.into()),
             },
         };
-        match close_one(platform, organization, &subscription, platform.now().max(until)).await? {
+        match close_one(platform, organization, &subscription, asking).await? {
             Closing::NotDue => return Ok(closed),
             Closing::Closed(next) => {
                 closed += 1;
@@ -51,51 +80,30 @@ pub(crate) async fn close_until(
     }
 }
 
-/// What came of an attempt to close a period.
-enum Closing {
-    /// It has not ended.
-    NotDue,
-    /// It is closed; this is the subscription in its next one.
-    Closed(Box<Subscription>),
-    /// Somebody else closed it, or changed the subscription: look again.
-    ChangedMeanwhile,
-}
-
 /// Closes the current period, if it has ended.
 async fn close_one(
     platform: &Platform,
     organization: OrganizationId,
     subscription: &Subscription,
-    now: DateTime<Utc>,
+    asking: Asking,
 ) -> Result<Closing, AppError> {
-    if subscription.due_at().is_none_or(|due_at| now < due_at) {
+    let now = platform.now();
+    let (now, due_at) = match asking {
+        Asking::Sweep => (now, subscription.attended_at()),
+        Asking::Somebody { until } => (now.max(until), subscription.due_at()),
+    };
+    if due_at.is_none_or(|due_at| now < due_at) {
         return Ok(Closing::NotDue);
     }
     let plans = plans_of(platform, organization, subscription).await?;
-    let close = match PeriodClose::due(subscription, &plans, now) {
-        Ok(None) => PeriodClose::trial(subscription, &plans, now),
-        Ok(Some(bill)) => {
-            let usage = charge_usage::of_bill(platform, organization, subscription.customer, &bill).await?;
-            let late = match bill.dues.is_empty() {
-                true => Vec::new(), // there is no invoice for them: they wait for the next
-                false => late_usage::lines(platform, organization, subscription, &plans, bill.at).await?,
-            };
-            PeriodClose::decide(subscription, &plans, &bill, &usage, late, now)
+    let close = match decided(platform, organization, (subscription, &plans), now).await {
+        Ok(Some(close)) => close,
+        Ok(None) => return Ok(Closing::NotDue),
+        Err(error) if error.is_cannot_be_billed() => {
+            return put_off(platform, organization, (subscription, &plans), &error).await;
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
     };
-    let close = match close {
-        Ok(close) => close,
-        Err(CloseError::NotDue) => return Ok(Closing::NotDue),
-        // Told as it is: somebody has to take back the usage, or change the price.
-        Err(error) => {
-            let id = subscription.id;
-            let detail = format!("subscription {id} cannot be billed exactly: {error}");
-            return Err(AppError::conflict("cannot_be_billed", detail));
-        }
-    };
-    let terms = terms(platform, organization, subscription.customer).await?;
-    let close = close.with_terms(&terms).map_err(AppError::internal)?;
     match platform.store.commit_close(&platform.change(organization, "close-periods"), &close).await {
         Ok(()) => {
             let id = subscription.id;
@@ -103,6 +111,66 @@ async fn close_one(
             let version = close.subscription.version + 1;
             Ok(Closing::Closed(Box::new(Subscription { version, ..close.subscription })))
         }
+        Err(StoreError::Conflict) => Ok(Closing::ChangedMeanwhile),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the end of the current period means; `None` if nothing is due.
+///
+/// Errors: `cannot_be_billed` if a bill cannot be computed exactly: somebody has to correct the usage, or the price.
+async fn decided(
+    platform: &Platform,
+    organization: OrganizationId,
+    (subscription, plans): (&Subscription, &PlansById),
+    now: DateTime<Utc>,
+) -> Result<Option<PeriodClose>, AppError> {
+    let settings = platform.store.get_organization(organization).await?.settings;
+    let close = match PeriodClose::due(subscription, plans, now) {
+        Ok(None) => PeriodClose::trial(subscription, plans, now),
+        Ok(Some(bill)) => {
+            let usage = charge_usage::of_bill(platform, organization, subscription.customer, &bill).await?;
+            let late = match bill.dues.is_empty() {
+                true => LateLines::default(), // there is no invoice for them: they wait for the next
+                false => {
+                    late_usage::lines(platform, (organization, &settings), subscription, plans, bill.at)
+                        .await?
+                }
+            };
+            PeriodClose::decide(subscription, plans, &bill, &usage, late, now)
+        }
+        Err(error) => Err(error),
+    };
+    let close = match close {
+        Ok(close) => close,
+        Err(CloseError::NotDue) => return Ok(None),
+        Err(error) => return Err(AppError::cannot_be_billed(error)),
+    };
+    let customer = platform.store.get_customer(organization, subscription.customer).await?;
+    close.with_terms(&settings.invoice_terms(&customer)).map(Some).map_err(AppError::cannot_be_billed)
+}
+
+/// Puts off a bill that cannot be computed, and says so.
+async fn put_off(
+    platform: &Platform,
+    organization: OrganizationId,
+    (subscription, plans): (&Subscription, &PlansById),
+    error: &AppError,
+) -> Result<Closing, AppError> {
+    let (id, now) = (subscription.id, platform.now());
+    let period = match subscription.due_at().map(|due_at| PeriodClose::due(subscription, plans, due_at)) {
+        Some(Ok(Some(bill))) => bill.period,
+        Some(Ok(None) | Err(_)) | None => subscription.current_period().map_err(AppError::internal)?,
+    };
+    let (next, told) = subscription.put_off(period, error.to_string(), now);
+    let outbox = Vec::from_iter(told);
+    let change = platform.change(organization, "close-periods");
+    match platform.store.change_subscription(&change, "put off bill", &next, None, &outbox).await {
+        Ok(()) if !outbox.is_empty() => {
+            tracing::error!(organization.id = %organization, subscription.id = %id, error = %error, "{id} cannot be billed");
+            Ok(Closing::NotDue)
+        }
+        Ok(()) => Ok(Closing::NotDue),
         Err(StoreError::Conflict) => Ok(Closing::ChangedMeanwhile),
         Err(error) => Err(error.into()),
     }

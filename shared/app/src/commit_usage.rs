@@ -5,18 +5,22 @@ use std::collections::BTreeMap;
 
 use chrono::Timelike;
 use domain::{
-    commit::{Bucket, Draft, HeadWrite, HoursSource, Refold, Sifted, Verdict},
+    commit::{Bucket, Draft, HeadWrite, HoursSource, Sifted, Verdict},
     event::{Event, Revision, UsageEvent},
     head::Head,
     hours::Hours,
     meter::Counting,
     quantity::QuantityOverflow,
+    refold::Refold,
     revision::Corrections,
     totals::Totals,
 };
-use store::{CommitOutcome, HeadId, Store, StoreError};
+use store::{CommitOutcome, HeadId, Row, Store, StoreError};
 
 use crate::{AppError, Platform};
+
+/// The most changes of a level that are held at once where its totals are folded anew: some megabytes.
+const LEVELS_MAX: usize = 100_000;
 
 /// How often a head that others write at the same time is tried before its messages go back to the queue.
 const ATTEMPTS_MAX: u32 = 12;
@@ -77,7 +81,10 @@ async fn write_of(
     let mut hours = BTreeMap::new();
     for (day, source) in wanted {
         let of_day = match source {
-            HoursSource::Stored => stored.get(&day).map(|(_, hours)| hours.clone()).unwrap_or_default(),
+            HoursSource::Stored => match stored.get(&day) {
+                Some((_, hours)) => hours.clone(),
+                None => hours_of(store, id, before, counting, day).await?, // they were lost
+            },
             HoursSource::Empty => Hours::default(),
             HoursSource::Members => hours_of(store, id, before, counting, day).await?,
         };
@@ -97,19 +104,20 @@ async fn refold(
 ) -> Result<Result<Totals, QuantityOverflow>, StoreError> {
     let sealed = store.list_corrections(id, head).await?;
     let corrections = Corrections::among(sealed.iter().chain(sifted.unsealed_in(bucket)));
-    let mut refold = Refold::new(counting, corrections);
-    let range = bucket.range(id.month);
-    store
-        .visit_members::<StoreError>(id, head, &[range], |row| {
-            if range.contains(row.occurred_at()) {
-                refold.add(row);
-            }
+    let mut refold = Refold::bounded(counting, corrections, bucket.range(id.month), LEVELS_MAX);
+    loop {
+        let ranges = refold.slice().to_vec();
+        let add = |row: &Row<'_>| {
+            refold.add(row);
             Ok(())
-        })
-        .await?;
-    let members = sifted.unsealed_in(bucket).filter(|event| event.revision == Revision::First);
-    members.for_each(|event| refold.add(event));
-    Ok(refold.finish(bucket))
+        };
+        store.visit_members::<StoreError>(id, head, &ranges, add).await?;
+        let members = sifted.unsealed_in(bucket).filter(|event| event.revision == Revision::First);
+        members.for_each(|event| refold.add(event));
+        if !refold.begins_further_slice() {
+            return Ok(refold.finish());
+        }
+    }
 }
 
 /// Totals by hour of the members in segments of a day.
@@ -120,21 +128,21 @@ async fn hours_of(
     counting: Counting<'_>,
     day: u32,
 ) -> Result<Hours, AppError> {
+    let corrections = Corrections::among(&store.list_corrections(id, head).await?);
     let mut hours = BTreeMap::new();
     let range = Bucket { day, hour: None }.range(id.month);
     store
         .visit_members::<StoreError>(id, head, &[range], |row| {
             if range.contains(row.occurred_at()) {
-                let fold = || Refold::new(counting, Corrections::default());
-                hours.entry(row.occurred_at().hour()).or_insert_with(fold).add(row);
+                let hour = row.occurred_at().hour();
+                let range = Head::hour_range(id.month, day, hour);
+                let fold = || Refold::new(counting, corrections.clone(), range);
+                hours.entry(hour).or_insert_with(fold).add(row);
             }
             Ok(())
         })
         .await?;
-    let totals = hours.into_iter().map(|(hour, fold)| {
-        let totals = fold.finish(Bucket { day, hour: Some(hour) }).map_err(AppError::internal)?;
-        Ok((hour, totals))
-    });
+    let totals = hours.into_iter().map(|(hour, fold)| Ok((hour, fold.finish().map_err(AppError::internal)?)));
     Ok(Hours { totals: totals.collect::<Result<_, AppError>>()? })
 }
 

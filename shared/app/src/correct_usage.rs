@@ -15,7 +15,7 @@ use store::{InvoiceFilter, PageRequest, Position};
 use crate::{
     AppError, Platform,
     find_usage::{EventName, find},
-    port::Message,
+    port::{Message, PortError},
     track_usage::{Usage, checked},
 };
 
@@ -90,7 +90,8 @@ pub async fn correct(
     let (meter, customer, has_sender_key) = (found.meter.id, found.customer, false);
     let tracked = TrackedEvent { organization, meter, customer, has_sender_key, event };
     let sent = platform.queue.send(&[Message::CountUsage(vec![tracked.clone()])]).await;
-    sent.into_iter().next().unwrap_or(Ok(()))?;
+    let missing = || Err(PortError::new("sending", "not confirmed"));
+    sent.into_iter().next().unwrap_or_else(missing)?;
     Ok(AcceptedCorrection { id, event_id: found.id, tracked })
 }
 

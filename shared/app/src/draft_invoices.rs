@@ -13,7 +13,11 @@ use domain::{
 };
 use store::StoreError;
 
-use crate::{AppError, Platform, finalize_invoice::recomputed, outbox::relay_now};
+use crate::{
+    AppError, Platform,
+    finalize_invoice::{recomputed, recomputed_or_kept},
+    outbox::relay_now,
+};
 
 /// An invoice to be written by hand.
 pub struct NewInvoice {
@@ -65,7 +69,12 @@ pub async fn edit(
 ) -> Result<Invoice, AppError> {
     actor.require(Scope::BillingWrite)?;
     let before = platform.store.get_invoice(actor.organization, id).await?;
-    let edited = before.edited(edit, platform.now()).map_err(refused)?;
+    // Lines are given by somebody who saw them as they are now.
+    let shown = match edit.lines {
+        Some(_) => recomputed_or_kept(platform, actor.organization, &before).await?,
+        None => before.clone(),
+    };
+    let edited = shown.edited(edit, platform.now()).map_err(refused)?;
     let customer = if edited.customer == before.customer {
         platform.store.get_customer(actor.organization, edited.customer).await?
     } else {
@@ -74,7 +83,7 @@ pub async fn edit(
     let edited = under_terms(platform, actor, &customer, &edited).await?;
     let change = platform.change(actor.organization, actor.name());
     platform.store.update_draft(&change, &before, &edited).await?;
-    recomputed(platform, actor.organization, &edited).await
+    recomputed_or_kept(platform, actor.organization, &edited).await
 }
 
 /// Rates a draft anew. Lines that somebody wrote on a subscription's draft are given up for those that the
@@ -133,7 +142,10 @@ fn refused(error: EditError) -> AppError {
         EditError::NotDraft(_) => AppError::conflict("invoice_not_draft", detail),
         EditError::SubscriptionCustomer => AppError::invalid("customer_id", detail),
         EditError::SubscriptionCurrency | EditError::LinesMissing => AppError::invalid("currency", detail),
-        EditError::Line(index) => AppError::invalid(format!("line_items[{index}].unit_amount"), detail),
+        EditError::NoQuantity(index) => AppError::invalid(format!("line_items[{index}].quantity"), detail),
+        EditError::NoPrice(index) | EditError::NegativePrice(index) | EditError::Line(index) => {
+            AppError::invalid(format!("line_items[{index}].unit_amount"), detail)
+        }
         EditError::Total => AppError::invalid("line_items", detail),
     }
 }

@@ -9,12 +9,13 @@ use domain::{
     feature::{Feature, FeatureType},
     id::{CustomerId, FeatureId, MeterId, OrganizationId, PlanId, SubscriptionId},
     period::BillingPeriod,
+    series::Range,
     subscription::Subscription,
     user::Scope,
 };
 use futures::future::{try_join, try_join_all};
 use rust_decimal::Decimal;
-use store::{Page, PageRequest, StoreError};
+use store::{Page, PageRequest, StoreError, SubscribedCustomer};
 
 use crate::{AppError, Platform, read_usage};
 
@@ -41,6 +42,7 @@ pub struct Allowance {
 }
 
 /// Who is asked about.
+#[derive(Clone, Debug)]
 pub enum Whose {
     /// The customer of this id.
     Id(CustomerId),
@@ -234,20 +236,24 @@ pub async fn check(
     let organization = actor.organization;
     let customer = async {
         match whose {
-            Whose::Id(id) => Ok::<_, AppError>(platform.store.get_customer(organization, id).await?.id),
-            Whose::ExternalId(external_id) => {
-                let found = platform.store.find_customer_by_external_id(organization, &external_id).await?;
-                found.ok_or(AppError::NotFound("customer"))
-            }
+            Whose::Id(id) => Ok(platform.store.get_subscribed_customer(organization, id).await?),
+            Whose::ExternalId(external_id) => platform.customer_called(organization, &external_id).await,
         }
     };
-    let feature = async {
-        let found = platform.store.find_feature_by_lookup_key(organization, lookup_key).await?;
-        found.ok_or(AppError::NotFound("feature"))
-    };
+    let feature = platform.feature_called(organization, lookup_key);
     let (customer, feature) = try_join(customer, feature).await?;
-    let subscriptions = entitled(platform, organization, customer).await?;
-    allowance_by(platform, organization, customer, subscriptions, feature).await
+    let SubscribedCustomer { customer, subscriptions, overrides } = customer;
+    let now = platform.now();
+    let entitled = subscriptions.into_iter().filter(|subscription| subscription.is_entitled(now));
+    let grants = entitled.map(|subscription| {
+        let is_own = |(of, own): &&(SubscriptionId, GrantOverride)| {
+            *of == subscription.id && own.feature == feature.id
+        };
+        let own = overrides.iter().find(is_own).map(|(_, own)| own);
+        grant_of(platform, organization, subscription, feature.id, own)
+    });
+    let grants = try_join_all(grants).await?.into_iter().flatten().collect();
+    allowance(platform, organization, customer.id, feature, grants).await
 }
 
 /// What a customer may use of one feature by some of its subscriptions.
@@ -262,17 +268,27 @@ pub(crate) async fn allowance_by(
         let feature = feature.id;
         async move {
             let owner = (subscription.customer, subscription.id);
-            let of_plan = platform.store.find_plan_feature(organization, subscription.plan, feature);
-            let own = platform.store.find_grant_override(organization, owner, feature);
-            let (of_plan, own) = try_join(of_plan, own).await?;
-            let is_granted = of_plan.is_some() || own.is_some();
-            let grant = of_plan.map(|of_plan| of_plan.grant).unwrap_or_default();
-            let grant = own.iter().fold(grant, |grant, own| grant.changed(&own.changes));
-            Ok::<_, AppError>(is_granted.then_some((subscription, grant)))
+            let own = platform.store.find_grant_override(organization, owner, feature).await?;
+            grant_of(platform, organization, subscription, feature, own.as_ref()).await
         }
     });
     let grants = try_join_all(grants).await?.into_iter().flatten().collect();
     allowance(platform, organization, customer, feature, grants).await
+}
+
+/// What a subscription grants of a feature, if anything: as its plan does, but for what it has otherwise.
+async fn grant_of(
+    platform: &Platform,
+    organization: OrganizationId,
+    subscription: Subscription,
+    feature: FeatureId,
+    own: Option<&GrantOverride>,
+) -> Result<Option<(Subscription, Grant)>, AppError> {
+    let of_plan = platform.store.find_plan_feature(organization, subscription.plan, feature).await?;
+    let is_granted = of_plan.is_some() || own.is_some();
+    let grant = of_plan.map(|of_plan| of_plan.grant).unwrap_or_default();
+    let grant = own.into_iter().fold(grant, |grant, own| grant.changed(&own.changes));
+    Ok(is_granted.then_some((subscription, grant)))
 }
 
 /// The subscriptions of a customer that may grant anything now.
@@ -339,9 +355,10 @@ async fn allowance(
     let entitlement = Entitlement::merged(grants, platform.now()).map_err(AppError::internal)?;
     let used_in = async |meter: MeterId, window: Option<BillingPeriod>| match window {
         Some(window) => {
-            let usage = read_usage::by_meter(platform, organization, customer, [meter], window).await?;
-            let used = usage.get(&meter).copied().unwrap_or_default().quantity.to_decimal();
-            used.map_err(AppError::internal)
+            let meter = platform.known_meter(organization, meter).await?;
+            let range = Range { from: window.start(), until: window.end() };
+            let usage = read_usage::total_of(platform, organization, &meter, customer, range).await?;
+            Ok::<_, AppError>(usage.quantity.to_decimal()?)
         }
         None => Ok(Decimal::ZERO),
     };

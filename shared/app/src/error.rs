@@ -1,7 +1,9 @@
 //! What a use case says when it does not do what it was asked: what the caller can do about it.
 
+use std::fmt;
+
 use auth::MissingScope;
-use domain::user::Scope;
+use domain::{quantity::QuantityOverflow, user::Scope};
 use store::StoreError;
 
 use crate::port::PortError;
@@ -68,6 +70,11 @@ impl AppError {
         Self::Conflict { code, detail: detail.into(), field: None }
     }
 
+    /// That a bill cannot be computed exactly: its usage, or the price, has to be corrected.
+    pub fn cannot_be_billed(cause: impl fmt::Display) -> Self {
+        Self::conflict(CANNOT_BE_BILLED, cause.to_string())
+    }
+
     /// A defect of ours.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(cause.into())
@@ -76,6 +83,16 @@ impl AppError {
     /// Whether somebody else changed what was to be changed.
     pub fn is_changed_meanwhile(&self) -> bool {
         matches!(self, Self::Conflict { code, .. } if *code == CHANGED_MEANWHILE)
+    }
+
+    /// Whether a bill cannot be computed exactly.
+    pub fn is_cannot_be_billed(&self) -> bool {
+        matches!(self, Self::Conflict { code, .. } if *code == CANNOT_BE_BILLED)
+    }
+
+    /// Whether usage comes to more than can be computed exactly.
+    pub(crate) fn is_usage_too_large(&self) -> bool {
+        matches!(self, Self::Conflict { code, .. } if *code == USAGE_TOO_LARGE)
     }
 
     /// Whether the same call may succeed later.
@@ -93,6 +110,8 @@ impl AppError {
 }
 
 const CHANGED_MEANWHILE: &str = "changed_meanwhile";
+const CANNOT_BE_BILLED: &str = "cannot_be_billed";
+const USAGE_TOO_LARGE: &str = "usage_too_large";
 
 fn summary(fields: &[FieldError]) -> String {
     let fields = fields.iter().map(|error| format!("`{}` {}", error.field, error.detail));
@@ -114,6 +133,14 @@ impl From<StoreError> for AppError {
             StoreError::Unavailable(_) => Self::Unavailable(Box::new(error)),
             StoreError::Corrupt { .. } => Self::Internal(Box::new(error)),
         }
+    }
+}
+
+impl From<QuantityOverflow> for AppError {
+    fn from(QuantityOverflow: QuantityOverflow) -> Self {
+        let detail = "what was used here comes to more than can be told exactly, about 1.7 × 10^26 and 28 digits: \
+                      ask over a shorter range, of one customer, or with a filter";
+        Self::conflict(USAGE_TOO_LARGE, detail)
     }
 }
 

@@ -54,7 +54,8 @@ pub async fn finalize_due(
     Err(AppError::Unavailable("the draft is changed again and again".into()))
 }
 
-/// The first half of [`finalize_due`], which takes no number yet. `None` if there is nothing to be done.
+/// The first half of [`finalize_due`], which takes no number yet. `None` if there is nothing to be done, or the
+/// draft cannot be computed.
 pub(crate) async fn rate_due(
     platform: &Platform,
     organization: OrganizationId,
@@ -70,8 +71,36 @@ pub(crate) async fn rate_due(
         return Ok(None);
     }
     let settings = platform.store.get_organization(organization).await?.settings;
-    let rated = recomputed_under(platform, organization, &settings, &draft).await?;
-    Ok(Some(DueDraft { draft, rated, settings }))
+    match recomputed_under(platform, organization, &settings, &draft).await {
+        Ok(rated) => Ok(Some(DueDraft { draft, rated, settings })),
+        Err(error) if error.is_cannot_be_billed() => {
+            put_off(platform, organization, &draft, error).await?;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts off a draft that cannot be computed, and says so.
+///
+/// Errors: `Conflict` if the draft was changed since it was read.
+async fn put_off(
+    platform: &Platform,
+    organization: OrganizationId,
+    draft: &Invoice,
+    error: AppError,
+) -> Result<(), AppError> {
+    let Some((_, period)) = draft.billed else { return Err(error) };
+    let next = draft.put_off(period, error.to_string(), platform.now());
+    let (next, told) = next.map_err(AppError::internal)?;
+    let outbox = Vec::from_iter(told);
+    let change = platform.change(organization, "finalize-invoices");
+    platform.store.update_invoice(&change, "put off invoice", &next, &outbox).await?;
+    if !outbox.is_empty() {
+        let id = draft.id;
+        tracing::error!(organization.id = %organization, invoice.id = %id, error = %error, "{id} cannot be finalized");
+    }
+    Ok(())
 }
 
 /// The second half of [`finalize_due`].
@@ -175,6 +204,8 @@ fn told_of(
 
 /// A draft under the terms of its organization and customer, rated from the usage known by now unless
 /// somebody wrote its lines; any other invoice as it is.
+///
+/// Errors: `cannot_be_billed` if its lines or its total cannot be computed exactly.
 pub(crate) async fn recomputed(
     platform: &Platform,
     organization: OrganizationId,
@@ -187,6 +218,18 @@ pub(crate) async fn recomputed(
     recomputed_under(platform, organization, &settings, invoice).await
 }
 
+/// A draft as [`recomputed`], or as it was drafted where it cannot be computed.
+pub(crate) async fn recomputed_or_kept(
+    platform: &Platform,
+    organization: OrganizationId,
+    invoice: &Invoice,
+) -> Result<Invoice, AppError> {
+    match recomputed(platform, organization, invoice).await {
+        Err(error) if error.is_cannot_be_billed() => Ok(invoice.clone()),
+        other => other,
+    }
+}
+
 /// A draft, as [`recomputed`], of an organization whose settings are known.
 pub(crate) async fn recomputed_under(
     platform: &Platform,
@@ -195,11 +238,11 @@ pub(crate) async fn recomputed_under(
     draft: &Invoice,
 ) -> Result<Invoice, AppError> {
     let rated = match draft.is_rated() {
-        true => rated(platform, organization, draft).await?,
+        true => rated(platform, (organization, settings), draft).await?,
         false => draft.clone(),
     };
     let customer = platform.store.get_customer(organization, draft.customer).await?;
-    rated.with_terms(&settings.invoice_terms(&customer)).map_err(AppError::internal)
+    rated.with_terms(&settings.invoice_terms(&customer)).map_err(AppError::cannot_be_billed)
 }
 
 /// What the drafts of a customer take over.
@@ -216,7 +259,7 @@ pub(crate) async fn terms(
 /// A subscription's draft with the lines that the usage known by now makes.
 async fn rated(
     platform: &Platform,
-    organization: OrganizationId,
+    (organization, settings): (OrganizationId, &Settings),
     invoice: &Invoice,
 ) -> Result<Invoice, AppError> {
     let Some((subscription, _)) = invoice.billed else { return Ok(invoice.clone()) };
@@ -228,7 +271,7 @@ async fn rated(
     }
     let bill = bill_of(&subscription, &plans, invoice).map_err(AppError::internal)?;
     let usage = charge_usage::of_bill(platform, organization, invoice.customer, &bill).await?;
-    let mut lines = lines(&bill, invoice.currency, &usage).map_err(AppError::internal)?;
-    lines.extend(late_usage::lines(platform, organization, &subscription, &plans, bill.at).await?);
-    Ok(Invoice { lines, ..invoice.clone() })
+    let lines = lines(&bill, invoice.currency, &usage.charges).map_err(AppError::cannot_be_billed)?;
+    let late = late_usage::lines(platform, (organization, settings), &subscription, &plans, bill.at).await?;
+    Ok(invoice.clone().with_lines(lines, &usage, late))
 }

@@ -3,7 +3,7 @@
 use auth::Actor;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use domain::{
-    event::{Revision, UsageEvent},
+    event::{Event, Revision, UsageEvent},
     head::Head,
     id::{CustomerId, EventId, OrganizationId},
     meter::Meter,
@@ -21,7 +21,6 @@ use crate::{
     fold_usage::check_searched,
     track_usage::{CustomerRef, MeterRef, event_id_of, find_customer, get_meter},
     usage_log::{EventState, state_of},
-    visit_usage::members_in,
 };
 
 /// Names an event.
@@ -110,9 +109,18 @@ async fn find_member(
     for (id, head) in heads.into_iter().rev() {
         let Some((first, last)) = head.span() else { continue };
         let range = Range { from: first, until: last + TimeDelta::milliseconds(1) };
-        let members = members_in(platform, id, &head, range).await?;
-        if let Some(member) = members.into_iter().find(|member| member.event.key == name.key) {
-            let at = member.event.occurred_at;
+        let is_named = |event: &&UsageEvent| event.revision == Revision::First && event.key == name.key;
+        let mut found = head.tail.iter().find(is_named).map(|event| event.occurred_at);
+        platform
+            .store
+            .visit_members::<AppError>(id, &head, &[range], |row| {
+                if found.is_none() && row.has_key(&name.key) {
+                    found = Some(row.occurred_at());
+                }
+                Ok(())
+            })
+            .await?;
+        if let Some(at) = found {
             return member_at(platform, id, &head, meter, &name.key, at).await;
         }
     }

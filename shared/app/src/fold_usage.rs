@@ -8,9 +8,10 @@ use domain::{
     meter::{Aggregation, Meter},
     month::Month,
     series::{Query, Range, Series, SeriesError},
+    totals::Usage,
 };
 use futures::future::try_join_all;
-use store::HeadId;
+use store::{HeadId, Row};
 
 use crate::{
     AppError, Platform,
@@ -74,6 +75,58 @@ pub(crate) async fn fold(platform: &Platform, asked: Asked<'_>) -> Result<UsageS
     fold_heads(platform, asked, heads).await
 }
 
+/// Usage by all customers over ranges that may overlap. `None` where so many events have to be looked at that nobody
+/// waits for it; others are read once for all ranges.
+pub(crate) async fn totals_over(
+    platform: &Platform,
+    organization: OrganizationId,
+    meter: &Meter,
+    ranges: &[Range],
+) -> Result<Vec<Option<Usage>>, AppError> {
+    let question = &Question::default();
+    let asked = |range| Asked { organization, meter, customer: None, range, question };
+    let mut totals = vec![None; ranges.len()];
+    if meter.aggregation != Aggregation::UniqueCount {
+        for (range, total) in ranges.iter().zip(&mut totals) {
+            *total = Some(fold(platform, asked(*range)).await?.total);
+        }
+        return Ok(totals);
+    }
+    let mut counted = Vec::new();
+    for (range, total) in ranges.iter().zip(&mut totals) {
+        let heads = asked(*range).heads(platform).await?;
+        if events_near(platform, &heads, *range).await? <= FOLDED_EVENTS_MAX {
+            counted.push((*range, heads, total));
+        }
+    }
+    let heads = counted.iter().flat_map(|(_, heads, _)| heads.iter().cloned()).collect::<BTreeMap<_, _>>();
+    let share = platform.memory.share(members_of(heads.values()));
+    let bytes_max = share.bytes() / counted.len().max(1);
+    let series = counted.iter().map(|(range, ..)| Series::bounded(asked(*range).query(platform), bytes_max));
+    let mut series = series.collect::<Vec<_>>();
+    let mut under_way = series.iter_mut().collect::<Vec<_>>();
+    while !under_way.is_empty() {
+        for (id, head) in &heads {
+            add_events(platform, *id, head, &mut under_way).await?;
+        }
+        under_way.retain_mut(|series| series.begins_further_pass());
+    }
+    for ((.., total), series) in counted.into_iter().zip(series) {
+        *total = Some(series.total()?);
+    }
+    Ok(totals)
+}
+
+/// As [`fold`], of one customer whose heads were read before.
+pub(crate) async fn fold_known(
+    platform: &Platform,
+    asked: Asked<'_>,
+    heads: Heads,
+) -> Result<UsageSeries, AppError> {
+    let heads = heads.into_iter().filter(|(_, head)| head.touches(asked.range)).collect();
+    fold_heads(platform, asked, heads).await
+}
+
 impl<'a> Asked<'a> {
     fn is_level(self) -> bool {
         self.meter.aggregation == Aggregation::WeightedSum
@@ -83,7 +136,7 @@ impl<'a> Asked<'a> {
         Query {
             counting: self.meter.counting(),
             range: self.range,
-            now: platform.now(),
+            now: if self.question.holds_on { self.range.until } else { platform.now() },
             steps: self.question.steps,
             filters: &self.question.filters,
             group_by: self.question.group_by.as_deref(),
@@ -110,7 +163,8 @@ impl<'a> Asked<'a> {
 
 async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Result<UsageSeries, AppError> {
     let query = asked.query(platform);
-    let mut series = Series::new(query);
+    let share = platform.memory.share(held_at_most(&query, &heads));
+    let mut series = Series::bounded(query, share.bytes());
     loop {
         for (id, head) in &heads {
             add_head(platform, *id, head.clone(), &query, &mut series).await?;
@@ -123,16 +177,62 @@ async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Resu
         let Asked { organization, meter, customer, range, .. } = asked;
         carry(platform, organization, meter, customer, range.from, &mut series).await?;
     }
-    let groups = series.groups().map_err(AppError::internal)?;
+    let groups = series.groups()?;
     let mut groups =
         groups.into_iter().map(|(value, usage)| (value.map(str::to_owned), usage)).collect::<Vec<_>>();
     groups.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.quantity));
     Ok(UsageSeries {
-        total: series.total().map_err(AppError::internal)?,
+        total: series.total()?,
         unique_customers: series.customers().len() as u64,
-        steps: series.steps().map_err(AppError::internal)?,
+        steps: series.steps()?,
         groups,
     })
+}
+
+/// Of how many events something may have to be held.
+fn held_at_most(query: &Query<'_>, heads: &[(HeadId, Head)]) -> u64 {
+    match query.counting.aggregation {
+        Aggregation::UniqueCount => members_of(heads.iter().map(|(_, head)| head)),
+        Aggregation::Count
+        | Aggregation::Sum
+        | Aggregation::Max
+        | Aggregation::Min
+        | Aggregation::Last
+        | Aggregation::WeightedSum => 0,
+    }
+}
+
+fn members_of<'h>(heads: impl Iterator<Item = &'h Head>) -> u64 {
+    heads.map(|head| head.members).fold(0, u64::saturating_add)
+}
+
+/// Takes one customer's month into several series that look at every event.
+async fn add_events(
+    platform: &Platform,
+    id: HeadId,
+    head: &Head,
+    all: &mut [&mut Series<'_>],
+) -> Result<(), AppError> {
+    let corrections = corrections_of(platform, id, head).await?;
+    let mut ranges = Vec::<Range>::new();
+    let mut each = Vec::new();
+    for series in all {
+        let mut corrections = corrections.clone();
+        series.add_head(id.customer, id.month, head, &BTreeMap::new(), &mut corrections).map_err(refused)?;
+        if series.begins_slice(id.customer, head, &mut corrections).map_err(refused)? {
+            ranges.extend(series.slice());
+            each.push((series, corrections));
+        }
+    }
+    let add = |row: &Row<'_>| {
+        each.iter_mut()
+            .try_for_each(|(series, corrections)| series.add_member(id.customer, row, corrections))
+            .map_err(refused)
+    };
+    platform.store.visit_members::<AppError>(id, head, &ranges, add).await?;
+    each.iter_mut()
+        .try_for_each(|(series, corrections)| series.end_slice(id.customer, corrections))
+        .map_err(refused)
 }
 
 /// Takes one customer's month into a series, as it was at one instant.
@@ -157,21 +257,22 @@ async fn add_head(
         } // else the events say it
     }
     let mut corrections = corrections_of(platform, id, &head).await?;
-    let ranges = series.add_head(id.customer, id.month, &head, &hours, &mut corrections).map_err(refused)?;
-    if ranges.is_empty() {
-        return Ok(());
+    series.add_head(id.customer, id.month, &head, &hours, &mut corrections).map_err(refused)?;
+    while series.begins_slice(id.customer, &head, &mut corrections).map_err(refused)? {
+        let ranges = series.slice().to_vec();
+        store
+            .visit_members::<AppError>(id, &head, &ranges, |row| {
+                series.add_member(id.customer, row, &mut corrections).map_err(refused)
+            })
+            .await?;
+        series.end_slice(id.customer, &corrections).map_err(refused)?;
     }
-    store
-        .visit_members::<AppError>(id, &head, &ranges, |row| {
-            series.add_member(id.customer, row, &ranges, &mut corrections).map_err(refused)
-        })
-        .await?;
-    series.add_unmet(id.customer, &ranges, &corrections).map_err(refused)
+    Ok(())
 }
 
 fn refused(error: SeriesError) -> AppError {
     match error {
-        SeriesError::Overflow(error) => AppError::internal(error),
+        SeriesError::Overflow(error) => error.into(),
         SeriesError::TooManyGroups => AppError::invalid("group_by", error.to_string()),
     }
 }
@@ -203,9 +304,23 @@ pub(crate) async fn check_folded(
     heads: &[(HeadId, Head)],
     range: Range,
 ) -> Result<(), AppError> {
-    let by_day = heads.iter().map(|(id, head)| head.members_near(id.month, range, &BTreeMap::new()));
-    if by_day.fold(0, u64::saturating_add) <= FOLDED_EVENTS_MAX {
+    let events = events_near(platform, heads, range).await?;
+    if events <= FOLDED_EVENTS_MAX {
         return Ok(());
+    }
+    let detail = format!(
+        "begins a range of about {events} events, more than the {FOLDED_EVENTS_MAX} that one answer is \
+         folded from: ask day by day, of one customer, or hour by hour within a day"
+    );
+    Err(AppError::invalid("start_date", detail))
+}
+
+/// About how many events have to be looked at for a range. What is not too many is told from the heads alone.
+async fn events_near(platform: &Platform, heads: &[(HeadId, Head)], range: Range) -> Result<u64, AppError> {
+    let by_day = heads.iter().map(|(id, head)| head.members_near(id.month, range, &BTreeMap::new()));
+    let by_day = by_day.fold(0, u64::saturating_add);
+    if by_day <= FOLDED_EVENTS_MAX {
+        return Ok(by_day);
     }
     let mut events = 0_u64;
     for (id, head) in heads {
@@ -215,14 +330,7 @@ pub(crate) async fn check_folded(
         let hours = hours.into_iter().map(|(day, (_, hours))| (day, hours)).collect();
         events = events.saturating_add(head.members_near(id.month, range, &hours));
     }
-    if events <= FOLDED_EVENTS_MAX {
-        return Ok(());
-    }
-    let detail = format!(
-        "begins a range of about {events} events, more than the {FOLDED_EVENTS_MAX} that one answer is \
-         folded from: ask day by day, of one customer, or hour by hour within a day"
-    );
-    Err(AppError::invalid("start_date", detail))
+    Ok(events)
 }
 
 /// Refuses to look for one event among so many that nobody waits for it.

@@ -2,7 +2,7 @@
 //! open, since each event and each period belongs to one invoice.
 
 use auth::Actor;
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat};
 use domain::{
     id::{OrganizationId, SubscriptionId},
     invoice::Invoice,
@@ -11,7 +11,7 @@ use domain::{
 };
 use store::{InvoiceFilter, PageRequest, Position};
 
-use crate::{AppError, Platform, close_period, finalize_invoice::recomputed};
+use crate::{AppError, Platform, close_period::close_until, finalize_invoice::recomputed};
 
 /// The invoice of what fell due last.
 pub struct Generated {
@@ -21,17 +21,20 @@ pub struct Generated {
     pub is_new: bool,
 }
 
-/// Closes what is due of a subscription, as the next tick would. Where there is nothing any more, the draft
+/// Closes what is due of a subscription, as the next tick would, and what was put off. Where there is nothing any more, the draft
 /// of what fell due before is the answer.
 ///
-/// Errors: `Conflict` if nothing is due and there is no such draft.
+/// Errors: `Conflict` if what is due cannot be billed exactly, or nothing is due and there is no such draft.
 pub async fn generate(platform: &Platform, actor: &Actor, id: SubscriptionId) -> Result<Generated, AppError> {
     actor.require(Scope::BillingWrite)?;
     let organization = actor.organization;
     let last = |subscription: &Subscription| subscription.last_invoiced_at;
     let before = last(&platform.store.get_subscription(organization, id).await?);
-    close_period::close(platform, organization, id).await?;
+    close_until(platform, organization, id, DateTime::UNIX_EPOCH).await?;
     let subscription = platform.store.get_subscription(organization, id).await?;
+    if let Some(error) = &subscription.billing_error {
+        return Err(AppError::cannot_be_billed(&error.detail));
+    }
     let is_new = last(&subscription) != before;
     match newest_draft(platform, organization, &subscription).await? {
         Some(draft) => Ok(Generated { invoice: recomputed(platform, organization, &draft).await?, is_new }),

@@ -42,6 +42,24 @@ pub fn count<'a>(platform: &'a Platform, events: &'a [TrackedEvent]) -> BoxFutur
     count_all(platform, events).boxed()
 }
 
+/// Counts events that were set aside before, and forgets that of those that count now. What is set aside stays
+/// listed until then, whatever happens on the way.
+pub fn recount<'a>(platform: &'a Platform, events: &'a [TrackedEvent]) -> BoxFuture<'a, Vec<Outcome>> {
+    recount_all(platform, events).boxed()
+}
+
+async fn recount_all(platform: &Platform, events: &[TrackedEvent]) -> Vec<Outcome> {
+    let mut outcomes = count(platform, events).await;
+    for (tracked, outcome) in events.iter().zip(&mut outcomes) {
+        if let Ok(Verdict::Counted | Verdict::Duplicate) = outcome
+            && let Err(error) = platform.store.forget_uncounted_event(event_id(tracked), tracked).await
+        {
+            *outcome = Err(unavailable(&error));
+        }
+    }
+    outcomes
+}
+
 async fn count_all(platform: &Platform, events: &[TrackedEvent]) -> Vec<Outcome> {
     let mut outcomes = events.iter().map(|_| None).collect::<Vec<Option<Outcome>>>();
     let meters = meters_of(platform, events).await;

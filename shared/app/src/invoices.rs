@@ -17,7 +17,7 @@ pub use store::InvoiceFilter;
 
 use crate::{
     AppError, Platform, document,
-    finalize_invoice::{Mailing, finalize, recomputed, recomputed_under},
+    finalize_invoice::{Mailing, finalize, recomputed, recomputed_or_kept, recomputed_under},
     invoice_view::view,
     outbox::relay_now,
     overdue,
@@ -154,7 +154,7 @@ async fn open_draft(
     Ok(invoice)
 }
 
-/// Moves an invoice on; a draft is opened by [`finalize_now`]. A `note` is kept with it.
+/// Moves an invoice on; a draft is opened by [`finalize_now`]. That it was, and the `note`, is kept with it.
 ///
 /// Errors: `Conflict` if it cannot go there from where it is, or was changed meanwhile.
 pub async fn move_to(
@@ -162,13 +162,13 @@ pub async fn move_to(
     actor: &Actor,
     id: InvoiceId,
     to: Move,
-    note: Option<&Note>,
+    note: &Note,
 ) -> Result<Invoice, AppError> {
     actor.require(Scope::BillingWrite)?;
     let now = platform.now();
     let before = platform.store.get_invoice(actor.organization, id).await?;
     // A draft that is voided keeps the figures it would have had.
-    let invoice = recomputed(platform, actor.organization, &before).await?;
+    let invoice = recomputed_or_kept(platform, actor.organization, &before).await?;
     let (moved, event, status, action) = match to {
         Move::Pay => (invoice.paid(now), InvoiceEvent::Paid, "PAID", "pay invoice"),
         Move::Void => (invoice.voided(now), InvoiceEvent::Voided, "VOID", "void invoice"),
@@ -178,9 +178,7 @@ pub async fn move_to(
         }
     };
     let mut moved = moved.map_err(|error| AppError::conflict("invalid_transition", error.to_string()))?;
-    if let Some(note) = note {
-        note.keep(&mut moved, before.status, now);
-    }
+    note.keep(&mut moved, before.status, now);
     let entry = OutboxEntry::invoice_event(event, &moved, status, now).map_err(AppError::internal)?;
     let change = || platform.change(actor.organization, actor.name());
     let outbox = overdue::settle(platform, change, action, (&before, &moved), entry).await?;

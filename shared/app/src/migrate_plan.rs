@@ -83,6 +83,8 @@ pub struct Row {
     pub outcome: Outcome,
     /// What it is invoiced next without the migration, and with it: in a preview of one that goes over.
     pub invoices: Option<(Vec<PreviewedInvoice>, Vec<PreviewedInvoice>)>,
+    /// Why that cannot be computed.
+    pub unbilled: Option<String>,
 }
 
 /// What became of a subscription.
@@ -220,9 +222,16 @@ async fn previewed(
             Err(error) => return refused(row, error),
         };
     let before = plans_of(platform, actor.organization, &subscription).await?;
-    let before = coming(platform, actor, &subscription, &before, INVOICES).await?;
-    let after = coming(platform, actor, &changed, &plans, INVOICES).await?;
-    Ok(Row { invoices: Some((before, after)), ..row })
+    let invoices = async {
+        let before = coming(platform, actor, &subscription, &before, INVOICES).await?;
+        Ok::<_, AppError>((before, coming(platform, actor, &changed, &plans, INVOICES).await?))
+    };
+    match invoices.await {
+        Ok(invoices) => Ok(Row { invoices: Some(invoices), ..row }),
+        // One that cannot be computed hides none of the others.
+        Err(error) if error.is_cannot_be_billed() => Ok(Row { unbilled: Some(error.to_string()), ..row }),
+        Err(error) => Err(error),
+    }
 }
 
 fn decided(
@@ -242,6 +251,7 @@ fn decided(
         at: Some(at).filter(|_| verdict == Verdict::Migrates),
         outcome: Outcome::Decided(verdict),
         invoices: None,
+        unbilled: None,
     })
 }
 

@@ -19,6 +19,8 @@ use store::{Change, Store};
 use crate::{
     alerts::AlertCache,
     error::AppError,
+    known::Known,
+    memory::Memory,
     port::{Bus, Clock, Keys, Mailer, Queue, Random},
     vault::Vault,
 };
@@ -54,6 +56,8 @@ pub struct Platform {
     pub settings: Settings,
     pub(crate) vault: Arc<Vault>,
     pub(crate) alerts: Arc<AlertCache>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) known: Arc<Known>,
     /// The time and the sequence of the last id made.
     last_id: Arc<AtomicU64>,
     pub(crate) passwords: Arc<tokio::sync::OnceCell<Arc<PasswordHasher>>>,
@@ -90,6 +94,8 @@ impl Platform {
             settings,
             vault,
             alerts: Arc::default(),
+            memory: Arc::default(),
+            known: Arc::default(),
             last_id: Arc::default(),
             passwords: Arc::default(),
             test_now: None,

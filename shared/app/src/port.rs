@@ -29,6 +29,8 @@ pub trait Random: Send + Sync {
 pub enum Message {
     /// Count these events, all of one organization.
     CountUsage(Vec<TrackedEvent>),
+    /// Count these events, all of one organization, that were set aside before; forget that of those that count.
+    RecountUsage(Vec<TrackedEvent>),
     /// Close what is due of a subscription.
     ClosePeriod {
         /// Whose.
@@ -62,7 +64,7 @@ impl Message {
     /// The queue it goes through.
     pub fn queue(&self) -> QueueName {
         match self {
-            Self::CountUsage(_) => QueueName::Usage,
+            Self::CountUsage(_) | Self::RecountUsage(_) => QueueName::Usage,
             Self::ClosePeriod { .. } => QueueName::Periods,
             Self::DeliverEmail { .. } => QueueName::Outbox,
         }
@@ -71,7 +73,9 @@ impl Message {
     /// Whose it is. Queues that are fair between organizations go by it.
     pub fn organization(&self) -> Option<OrganizationId> {
         match self {
-            Self::CountUsage(events) => events.first().map(|event| event.organization),
+            Self::CountUsage(events) | Self::RecountUsage(events) => {
+                events.first().map(|event| event.organization)
+            }
             Self::ClosePeriod { organization, .. } | Self::DeliverEmail { organization, .. } => {
                 Some(*organization)
             }

@@ -17,10 +17,11 @@ use domain::{
     period::BillingPeriod,
     period_close,
     proration::{ProrationChoice, ProrationPolicy},
+    seen_usage::{BillUsage, LateLines},
     series::Range,
     subscription::{PlansById, Subscription},
     subscription_change::{Change, ChangeError},
-    timeline::{Bill, DueKind},
+    timeline::{Bill, Due, DueKind, Reason},
     totals::{Latest, Usage},
     user::Scope,
 };
@@ -113,6 +114,7 @@ pub async fn preview(platform: &Platform, actor: &Actor, new: NewPreview) -> Res
         errors.push(FieldError::new("customer_id", "invalid", "names no customer"));
     }
     let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
+    let at_fault = new.field_at_fault();
     let terms = match new.customer {
         Some(customer) => Some(terms(platform, actor.organization, customer).await?),
         None => None,
@@ -123,7 +125,19 @@ pub async fn preview(platform: &Platform, actor: &Actor, new: NewPreview) -> Res
     let mut plans = PlansById::from([(plan.plan.id, plan)]);
     let subscription = changed(platform, actor, subscription, new.changes, &mut plans).await?;
     let usage = metered(platform, actor, new.usage).await?;
-    bills(&subscription, &plans, &usage, terms.as_ref(), new.periods)
+    bills(&subscription, &plans, &usage, terms.as_ref(), (new.periods, at_fault))
+}
+
+impl NewPreview {
+    /// The field that an invoice is at odds with which cannot be computed exactly.
+    fn field_at_fault(&self) -> &'static str {
+        match (self.usage.is_empty(), self.overrides.is_empty(), self.changes.is_empty()) {
+            (false, ..) => "usage",
+            (true, false, _) => "overrides",
+            (true, true, false) => "changes",
+            (true, true, true) => "plan_id",
+        }
+    }
 }
 
 /// The subscription with all that would change, in order of time.
@@ -198,13 +212,13 @@ async fn metered(
 }
 
 /// All bills until the end of so many periods, as closing makes them: the last has what is paid in advance for
-/// the period after.
+/// the period after. One that has nothing else belongs to that, and is not shown.
 fn bills(
     subscription: &Subscription,
     plans: &PlansById,
     usage: &BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>,
     terms: Option<&InvoiceTerms>,
-    count: u32,
+    (count, at_fault): (u32, &'static str),
 ) -> Result<Preview, AppError> {
     let invalid = |error: &dyn std::error::Error| AppError::invalid("periods", error.to_string());
     let timeline = subscription.timeline(plans);
@@ -225,10 +239,14 @@ fn bills(
         && at <= end
     {
         let bill = timeline.bill(last, at).map_err(|error| invalid(&error))?;
-        if !bill.dues.is_empty() {
-            let overflow = |error: &dyn std::error::Error| AppError::invalid("usage", error.to_string());
+        let is_after = |due: &Due| match &due.kind {
+            DueKind::Fixed(period, _, Reason::Interval) => end <= period.start(),
+            DueKind::Fixed(..) | DueKind::Once | DueKind::Usage(..) => false,
+        };
+        if !bill.dues.iter().all(is_after) {
+            let overflow = |error: &dyn std::error::Error| AppError::invalid(at_fault, error.to_string());
             let used = used(&bill, usage).map_err(|error| overflow(&error))?;
-            let draft = period_close::draft(subscription, &bill, &used, Vec::new(), at);
+            let draft = period_close::draft(subscription, &bill, &used, LateLines::default(), at);
             let draft = draft.map_err(|error| overflow(&error))?;
             let draft = match terms {
                 Some(terms) => draft.with_terms(terms).map_err(|error| overflow(&error))?,
@@ -246,12 +264,12 @@ fn bills(
 fn used(
     bill: &Bill,
     usage: &BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>,
-) -> Result<Vec<ChargeUsage>, domain::quantity::QuantityOverflow> {
+) -> Result<BillUsage, domain::quantity::QuantityOverflow> {
     let used = bill.dues.iter().filter_map(|due| match (&due.charge.price, &due.kind) {
         (Price::Usage(price), DueKind::Usage(ranges, whole)) => Some((price, ranges, whole)),
         (Price::Usage(_) | Price::Fixed(_), _) => None,
     });
-    used.map(|(price, ranges, whole)| {
+    let charges = used.map(|(price, ranges, whole)| {
         let Some((meter, events)) = usage.get(&price.meter) else { return Ok(ChargeUsage::default()) };
         if meter.aggregation == Aggregation::WeightedSum {
             return Ok(level(meter, events, ranges, *whole)?.counted_by(meter));
@@ -263,8 +281,8 @@ fn used(
             }
         }
         Ok(fold.usage()?.counted_by(meter))
-    })
-    .collect()
+    });
+    Ok(BillUsage { charges: charges.collect::<Result<_, _>>()?, writes: None })
 }
 
 /// What the level of a WEIGHTED_SUM meter comes to over `ranges`, each by its share of `whole`.

@@ -217,9 +217,9 @@ pub(crate) fn begun(
     };
     let end = billing.end.map(|end| end.trunc_subsecs(3));
     let unit = billing.unit.unwrap_or(plan.billing_interval.unit());
-    let interval = match (billing.unit, billing.count) {
-        (None, None) => Ok(plan.billing_interval),
-        (_, count) => BillingInterval::new(unit, count.unwrap_or(1)),
+    let interval = match billing.count {
+        None if unit == plan.billing_interval.unit() => Ok(plan.billing_interval),
+        count => BillingInterval::new(unit, count.unwrap_or(1)),
     };
     let terms = SubscriptionTerms {
         from: start,
@@ -246,6 +246,7 @@ pub(crate) fn begun(
         one_offs: Vec::new(),
         billed_until: None,
         next_bill_at: None,
+        billing_error: None,
         start,
         trial_end,
         ends_at: None,

@@ -18,7 +18,7 @@ use store::{HeadId, Page, PageRequest, Position, StoreError, Uncounted, Uncounte
 use crate::{
     AppError, Platform,
     fold_usage::{check_folded, months_in},
-    port::Message,
+    port::{Message, PortError},
     track_usage::event_id_of,
     visit_usage::{Member, members_in},
 };
@@ -327,7 +327,8 @@ pub async fn list_uncounted(
     Ok(Page::of(placed, page))
 }
 
-/// Sends what was not counted under an id again, and says how many events that were.
+/// Sends what was not counted under an id again, and says how many events that were. It stays listed until it
+/// counts.
 ///
 /// Errors: `NotFound` if there is nothing; `Unavailable` if the queue did not take it.
 pub async fn replay(platform: &Platform, actor: &Actor, id: EventId) -> Result<usize, AppError> {
@@ -336,18 +337,13 @@ pub async fn replay(platform: &Platform, actor: &Actor, id: EventId) -> Result<u
     if uncounted.is_empty() {
         return Err(AppError::NotFound("rejected event"));
     }
-    for event in &uncounted {
-        let tracked = TrackedEvent {
-            organization: actor.organization,
-            meter: event.meter,
-            customer: event.customer,
-            has_sender_key: event.has_sender_key,
-            event: event.event.clone(),
-        };
-        let sent = platform.queue.send(&[Message::CountUsage(vec![tracked])]).await;
-        sent.into_iter().next().unwrap_or(Ok(()))?;
-        // Only now: what the queue has is kept there, and set aside again if it still cannot be counted.
-        platform.store.delete_uncounted_event(actor.organization, event).await?;
+    let replayed = uncounted.len();
+    for UncountedEvent { meter, customer, has_sender_key, event, .. } in uncounted {
+        let organization = actor.organization;
+        let tracked = TrackedEvent { organization, meter, customer, has_sender_key, event };
+        let sent = platform.queue.send(&[Message::RecountUsage(vec![tracked])]).await;
+        let missing = || Err(PortError::new("sending", "not confirmed"));
+        sent.into_iter().next().unwrap_or_else(missing)?;
     }
-    Ok(uncounted.len())
+    Ok(replayed)
 }

@@ -6,38 +6,32 @@ use chrono::{DateTime, Utc};
 use domain::{
     event::{Event, Revision, UsageEvent},
     head::Head,
-    held,
     id::{CustomerId, OrganizationId},
     meter::Meter,
     month::Month,
     quantity::Quantity,
     revision::{Corrections, Visible},
     series::{Range, Series},
-    totals::{Latest, Tally, Totals, Usage},
+    totals::{Latest, Tally, Totals},
     zone::{Step, Steps},
 };
 use store::HeadId;
 
-use crate::{AppError, Platform, read_usage::total_of};
+use crate::{AppError, Platform};
 
 /// Passes every event that counts in `ranges`, which do not overlap, to `visit`: each once, corrections applied,
-/// in no order, as they are read.
+/// in no order, as they are read. The same heads give the same events again, whatever is counted meanwhile.
 ///
 /// Errors: those of the store, and of `visit`.
 pub(crate) async fn visit_counted(
     platform: &Platform,
-    organization: OrganizationId,
-    meter: &Meter,
-    customer: CustomerId,
+    heads: &[(HeadId, Head)],
     ranges: &[Range],
     mut visit: impl FnMut(&UsageEvent) -> Result<(), AppError> + Send,
 ) -> Result<(), AppError> {
-    let months = ranges.iter().flat_map(|range| Month::in_range(range.from, range.until));
-    for month in months.collect::<BTreeSet<_>>() {
-        let id = HeadId { organization, meter: meter.id, customer, month };
-        let head = platform.store.get_head(id).await?;
-        let mut corrections = corrections_of(platform, id, &head).await?;
-        let is_inside = |at: DateTime<Utc>| ranges.iter().any(|range| range.contains(at));
+    let is_inside = |at: DateTime<Utc>| ranges.iter().any(|range| range.contains(at));
+    for (id, head) in heads {
+        let mut corrections = corrections_of(platform, *id, head).await?;
         let tail = head.tail.iter().filter(|event| event.revision == Revision::First);
         for event in tail.filter(|event| is_inside(event.occurred_at)) {
             match corrections.visible(event) {
@@ -45,13 +39,11 @@ pub(crate) async fn visit_counted(
                 Visible::Nothing => {}
             }
         }
-        let inside = ranges
-            .iter()
-            .filter_map(|range| range.intersection(Range { from: month.start(), until: month.end() }));
-        let inside = inside.collect::<Vec<_>>();
+        let month = Range { from: id.month.start(), until: id.month.end() };
+        let inside = ranges.iter().filter_map(|range| range.intersection(month)).collect::<Vec<_>>();
         platform
             .store
-            .visit_members::<AppError>(id, &head, &inside, |row| {
+            .visit_members::<AppError>(*id, head, &inside, |row| {
                 if !is_inside(row.occurred_at()) {
                     return Ok(());
                 }
@@ -67,27 +59,6 @@ pub(crate) async fn visit_counted(
         }
     }
     Ok(())
-}
-
-/// What the level of a WEIGHTED_SUM meter comes to over several ranges, each by its share of `whole`.
-///
-/// Errors: as the store's.
-pub(crate) async fn level_over(
-    platform: &Platform,
-    organization: OrganizationId,
-    meter: &Meter,
-    customer: CustomerId,
-    ranges: &[Range],
-    whole: Range,
-) -> Result<Usage, AppError> {
-    let (mut levels, mut events) = (Vec::new(), 0_u64);
-    for range in ranges {
-        let usage = total_of(platform, organization, meter, customer, *range).await?;
-        levels.push((usage.quantity, *range));
-        events += usage.events;
-    }
-    let quantity = held::weighted(&levels, whole).map_err(AppError::internal)?;
-    Ok(Usage { quantity, events })
 }
 
 /// The corrections of a head.
@@ -157,10 +128,14 @@ async fn level_before(
     let mut latest = earlier.filter_map(|(_, totals)| last(totals)).max();
     let cut = Range { from: day_of, until: at };
     if day_of < at && head.touches(cut) {
-        let members = members_in(platform, id, head, cut).await?;
-        let counted = members.iter().filter_map(|member| member.counted.as_ref());
-        let inside = counted.filter(|event| meter.counting().includes(*event)).map(Latest::of);
-        latest = latest.max(inside.max());
+        let heads = [(id, head.clone())];
+        visit_counted(platform, &heads, &[cut], |event| {
+            if meter.counting().includes(event) {
+                latest = latest.max(Some(Latest::of(event)));
+            }
+            Ok(())
+        })
+        .await?;
     }
     Ok(latest.map(|latest| latest.quantity))
 }

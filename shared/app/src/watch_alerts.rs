@@ -10,7 +10,8 @@ use chrono::Duration;
 use domain::{
     alert::{Alert, AlertScope, Reading, Watch},
     event::TrackedEvent,
-    id::{CustomerId, FeatureId, MeterId, OrganizationId, SubscriptionId},
+    id::{CustomerId, FeatureId, Id, MeterId, OrganizationId, SubscriptionId},
+    seen_usage::LateLines,
     subscription::{Subscription, SubscriptionStatus},
 };
 use futures::{StreamExt, future::join_all, stream};
@@ -178,23 +179,34 @@ async fn look_at_customer(
     let watched = watched.collect::<Vec<_>>();
     match alert.watch {
         Watch::Limit { feature, .. } => {
-            let reading = limit(platform, organization, (customer, only), feature, watched).await?;
-            tell(platform, organization, alert, reading).await
+            let reading = limit(platform, organization, (customer, only), feature, watched).await;
+            tell(platform, organization, alert, computed(reading, customer)?).await
         }
         Watch::Usage(meter) => {
             for subscription in watched {
-                let reading = usage(platform, organization, meter, &subscription).await?;
-                tell(platform, organization, alert, reading).await?;
+                let reading = usage(platform, organization, meter, &subscription).await;
+                tell(platform, organization, alert, computed(reading, subscription.id)?).await?;
             }
             Ok(())
         }
         Watch::Amount => {
             for subscription in watched {
-                let reading = amount(platform, organization, &subscription).await?;
-                tell(platform, organization, alert, reading).await?;
+                let reading = amount(platform, organization, &subscription).await;
+                tell(platform, organization, alert, computed(reading, subscription.id)?).await?;
             }
             Ok(())
         }
+    }
+}
+
+/// What was found, or nothing where it cannot be computed exactly: others are looked at all the same.
+fn computed<K>(found: Result<Option<Reading>, AppError>, of: Id<K>) -> Result<Option<Reading>, AppError> {
+    match found {
+        Err(error) if error.is_cannot_be_billed() || error.is_usage_too_large() => {
+            tracing::warn!(error = %error, "{of} has nothing that an alert could be held against");
+            Ok(None)
+        }
+        other => other,
     }
 }
 
@@ -237,7 +249,7 @@ async fn usage(
         Err(AppError::NotFound(_)) => return Ok(None), // deleted since the alert was made
         Err(error) => return Err(error),
     };
-    let value = usage.quantity.to_decimal().map_err(AppError::internal)?;
+    let value = usage.quantity.to_decimal()?;
     let subscription = Some(subscription.id);
     Ok(Some(Reading { customer, subscription, period, value, limit: None, currency: None }))
 }
@@ -263,12 +275,13 @@ async fn amount(
     let Some(at) = timeline.next(last).map_err(AppError::internal)? else { return Ok(None) };
     let bill = timeline.bill(last, at).map_err(AppError::internal)?;
     let draft =
-        change_subscription::draft_of(platform, organization, subscription, &bill, Vec::new()).await?;
+        change_subscription::draft_of(platform, organization, subscription, &bill, LateLines::default())
+            .await?;
     Ok(Some(Reading {
         customer: subscription.customer,
         subscription: Some(subscription.id),
         period: bill.period,
-        value: draft.line_sum().map_err(AppError::internal)?.amount(),
+        value: draft.line_sum().map_err(AppError::cannot_be_billed)?.amount(),
         limit: None,
         currency: Some(subscription.currency),
     }))

@@ -1,6 +1,7 @@
-//! API keys: `sk_live_` and 256 random bits in hexadecimal. Only a hash is kept; with that much entropy a
+//! API keys: `sk_live_` or `sk_test_`, and 256 random bits in hexadecimal. Only a hash is kept; with that much entropy a
 //! fast one is enough.
 
+use domain::test_clock::Mode;
 use sha2::{Digest, Sha256};
 
 /// A key that was just made. Shown once, then forgotten.
@@ -13,9 +14,13 @@ pub struct NewSecret {
     pub prefix: String,
 }
 
-/// The key that `entropy` makes.
-pub fn new_api_key(entropy: [u8; 32]) -> NewSecret {
-    let secret = format!("live_{}", hexadecimal(&entropy));
+/// The key that `entropy` makes, for an organization in `mode`.
+pub fn new_api_key(entropy: [u8; 32], mode: Mode) -> NewSecret {
+    let mode = match mode {
+        Mode::Live => "live",
+        Mode::Test => "test",
+    };
+    let secret = format!("{mode}_{}", hexadecimal(&entropy));
     let text = format!("sk_{secret}");
     NewSecret { prefix: text.chars().take(12).collect(), hash: hexadecimal(&Sha256::digest(&secret)), text }
 }
@@ -39,12 +44,15 @@ mod tests {
 
     #[test]
     fn a_key_is_found_by_either_documented_prefix() {
-        let key = new_api_key([7; 32]);
+        let test = new_api_key([7; 32], Mode::Test);
+        assert!(test.text.starts_with("sk_test_0707"));
+        assert_eq!(hash_api_key(&test.text.replacen("sk_", "org_", 1)), Some(test.hash));
+        let key = new_api_key([7; 32], Mode::Live);
         assert!(key.text.starts_with("sk_live_0707"));
         assert_eq!(hash_api_key(&key.text), Some(key.hash.clone()));
         assert_eq!(hash_api_key(&key.text.replacen("sk_", "org_", 1)), Some(key.hash.clone()));
         assert_ne!(hash_api_key(&key.text.replacen("live", "test", 1)), Some(key.hash));
-        assert!(!key.text.contains(&new_api_key([7; 32]).hash));
+        assert!(!key.text.contains(&new_api_key([7; 32], Mode::Live).hash));
         for wrong in ["", "sk_live_", "sk_live_zz", "live_07", &key.text[1..], &format!("{}0", key.text)] {
             assert_eq!(hash_api_key(wrong), None, "{wrong}");
         }

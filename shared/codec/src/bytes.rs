@@ -105,6 +105,9 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn unsigned(&mut self, what: &'static str) -> Result<u128, Damaged> {
+        if let Some(small) = self.short() {
+            return Ok(small.into());
+        }
         let mut value = 0_u128;
         for shift in (0..128).step_by(7) {
             let byte = self.byte(what)?;
@@ -122,13 +125,39 @@ impl<'a> Cursor<'a> {
 
     /// A number of at most 64 bits, as nearly all are.
     pub(crate) fn small(&mut self, what: &'static str) -> Result<u64, Damaged> {
-        match self.bytes.split_first() {
-            Some((byte, rest)) if *byte < 0x80 => {
-                self.bytes = rest;
-                Ok(u64::from(*byte))
-            }
-            _ => u64::try_from(self.unsigned(what)?).map_err(|_| Damaged(what)),
+        match self.short() {
+            Some(value) => Ok(value),
+            None => u64::try_from(self.unsigned(what)?).map_err(|_| Damaged(what)),
         }
+    }
+
+    /// A number of at most nine bytes, which are 63 bits; `None`, and nothing read, if it has more.
+    fn short(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for (place, byte) in self.bytes.iter().take(9).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * place);
+            if byte & 0x80 == 0 {
+                self.bytes = self.bytes.get(place + 1..)?;
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// Passes over so many numbers.
+    pub(crate) fn pass_over(&mut self, numbers: usize, what: &'static str) -> Result<(), Damaged> {
+        let mut left = numbers;
+        if left == 0 {
+            return Ok(());
+        }
+        for (place, byte) in self.bytes.iter().enumerate() {
+            left -= usize::from(byte & 0x80 == 0); // the last of a number
+            if left == 0 {
+                self.bytes = self.bytes.get(place + 1..).unwrap_or_default();
+                return Ok(());
+            }
+        }
+        Err(Damaged(what))
     }
 
     pub(crate) fn signed(&mut self, what: &'static str) -> Result<i128, Damaged> {
@@ -160,13 +189,22 @@ impl<'a> Cursor<'a> {
     pub(crate) fn quantity(&mut self) -> Result<Quantity, Damaged> {
         let zeros = self.byte("quantity")?;
         let digits = self.signed("quantity")?;
-        scaled(digits, zeros)
+        scaled(digits, scale(zeros)?)
     }
 }
 
-/// `digits` × 10^`zeros`.
-pub(crate) fn scaled(digits: i128, zeros: u8) -> Result<Quantity, Damaged> {
-    let units = 10_i128.checked_pow(zeros.into()).and_then(|scale| digits.checked_mul(scale));
+/// 10^`zeros`.
+pub(crate) fn scale(zeros: u8) -> Result<i128, Damaged> {
+    10_i128.checked_pow(zeros.into()).ok_or(Damaged("quantity"))
+}
+
+/// `digits` × `scale`.
+pub(crate) fn scaled(digits: i128, scale: i128) -> Result<Quantity, Damaged> {
+    let units = match (i64::try_from(digits), i64::try_from(scale)) {
+        // Nearly all, and always exact.
+        (Ok(digits), Ok(scale)) => Some(i128::from(digits) * i128::from(scale)),
+        _ => digits.checked_mul(scale),
+    };
     units.map(Quantity::from_units).ok_or(Damaged("quantity"))
 }
 
@@ -176,4 +214,44 @@ pub(crate) fn add(millis: i64, more: i64) -> Result<i64, Damaged> {
 
 pub(crate) fn instant(millis: i64) -> Result<DateTime<Utc>, Damaged> {
     DateTime::from_timestamp_millis(millis).ok_or(Damaged("time"))
+}
+
+/// Whether there is such an instant, without making it.
+pub(crate) fn is_instant(millis: i64) -> bool {
+    const FIRST: i64 = DateTime::<Utc>::MIN_UTC.timestamp_millis();
+    const LAST: i64 = DateTime::<Utc>::MAX_UTC.timestamp_millis();
+    (FIRST..=LAST).contains(&millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_told_from_a_number_that_is_none() {
+        let ends = [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC].map(|end| end.timestamp_millis());
+        for millis in ends.into_iter().flat_map(|end| [end - 1, end, end + 1]).chain([0, i64::MIN, i64::MAX])
+        {
+            assert_eq!(is_instant(millis), instant(millis).is_ok(), "{millis}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_any_length_is_read() {
+        for bits in 0..128 {
+            for value in [1_u128 << bits, (1_u128 << bits) - 1, u128::MAX >> bits] {
+                let mut writer = Writer::new(DateTime::UNIX_EPOCH);
+                writer.unsigned(value);
+                let length = writer.bytes.len();
+                writer.bytes.push(7);
+                let mut cursor = Cursor::new(&writer.bytes, DateTime::UNIX_EPOCH);
+                assert_eq!(cursor.unsigned("number"), Ok(value), "in {length} bytes");
+                assert_eq!(cursor.rest(), [7]);
+                let mut cursor = Cursor::new(&writer.bytes, DateTime::UNIX_EPOCH);
+                assert_eq!(cursor.small("number").ok(), u64::try_from(value).ok(), "in {length} bytes");
+                let cut = writer.bytes.get(..length - 1).unwrap();
+                assert!(Cursor::new(cut, DateTime::UNIX_EPOCH).unsigned("number").is_err());
+            }
+        }
+    }
 }

@@ -1,17 +1,16 @@
 //! What a usage charge needs to know of a period: usage by filter, and what each event costs where that
 //! matters. Fed with events in any order, each once; or with a total, where that says it all.
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use crate::{
     charge::{Pricing, UsagePrice},
-    charge_model::{ChargeModel, Percentage},
+    charge_model::ChargeModel,
     event::Event,
     invoice::Metered,
     meter::{Aggregation, Counting, Meter},
+    paid_fold::PaidFold,
+    pass::Passes,
     quantity::{Quantity, QuantityOverflow},
     totals::{Fold, Usage},
 };
@@ -49,14 +48,21 @@ pub struct PaidEvents {
     pub lowered: (u64, Decimal),
 }
 
-/// Folds events into [`ChargeUsage`].
+/// Folds events into [`ChargeUsage`]. What is too much to hold at once it counts in further passes, in which the same
+/// events have to come once more.
 #[derive(Clone, Debug)]
 pub struct ChargeFold<'a> {
     price: &'a UsagePrice,
     counting: Counting<'a>,
     rest: PricedFold<'a>,
     filtered: Vec<PricedFold<'a>>,
+    passes: Passes,
+    /// Whether all is folded, so that further passes only tell free events from paid ones.
+    is_folded: bool,
 }
+
+/// About what an event takes that may be free.
+const EARLY_BYTES: usize = 160;
 
 impl ChargeUsage {
     /// Usage of which only the total is known, and is enough.
@@ -78,14 +84,22 @@ impl ChargeUsage {
 }
 
 impl<'a> ChargeFold<'a> {
-    /// A fold of no events yet, of a meter that counts as `counting` says.
+    /// A fold of no events yet, of a meter that counts as `counting` says. It takes one pass.
     pub fn new(price: &'a UsagePrice, counting: Counting<'a>) -> Self {
-        let fold = |pricing: &'a Pricing| PricedFold::new(pricing, counting);
+        Self::bounded(price, counting, usize::MAX)
+    }
+
+    /// A fold of no events yet that holds about `bytes_max` bytes at once.
+    pub fn bounded(price: &'a UsagePrice, counting: Counting<'a>, bytes_max: usize) -> Self {
+        let early_max = bytes_max / EARLY_BYTES / (price.filters.len() + 1);
+        let fold = |pricing: &'a Pricing| PricedFold::new(pricing, counting, early_max);
         Self {
             price,
             counting,
             rest: fold(&price.pricing),
             filtered: price.filters.iter().map(|filter| fold(&filter.pricing)).collect(),
+            passes: Passes::bounded(bytes_max),
+            is_folded: false,
         }
     }
 
@@ -97,7 +111,34 @@ impl<'a> ChargeFold<'a> {
             return Ok(());
         }
         let filtered = self.price.filter_of(event).and_then(|place| self.filtered.get_mut(place));
-        filtered.unwrap_or(&mut self.rest).add(event)
+        let priced = filtered.unwrap_or(&mut self.rest);
+        priced.tell_paid(event)?;
+        if self.is_folded {
+            return Ok(());
+        }
+        let bytes = priced.fold.add(event)?;
+        self.passes.hold(bytes);
+        while let Some(pass) = self.passes.narrow() {
+            let held = self.priced().map(|priced| priced.fold.narrow(pass)).sum();
+            self.passes.set_held(held);
+        }
+        Ok(())
+    }
+
+    /// Whether all events have to be taken in once more, since they were too much to hold at once.
+    pub fn begins_further_pass(&mut self) -> bool {
+        let pass = self.passes.begin_further();
+        self.is_folded = pass.is_none();
+        let mut is_needed = pass.is_some();
+        for priced in self.priced() {
+            pass.into_iter().for_each(|pass| priced.fold.begin(pass));
+            is_needed |= priced.paid.as_mut().is_some_and(PaidFold::begins_further_pass);
+        }
+        is_needed
+    }
+
+    fn priced(&mut self) -> impl Iterator<Item = &mut PricedFold<'a>> {
+        self.filtered.iter_mut().chain([&mut self.rest])
     }
 
     /// What it all comes to.
@@ -118,15 +159,11 @@ struct PricedFold<'a> {
 }
 
 impl<'a> PricedFold<'a> {
-    fn new(pricing: &'a Pricing, counting: Counting<'a>) -> Self {
+    fn new(pricing: &'a Pricing, counting: Counting<'a>, early_max: usize) -> Self {
         let paid = match &pricing.model {
-            ChargeModel::Percentage(percentage) => Some(PaidFold {
-                free_amount: percentage.free_amount(pricing.included_units),
-                percentage: *percentage,
-                early: BTreeMap::new(),
-                early_quantity: Decimal::ZERO,
-                paid: PaidEvents::default(),
-            }),
+            ChargeModel::Percentage(percentage) => {
+                Some(PaidFold::new(*percentage, pricing.included_units, early_max))
+            }
             ChargeModel::Standard { .. }
             | ChargeModel::Graduated(_)
             | ChargeModel::Volume(_)
@@ -136,21 +173,19 @@ impl<'a> PricedFold<'a> {
         Self { counting, fold: Fold::new(counting), paid }
     }
 
-    fn add(&mut self, event: &impl Event) -> Result<(), QuantityOverflow> {
-        self.fold.add(event)?;
-        if let Some(paid) = &mut self.paid {
-            let quantity = match self.counting.aggregation {
-                Aggregation::Count => Quantity::ONE,
-                Aggregation::Sum
-                | Aggregation::Max
-                | Aggregation::Min
-                | Aggregation::Last
-                | Aggregation::UniqueCount
-                | Aggregation::WeightedSum => event.quantity(),
-            };
-            paid.add((event.occurred_at(), event.key().into_owned()), quantity.to_decimal()?)?;
-        }
-        Ok(())
+    /// Tells whether an event is paid, where a percentage is taken of each.
+    fn tell_paid(&mut self, event: &impl Event) -> Result<(), QuantityOverflow> {
+        let Some(paid) = &mut self.paid else { return Ok(()) };
+        let quantity = match self.counting.aggregation {
+            Aggregation::Count => Quantity::ONE,
+            Aggregation::Sum
+            | Aggregation::Max
+            | Aggregation::Min
+            | Aggregation::Last
+            | Aggregation::UniqueCount
+            | Aggregation::WeightedSum => event.quantity(),
+        };
+        paid.add((event.occurred_at(), event.key().into_owned()), quantity.to_decimal()?)
     }
 
     fn usage(self) -> Result<PricedUsage, QuantityOverflow> {
@@ -159,81 +194,5 @@ impl<'a> PricedFold<'a> {
     }
 }
 
-/// Tells free events from paid ones, in whatever order they come. Only the earliest events are kept, as
-/// many as may be free.
-#[derive(Clone, Debug)]
-struct PaidFold {
-    percentage: Percentage,
-    free_amount: Option<Decimal>,
-    /// The earliest events, until what is free is used up.
-    early: BTreeMap<(DateTime<Utc>, String), Decimal>,
-    early_quantity: Decimal,
-    /// Events after those.
-    paid: PaidEvents,
-}
-
-impl PaidFold {
-    fn add(&mut self, place: (DateTime<Utc>, String), quantity: Decimal) -> Result<(), QuantityOverflow> {
-        let is_used_up = self.is_used_up(self.early.len(), self.early_quantity);
-        if is_used_up && self.early.last_key_value().is_none_or(|(last, _)| *last < place) {
-            return self.paid.add(&self.percentage, quantity);
-        }
-        self.early_quantity = plus(self.early_quantity, quantity)?;
-        self.early.insert(place, quantity);
-        // What came early may use up what is free without those that are later.
-        while let Some((_, last)) = self.early.last_key_value() {
-            let last = *last;
-            let without = self.early_quantity - last;
-            if !self.is_used_up(self.early.len() - 1, without) {
-                break;
-            }
-            self.early.pop_last();
-            self.early_quantity = without;
-            self.paid.add(&self.percentage, last)?;
-        }
-        Ok(())
-    }
-
-    /// Whether so many events of so much quantity leave nothing free for the next.
-    fn is_used_up(&self, events: usize, quantity: Decimal) -> bool {
-        let free_events = self.percentage.free_events;
-        let is_free = free_events.is_some() || self.free_amount.is_some();
-        !is_free
-            || free_events.is_some_and(|free| u64::try_from(events).is_ok_and(|events| events >= free))
-            || self.free_amount.is_some_and(|free| quantity >= free)
-    }
-
-    fn paid(mut self) -> Result<PaidEvents, QuantityOverflow> {
-        // Of the early events only the one that passes the free amount is paid, for what passes it.
-        if let Some(free) = self.free_amount
-            && !self.early.is_empty()
-            && self.early_quantity >= free
-        {
-            self.paid.add(&self.percentage, self.early_quantity - free)?;
-        }
-        Ok(self.paid)
-    }
-}
-
-impl PaidEvents {
-    fn add(&mut self, percentage: &Percentage, quantity: Decimal) -> Result<(), QuantityOverflow> {
-        let share = quantity.checked_mul(percentage.rate).ok_or(QuantityOverflow)? / Decimal::ONE_HUNDRED;
-        let fee = plus(share, percentage.fixed_fee)?;
-        self.events += 1;
-        self.quantity = plus(self.quantity, quantity)?;
-        if let Some(minimum) = percentage.minimum_per_event
-            && fee < minimum
-        {
-            self.raised = (self.raised.0 + 1, plus(self.raised.1, minimum - fee)?);
-        } else if let Some(maximum) = percentage.maximum_per_event
-            && fee > maximum
-        {
-            self.lowered = (self.lowered.0 + 1, plus(self.lowered.1, fee - maximum)?);
-        }
-        Ok(())
-    }
-}
-
-fn plus(left: Decimal, right: Decimal) -> Result<Decimal, QuantityOverflow> {
-    left.checked_add(right).ok_or(QuantityOverflow)
-}
+#[cfg(test)]
+mod tests;

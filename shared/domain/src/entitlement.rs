@@ -284,6 +284,7 @@ pub(crate) mod tests {
             one_offs: Vec::new(),
             billed_until: None,
             next_bill_at: None,
+            billing_error: None,
             start,
             trial_end: None,
             ends_at: None,

@@ -173,14 +173,23 @@ fn computation(part: &LinePart) -> String {
             format!("{label}: {quantity} for {amount}")
         }
         PartKind::Tier { .. } => format!("{label}: {quantity} × {price}{flat} = {amount}"),
-        PartKind::Packages { units, .. } => {
-            format!("{} units begin {quantity} {label}: {quantity} × {price} = {amount}", number(units))
+        PartKind::Packages { units, size } => {
+            let begin = if units == Decimal::ONE { "unit begins" } else { "units begin" };
+            let packages = if part.quantity == Decimal::ONE { "package" } else { "packages" };
+            let (units, size) = (number(units), number(size));
+            format!("{units} {begin} {quantity} {packages} of {size}: {quantity} × {price} = {amount}")
         }
         PartKind::Percentage => {
             let percent = part.unit_price.unwrap_or_default() * Decimal::ONE_HUNDRED;
             format!("{} % of {quantity} = {amount}", number(percent))
         }
         PartKind::EventFees => format!("{label}: {quantity} × {price} = {amount}"),
+        PartKind::EventMinimum { minimum: to } | PartKind::EventMaximum { maximum: to }
+            if part.quantity == Decimal::ONE =>
+        {
+            let is_raised = matches!(part.kind, PartKind::EventMinimum { .. });
+            format!("1 event {} to {}: {amount}", if is_raised { "raised" } else { "lowered" }, number(to))
+        }
         PartKind::EventMinimum { .. } | PartKind::EventMaximum { .. } => {
             format!("{quantity} {label}: {amount}")
         }

@@ -1,11 +1,12 @@
 //! Invoices: their lines, their life, and the rule that their figures always add up.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Datelike, Days, Utc};
 use rust_decimal::Decimal;
 
 use crate::{
+    billing_error::BillingError,
     currency::Currency,
     id::{ChargeId, CustomerId, InvoiceId, MeterId, SubscriptionId},
     line_part::LinePart,
@@ -13,6 +14,7 @@ use crate::{
     period::BillingPeriod,
     property::Properties,
     proration::Proration,
+    seen_usage::SeenUsage,
     tax::Tax,
 };
 
@@ -33,6 +35,8 @@ pub struct Invoice {
     pub currency: Currency,
     /// What is billed.
     pub lines: Vec<LineItem>,
+    /// How far the usage was looked at that they were rated from.
+    pub seen: Vec<SeenUsage>,
     /// Whether somebody wrote the lines of a subscription's draft anew. They then stay as they are.
     pub has_edited_lines: bool,
     /// Tax on the lines.
@@ -45,6 +49,8 @@ pub struct Invoice {
     pub metadata: Properties,
     /// SHA-256 of the token of its public page, in hexadecimal.
     pub public_token_hash: Option<String>,
+    /// What keeps a draft from being finalized by itself.
+    pub billing_error: Option<BillingError>,
     /// Since when it counts as not paid in time.
     pub past_due_at: Option<DateTime<Utc>>,
     /// When it was drafted.
@@ -289,7 +295,7 @@ impl Invoice {
     pub fn voided(&self, now: DateTime<Utc>) -> Result<Self, TransitionError> {
         let is_final = matches!(self.status, InvoiceStatus::Paid { .. } | InvoiceStatus::Void { .. });
         self.may_become("void", !is_final)?;
-        Ok(Self { status: InvoiceStatus::Void { at: now }, ..self.changed(now) })
+        Ok(Self { status: InvoiceStatus::Void { at: now }, billing_error: None, ..self.changed(now) })
     }
 
     /// This invoice as uncollectible. Errors: unless it is open.
@@ -373,6 +379,23 @@ impl InvoiceNumber {
     /// The number after `last` (0 for none) in the year of `now`.
     pub fn next(last: u64, now: DateTime<Utc>) -> Self {
         Self { year: now.year(), sequence: last.saturating_add(1) }
+    }
+}
+
+/// That text is no number of an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be the number of an invoice, such as INV-2025-0042")]
+pub struct InvalidInvoiceNumber;
+
+impl FromStr for InvoiceNumber {
+    type Err = InvalidInvoiceNumber;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInvoiceNumber> {
+        let parts = text.strip_prefix("INV-").and_then(|rest| rest.split_once('-'));
+        let number = parts.and_then(|(year, sequence)| {
+            Some(Self { year: year.parse().ok()?, sequence: sequence.parse().ok()? })
+        });
+        number.filter(|number| number.to_string() == text).ok_or(InvalidInvoiceNumber)
     }
 }
 
@@ -510,6 +533,11 @@ mod tests {
 
     #[test]
     fn numbers_grow_past_four_digits() {
-        assert_eq!(InvoiceNumber::next(9_999, at("2026-01-01T00:00:00Z")).to_string(), "INV-2026-10000");
+        let number = InvoiceNumber::next(9_999, at("2026-01-01T00:00:00Z"));
+        assert_eq!(number.to_string(), "INV-2026-10000");
+        assert_eq!("INV-2026-10000".parse(), Ok(number));
+        for wrong in ["", "INV-2026-1", "2026-10000", "INV-2026", "inv-2026-10000", "INV-2026-10000 "] {
+            assert_eq!(wrong.parse::<InvoiceNumber>(), Err(InvalidInvoiceNumber), "{wrong}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     outbox::OutboxMessage,
     period_close::PeriodClose,
     property::Properties,
+    seen_usage::{BillUsage, LateLines, SeenUsage},
     tax::{Tax, TaxTerms},
 };
 
@@ -31,7 +32,7 @@ pub struct DraftEdit {
     /// What it is in.
     pub currency: Option<Currency>,
     /// What is billed: all of it.
-    pub lines: Option<Vec<ManualLine>>,
+    pub lines: Option<Vec<GivenLine>>,
     /// When it is to be paid by.
     pub payment_due: Option<PaymentDue>,
     /// A note to whoever pays it; an inner `None` takes it away.
@@ -51,6 +52,17 @@ pub struct ManualLine {
     pub unit_price: Decimal,
 }
 
+/// A line as an edit gives it: one that the draft has already, or one that somebody writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenLine {
+    /// What is billed.
+    pub description: String,
+    /// How much.
+    pub quantity: Decimal,
+    /// Price of one. A line that the draft has may be without, one that is written may not.
+    pub unit_price: Option<Decimal>,
+}
+
 /// Why a draft cannot be edited so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
@@ -66,6 +78,15 @@ pub enum EditError {
     /// The lines are in another currency.
     #[error("must come with the line items in it")]
     LinesMissing,
+    /// Line `n`, from 0, is written anew without a price.
+    #[error("is required of a line that differs from those of the draft")]
+    NoPrice(usize),
+    /// The price of line `n`, which is written anew, is less than nothing.
+    #[error("must not be negative on a line that differs from those of the draft")]
+    NegativePrice(usize),
+    /// The quantity of line `n`, which is written anew, is nothing or less.
+    #[error("must be greater than 0 on a line that differs from those of the draft")]
+    NoQuantity(usize),
     /// Line `n`, from 0, is too large to be computed.
     #[error("is too large to be computed exactly")]
     Line(usize),
@@ -73,6 +94,10 @@ pub enum EditError {
     #[error("come to an amount too large to be computed exactly")]
     Total,
 }
+
+/// The digits of a number that survive a client that computes in double precision: a line whose figures are the
+/// same up to here is the same.
+const DIGITS_KEPT: u32 = 15;
 
 /// The most lines somebody may write on one invoice: they are one item of at most 400 KB.
 pub const MANUAL_LINES_MAX: usize = 250;
@@ -88,12 +113,14 @@ impl Invoice {
             status: InvoiceStatus::Draft { finalize_at: None },
             currency,
             lines: Vec::new(),
+            seen: Vec::new(),
             has_edited_lines: false,
             tax: Tax::none(),
             payment_due: PaymentDue::AsSet,
             memo: None,
             metadata: Properties::new(),
             public_token_hash: None,
+            billing_error: None,
             past_due_at: None,
             created_at: now,
             updated_at: now,
@@ -121,7 +148,7 @@ impl Invoice {
     }
 
     /// This draft with `edit`. Lines that are given replace all there are, and stay: they are not rated
-    /// from usage any more.
+    /// from usage any more. One that is given as it is here is kept with all it has; if all are, nothing is edited.
     pub fn edited(&self, edit: DraftEdit, now: DateTime<Utc>) -> Result<Self, EditError> {
         if !self.is_draft() {
             return Err(EditError::NotDraft(self.status.name()));
@@ -139,15 +166,16 @@ impl Invoice {
                 return Err(EditError::LinesMissing);
             }
         }
-        let has_edited_lines = self.has_edited_lines || (edit.lines.is_some() && self.billed.is_some());
-        let lines = match edit.lines {
-            Some(lines) => manual_lines(lines, currency)?,
-            None => self.lines.clone(),
+        let (lines, is_edited) = match edit.lines {
+            Some(given) => self.with_given(given, currency)?,
+            None => (self.lines.clone(), false),
         };
+        let has_edited_lines = self.has_edited_lines || (is_edited && self.billed.is_some());
         let edited = Self {
             customer,
             currency,
             lines,
+            seen: if is_edited { Vec::new() } else { self.seen.clone() },
             has_edited_lines,
             payment_due: edit.payment_due.unwrap_or(self.payment_due),
             memo: edit.memo.unwrap_or_else(|| self.memo.clone()),
@@ -160,16 +188,74 @@ impl Invoice {
         Ok(edited)
     }
 
-    /// This draft under `terms`: its tax, and when it would be due.
+    /// This draft with lines that were rated from what was used, and from what is late for bills before.
+    #[must_use]
+    pub fn with_lines(self, mut lines: Vec<LineItem>, usage: &BillUsage, late: LateLines) -> Self {
+        lines.extend(late.lines);
+        let own = usage.writes.map(|writes| SeenUsage { invoice: self.id, writes });
+        Self { lines, seen: own.into_iter().chain(late.seen).collect(), ..self }
+    }
+
+    /// The lines as they are given, in their order, and whether they differ from those of this draft.
+    fn with_given(
+        &self,
+        given: Vec<GivenLine>,
+        currency: Currency,
+    ) -> Result<(Vec<LineItem>, bool), EditError> {
+        let known = if currency == self.currency { self.lines.as_slice() } else { &[] };
+        let mut left = known.iter().collect::<Vec<_>>();
+        let mut is_edited = given.len() != self.lines.len();
+        let line = |(index, given): (usize, GivenLine)| {
+            if let Some(at) = left.iter().position(|line| given.is(line)) {
+                return Ok(left.remove(at).clone());
+            }
+            is_edited = true;
+            given.written(index, currency)
+        };
+        let lines = given.into_iter().enumerate().map(line).collect::<Result<_, _>>()?;
+        Ok((lines, is_edited))
+    }
+
+    /// This draft under `terms`: its tax, and when it would be due. Nothing is wrong with it then.
     ///
     /// Errors: if the amounts cannot be computed.
     pub fn with_terms(&self, terms: &InvoiceTerms) -> Result<Self, MoneyError> {
         let tax = terms.tax.tax_on(self.line_sum()?)?;
         let opens_at = self.finalize_at().unwrap_or(self.issued_at);
         let due_at = self.payment_due.from(opens_at, terms.payment_terms_days);
-        let with_terms = Self { tax, due_at, ..self.clone() };
+        let with_terms = Self { tax, due_at, billing_error: None, ..self.clone() };
         with_terms.total()?;
         Ok(with_terms)
+    }
+}
+
+impl GivenLine {
+    /// Whether it says what `line` is.
+    fn is(&self, line: &LineItem) -> bool {
+        let is_same = |one: Decimal, other: Decimal| {
+            one == other || one.round_sf(DIGITS_KEPT) == other.round_sf(DIGITS_KEPT)
+        };
+        let is_price_same = match (self.unit_price, line.unit_price) {
+            (Some(given), Some(price)) => is_same(given, price),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.description == line.description && is_same(self.quantity, line.quantity) && is_price_same
+    }
+
+    /// The line that somebody writes so, as line `index`.
+    fn written(self, index: usize, currency: Currency) -> Result<LineItem, EditError> {
+        let Self { description, quantity, unit_price } = self;
+        if quantity <= Decimal::ZERO {
+            return Err(EditError::NoQuantity(index));
+        }
+        match unit_price {
+            None => Err(EditError::NoPrice(index)),
+            Some(price) if price < Decimal::ZERO => Err(EditError::NegativePrice(index)),
+            Some(price) => {
+                LineItem::manual(description, quantity, price, currency).map_err(|_| EditError::Line(index))
+            }
+        }
     }
 }
 
@@ -257,6 +343,14 @@ mod tests {
         }
     }
 
+    fn given(description: &str, quantity: &str, unit_price: Option<&str>) -> GivenLine {
+        GivenLine {
+            description: description.into(),
+            quantity: quantity.parse().unwrap(),
+            unit_price: unit_price.map(|price| price.parse().unwrap()),
+        }
+    }
+
     fn manual() -> Invoice {
         let lines = manual_lines(vec![line("1", "10")], Currency::USD).unwrap();
         Invoice { lines, ..Invoice::draft(id(1), id(2), Currency::USD, now()) }
@@ -289,8 +383,10 @@ mod tests {
         assert_eq!(edited.lines, of_subscription().lines);
         assert!(edited.is_rated(), "its lines still follow usage");
 
-        let edit =
-            DraftEdit { lines: Some(vec![line("1", "49"), line("12000", "0.001")]), ..DraftEdit::default() };
+        let edit = DraftEdit {
+            lines: Some(vec![given("Base", "1", Some("49")), given("Calls", "12000", Some("0.001"))]),
+            ..DraftEdit::default()
+        };
         let edited = of_subscription().edited(edit.clone(), now()).unwrap();
         assert_eq!(edited.subtotal().unwrap().to_string(), "USD 61.00");
         assert!(edited.has_edited_lines && !edited.is_rated());
@@ -298,11 +394,64 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_given_as_it_is_is_kept_with_all_it_has() {
+        let money = |text: &str| Money::new(text.parse().unwrap(), Currency::USD);
+        let written = |description: &str, quantity: &str, price: &str| {
+            let (quantity, price) = (quantity.parse().unwrap(), price.parse().unwrap());
+            LineItem::manual(description.into(), quantity, price, Currency::USD).unwrap()
+        };
+        let period = of_subscription().billed.map(|(_, period)| period);
+        let source = LineSource::Fixed { charge: id(7) };
+        let unused =
+            LineItem { amount: money("-30.97"), source, period, ..written("Unused time", "1", "60") };
+        let tiered = LineItem { unit_price: None, amount: money("7.50"), ..written("Calls", "0", "0") };
+        let draft =
+            Invoice { lines: vec![unused.clone(), tiered.clone(), unused.clone()], ..of_subscription() };
+        let edited = |draft: &Invoice, lines: &[GivenLine]| {
+            draft.edited(DraftEdit { lines: Some(lines.to_vec()), ..DraftEdit::default() }, now())
+        };
+        let same = given("Unused time", "1", Some("60.00"));
+        let all = [same.clone(), given("Calls", "0", None), same.clone()];
+        let kept = edited(&draft, &all).unwrap();
+        assert_eq!((&kept.lines, kept.has_edited_lines), (&draft.lines, false), "nothing changed");
+        let again = Invoice { has_edited_lines: true, ..draft.clone() };
+        assert!(edited(&again, &all).unwrap().has_edited_lines, "it stays as it was");
+
+        let fewer = edited(&draft, &[given("Calls", "0", None)]).unwrap();
+        assert_eq!((fewer.lines, fewer.has_edited_lines), (vec![tiered], true));
+        // Each is matched once: what is given more often is written, and costs what it says.
+        let [first, second] = [same.clone(), given("Work", "2", Some("5"))];
+        let more = edited(&draft, &[first, second, same.clone(), same.clone()]).unwrap();
+        assert_eq!(
+            more.lines.iter().map(|line| line.amount).collect::<Vec<_>>(),
+            ["-30.97", "10", "-30.97", "60"].map(|text| money(text).rounded())
+        );
+        assert_eq!(more.lines.last().unwrap().source, LineSource::Manual);
+        // A client that computes in double precision does not write a line anew.
+        let third = LineItem { quantity: "0.3333333333333333333333333333".parse().unwrap(), ..unused };
+        let level = Invoice { lines: vec![third], ..draft.clone() };
+        let rounded = edited(&level, &[given("Unused time", "0.3333333333333333", Some("60"))]);
+        assert_eq!(rounded.unwrap().lines, level.lines);
+
+        for (line, expected) in [
+            (given("Calls", "1", None), EditError::NoPrice(1)),
+            (given("Calls", "0", Some("0")), EditError::NoQuantity(1)),
+            (given("Unused time", "1", Some("-30.97")), EditError::NegativePrice(1)),
+        ] {
+            assert_eq!(edited(&draft, &[same.clone(), line]), Err(expected));
+        }
+        let euros =
+            DraftEdit { lines: Some(vec![same]), currency: "EUR".parse().ok(), ..DraftEdit::default() };
+        let elsewhere = Invoice { billed: None, ..draft }.edited(euros, now()).unwrap();
+        assert_eq!(elsewhere.total().unwrap().to_string(), "EUR 60.00", "no line is of another currency");
+    }
+
+    #[test]
     fn what_belongs_to_the_subscription_stays() {
         let euros: Currency = "EUR".parse().unwrap();
         let customer = DraftEdit { customer: Some(id(9)), ..DraftEdit::default() };
         let currency = DraftEdit { currency: Some(euros), ..DraftEdit::default() };
-        let both = DraftEdit { lines: Some(vec![line("1", "1")]), ..currency.clone() };
+        let both = DraftEdit { lines: Some(vec![given("Work", "1", Some("1"))]), ..currency.clone() };
         assert_eq!(of_subscription().edited(customer.clone(), now()), Err(EditError::SubscriptionCustomer));
         assert_eq!(of_subscription().edited(both.clone(), now()), Err(EditError::SubscriptionCurrency));
         assert_eq!(manual().edited(customer, now()).unwrap().customer, id(9));
@@ -329,8 +478,10 @@ mod tests {
         assert_eq!(draft.due_at.to_rfc3339(), "2025-02-11T00:00:00+00:00");
         let chosen = Invoice { payment_due: PaymentDue::On(now()), ..manual() };
         assert_eq!(chosen.with_terms(&terms).unwrap().due_at, now());
-        let edited =
-            draft.edited(DraftEdit { lines: Some(vec![line("2", "10")]), ..DraftEdit::default() }, now());
+        let edited = draft.edited(
+            DraftEdit { lines: Some(vec![given("Work", "2", Some("10"))]), ..DraftEdit::default() },
+            now(),
+        );
         let edited = edited.unwrap().with_terms(&terms).unwrap();
         assert_eq!(edited.total().unwrap().to_string(), "USD 23.60", "tax follows the lines");
     }

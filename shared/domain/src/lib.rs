@@ -4,6 +4,7 @@
 //! decisions go out, whole, for `app` to commit in one write.
 
 pub mod alert;
+pub mod billing_error;
 pub mod charge;
 pub mod charge_model;
 pub mod charge_usage;
@@ -31,6 +32,7 @@ pub mod one_off;
 pub mod organization;
 pub mod outbox;
 pub mod overdue;
+mod paid_fold;
 pub mod pass;
 pub mod period;
 pub mod period_close;
@@ -38,10 +40,14 @@ pub mod plan;
 pub mod property;
 pub mod proration;
 pub mod quantity;
+mod range;
 pub mod rating;
+pub mod refold;
 pub mod revision;
 pub mod schedule;
+pub mod seen_usage;
 pub mod series;
+pub mod slices;
 pub mod subscription;
 pub mod subscription_change;
 pub mod tax;

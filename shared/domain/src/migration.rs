@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// From what to what subscriptions of a plan are migrated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

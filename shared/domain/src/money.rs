@@ -30,9 +30,9 @@ pub enum MoneyError {
 }
 
 impl Money {
-    /// An amount of `currency` in major units.
+    /// An amount of `currency` in major units. Nothing has no sign.
     pub fn new(amount: Decimal, currency: Currency) -> Self {
-        Self { amount, currency }
+        Self { amount: unsigned_zero(amount), currency }
     }
 
     /// Nothing, in `currency`.
@@ -80,7 +80,7 @@ impl Money {
     fn with(self, amount: Option<Decimal>) -> Result<Self, MoneyError> {
         let limit = Decimal::from_i128_with_scale(10_i128.pow(24), 0);
         let amount = amount.filter(|amount| amount.abs() < limit).ok_or(MoneyError::Overflow)?;
-        Ok(Self { amount, ..self })
+        Ok(Self::new(amount, self.currency))
     }
 
     /// Rounds to the currency's minor unit, halves away from zero, and shows all its decimals: `9` USD
@@ -89,7 +89,7 @@ impl Money {
         let decimals = self.currency.decimals();
         let mut amount = self.amount.round_dp_with_strategy(decimals, RoundingStrategy::MidpointAwayFromZero);
         amount.rescale(decimals);
-        Self { amount, ..self }
+        Self::new(amount, self.currency)
     }
 
     /// Whether the amount can be paid: it has no more decimals than the currency.
@@ -103,6 +103,14 @@ impl Money {
     pub fn sum(currency: Currency, amounts: impl IntoIterator<Item = Self>) -> Result<Self, MoneyError> {
         amounts.into_iter().try_fold(Self::zero(currency), Self::checked_add)
     }
+}
+
+/// The number, and 0 for −0, which a `Decimal` tells apart where it is written.
+fn unsigned_zero(mut number: Decimal) -> Decimal {
+    if number.is_zero() {
+        number.set_sign_positive(true);
+    }
+    number
 }
 
 impl fmt::Display for Money {
@@ -127,6 +135,16 @@ mod tests {
         let money = Money::new(exact.parse().unwrap(), code.parse().unwrap());
         assert_eq!(money.rounded().amount().to_string(), rounded, "{row}");
         assert!(money.rounded().is_rounded(), "{row}");
+    }
+
+    #[test]
+    fn nothing_has_no_sign() {
+        let credit = Money::new("-0.001".parse().unwrap(), Currency::USD);
+        let none = credit.checked_mul(Decimal::ZERO).unwrap();
+        for nothing in [credit.rounded(), none, none.rounded(), Money::new(-Decimal::ZERO, Currency::USD)] {
+            assert!(!nothing.to_string().contains('-'), "{nothing}");
+        }
+        assert_eq!(Money::new("-0.005".parse().unwrap(), Currency::USD).rounded().to_string(), "USD -0.01");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The outbox: what has to be told to the world, kept in the same write as the change it tells of.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     alert::Trigger,
@@ -74,6 +74,8 @@ pub enum InvoiceEvent {
     Voided,
     /// Given up on.
     MarkedUncollectible,
+    /// It cannot be computed, and stays a draft.
+    FinalizationFailed,
 }
 
 /// What can happen to a subscription.
@@ -97,6 +99,8 @@ pub enum SubscriptionEvent {
     PastDue,
     /// All its late invoices are settled.
     Recovered,
+    /// A bill of it that fell due cannot be computed.
+    BillingFailed,
 }
 
 /// What can happen to a one-off charge.
@@ -235,7 +239,9 @@ pub fn subscription_events(
     let decided = |subscription: &Subscription| {
         (subscription.terms.clone(), subscription.ends_at, subscription.cancellation.clone())
     };
-    let is_updated = moved.is_none() && !is_other && decided(before) != decided(after);
+    // An end at once is told as such, when it is billed.
+    let is_ending = after.ends_at.is_some_and(|ends_at| ends_at <= at + TimeDelta::milliseconds(1));
+    let is_updated = moved.is_none() && !is_other && !is_ending && decided(before) != decided(after);
     let events = [
         moved,
         Some(SubscriptionEvent::PlanChanged).filter(|_| is_other),

@@ -131,6 +131,7 @@ mod tests {
             one_offs: Vec::new(),
             billed_until: None,
             next_bill_at: None,
+            billing_error: None,
             start: now,
             trial_end: None,
             ends_at: None,

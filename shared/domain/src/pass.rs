@@ -11,6 +11,17 @@ pub struct Pass {
     end: u64,
 }
 
+/// The passes of one count: it goes through the same events until every part was counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Passes {
+    current: Pass,
+    /// The passes that are still to be made.
+    further: Vec<Pass>,
+    /// About how many bytes of distinct values are held, and may be.
+    bytes: usize,
+    bytes_max: usize,
+}
+
 /// The bits of a hash.
 const BITS_MAX: u32 = u64::BITS - 1;
 
@@ -24,6 +35,54 @@ impl Pass {
     pub fn halves(self) -> Option<(Self, Self)> {
         let bits = Some(self.bits + 1).filter(|bits| *bits <= BITS_MAX)?;
         Some((Self { bits, end: self.end }, Self { bits, end: self.end | 1 << self.bits }))
+    }
+}
+
+impl Passes {
+    /// The first pass of a count that holds about `bytes_max` bytes of distinct values at once.
+    pub(crate) fn bounded(bytes_max: usize) -> Self {
+        Self { current: Pass::default(), further: Vec::new(), bytes: 0, bytes_max }
+    }
+
+    /// What this pass counts.
+    pub(crate) fn current(&self) -> Pass {
+        self.current
+    }
+
+    /// What a further pass has to count, if there is anything left.
+    pub(crate) fn begin_further(&mut self) -> Option<Pass> {
+        self.current = self.further.pop()?;
+        self.bytes = 0;
+        Some(self.current)
+    }
+
+    /// Notes that so many bytes more are held.
+    pub(crate) fn hold(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    /// Notes that so many bytes less are held.
+    pub(crate) fn let_go(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Leaves half of what this pass counts to a further one if more is held than may be. Whoever holds it lets go
+    /// of what this pass no longer takes, and says by [`Passes::set_held`] how much is left.
+    pub(crate) fn narrow(&mut self) -> Option<Pass> {
+        let (half, further) = self.is_too_much().then(|| self.current.halves())??;
+        self.current = half;
+        self.further.push(further);
+        Some(half)
+    }
+
+    /// Whether more is held than may be.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.bytes > self.bytes_max
+    }
+
+    /// Notes that so many bytes are held.
+    pub(crate) fn set_held(&mut self, bytes: usize) {
+        self.bytes = bytes;
     }
 }
 

@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    charge_usage::ChargeUsage,
     id::InvoiceId,
-    invoice::{GRACE_PERIOD, Invoice, InvoiceStatus, LineItem},
+    invoice::{GRACE_PERIOD, Invoice, InvoiceStatus},
     money::MoneyError,
     outbox::{InvoiceEvent, OutboxEntry, subscription_events},
     period::PeriodError,
-    rating::{RatingError, lines},
+    rating::{UnratedCharge, lines},
+    seen_usage::{BillUsage, LateLines},
     subscription::{PlansById, Subscription, SubscriptionStatus},
     timeline::Bill,
 };
@@ -28,7 +28,7 @@ pub struct PeriodClose {
 }
 
 /// Why a period cannot be closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseError {
     /// It has not ended yet, or nothing ever ends. A repeated tick comes here, and changes nothing.
     #[error("nothing is due")]
@@ -38,7 +38,7 @@ pub enum CloseError {
     Period(#[from] PeriodError),
     /// A charge cannot be rated.
     #[error(transparent)]
-    Rating(#[from] RatingError),
+    Rating(#[from] UnratedCharge),
     /// The total cannot be computed.
     #[error(transparent)]
     Money(#[from] MoneyError),
@@ -75,31 +75,35 @@ impl PeriodClose {
         let is_over = subscription.ends_at.is_some_and(|ends_at| ends_at <= until);
         let status =
             if is_over { SubscriptionStatus::Canceled { at: until } } else { SubscriptionStatus::Active };
-        let next = Subscription { status, updated_at: now, ..subscription.clone() }.settled(plans, until)?;
+        let next = Subscription { status, billing_error: None, updated_at: now, ..subscription.clone() };
+        let next = next.settled(plans, until)?;
         let outbox = subscription_events(subscription, &next, now);
         Ok(Self { invoice: None, subscription: next, outbox })
     }
 
-    /// What a bill that is due means at `now`. `usage` is that of its usage charges, in its order; `late` are
-    /// the lines of usage that was late for earlier bills, which come after its own.
+    /// What a bill that is due means at `now`, by what was used of it. `late` is what was late for earlier bills,
+    /// whose lines come after its own.
     pub fn decide(
         subscription: &Subscription,
         plans: &PlansById,
         bill: &Bill,
-        usage: &[ChargeUsage],
-        late: Vec<LineItem>,
+        usage: &BillUsage,
+        late: LateLines,
         now: DateTime<Utc>,
     ) -> Result<Self, CloseError> {
         let mut outbox = Vec::new();
-        let mut next = Subscription { updated_at: now, billed_until: Some(bill.at), ..subscription.clone() };
-        let invoice = if bill.dues.is_empty() {
-            None
-        } else {
-            let draft = draft(subscription, bill, usage, late, now)?;
-            outbox.push(OutboxEntry::invoice_event(InvoiceEvent::Created, &draft, "DRAFT", now)?);
-            next.last_invoiced_at = Some(now);
-            Some(draft)
+        let mut next = Subscription {
+            updated_at: now,
+            billed_until: Some(bill.at),
+            billing_error: None,
+            ..subscription.clone()
         };
+        let draft = draft(subscription, bill, usage, late, now)?;
+        let invoice = Some(draft).filter(|draft| !draft.lines.is_empty());
+        if let Some(draft) = &invoice {
+            outbox.push(OutboxEntry::invoice_event(InvoiceEvent::Created, draft, "DRAFT", now)?);
+            next.last_invoiced_at = Some(now);
+        }
         if subscription.timeline(plans).end() == Some(bill.at) {
             next.status = SubscriptionStatus::Canceled { at: bill.at };
         }
@@ -116,19 +120,18 @@ impl PeriodClose {
 pub fn draft(
     subscription: &Subscription,
     bill: &Bill,
-    usage: &[ChargeUsage],
-    late: Vec<LineItem>,
+    usage: &BillUsage,
+    late: LateLines,
     now: DateTime<Utc>,
 ) -> Result<Invoice, CloseError> {
-    let mut lines = lines(bill, subscription.currency, usage)?;
-    lines.extend(late);
+    let lines = lines(bill, subscription.currency, &usage.charges)?;
     let finalize_at = now + GRACE_PERIOD;
-    Ok(Invoice {
+    let draft = Invoice {
         billed: Some((subscription.id, bill.period)),
         status: InvoiceStatus::Draft { finalize_at: Some(finalize_at) },
-        lines,
         ..Invoice::draft(invoice_id(subscription, bill.at), subscription.customer, subscription.currency, now)
-    })
+    };
+    Ok(draft.with_lines(lines, usage, late))
 }
 
 /// The id of a subscription's invoice for the bill at `at`. Its time is that; its bytes are those that tell

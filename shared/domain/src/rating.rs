@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
 use crate::{
@@ -38,6 +39,16 @@ pub enum RatingError {
     Money(#[from] MoneyError),
 }
 
+/// Which charge could not be rated, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{charge}`: {error}")]
+pub struct UnratedCharge {
+    /// What it is called.
+    pub charge: String,
+    /// Why.
+    pub error: RatingError,
+}
+
 /// What a charge comes to: a quantity, and the parts of the amount, none of them rounded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rated {
@@ -54,14 +65,36 @@ pub struct Rated {
 /// The lines of a bill, in its order. `usage` is that of its usage charges, in the same order; what is
 /// missing was not used. Each line is rounded once.
 ///
-/// Errors: if a quantity or an amount cannot be computed exactly.
-pub fn lines(bill: &Bill, currency: Currency, usage: &[ChargeUsage]) -> Result<Vec<LineItem>, RatingError> {
+/// Errors: with the charge whose quantity or amount cannot be computed exactly.
+pub fn lines(bill: &Bill, currency: Currency, usage: &[ChargeUsage]) -> Result<Vec<LineItem>, UnratedCharge> {
     let mut usage = usage.iter();
-    bill.dues.iter().map(|due| line(due, currency, &mut usage)).collect()
+    let mut rated = |due: &Due| {
+        let line = line(due, bill.at, currency, &mut usage);
+        line.map_err(|error| UnratedCharge::of(&due.charge.display_name, error))
+    };
+    let lines = bill.dues.iter().map(|due| Ok((due, rated(due)?)));
+    let lines = lines.collect::<Result<Vec<_>, UnratedCharge>>()?;
+    Ok(lines.into_iter().filter(|(due, line)| !is_empty_instant(due, line)).map(|(_, line)| line).collect())
+}
+
+/// Whether a line is of an instant alone, in which a subscription ended right after a bill, and nothing was used.
+fn is_empty_instant(due: &Due, line: &LineItem) -> bool {
+    let (DueKind::Usage(ranges, _), LineSource::Usage { events: 0, .. }) = (&due.kind, &line.source) else {
+        return false;
+    };
+    ranges.iter().all(|range| range.end() - range.start() <= TimeDelta::milliseconds(2))
+}
+
+impl UnratedCharge {
+    /// That the charge of this name could not be rated.
+    pub fn of(charge: &str, error: impl Into<RatingError>) -> Self {
+        Self { charge: charge.to_owned(), error: error.into() }
+    }
 }
 
 fn line<'a>(
     due: &Due,
+    at: DateTime<Utc>,
     currency: Currency,
     usage: &mut impl Iterator<Item = &'a ChargeUsage>,
 ) -> Result<LineItem, RatingError> {
@@ -80,7 +113,7 @@ fn line<'a>(
     };
     let name = &charge.display_name;
     let (description, period, proration) = match &due.kind {
-        DueKind::Usage(ranges, _) => (name.clone(), whole_range(ranges), None),
+        DueKind::Usage(ranges, _) => (name.clone(), whole_range(ranges, at), None),
         DueKind::Once => (name.clone(), None, None),
         DueKind::Fixed(period, proration, reason) => {
             let description = match reason {
@@ -106,15 +139,15 @@ fn line<'a>(
     })
 }
 
-/// From the first of some ranges to the last.
-fn whole_range(ranges: &[BillingPeriod]) -> Option<BillingPeriod> {
+/// From the first of some ranges to the last, which are billed at `at`.
+fn whole_range(ranges: &[BillingPeriod], at: DateTime<Utc>) -> Option<BillingPeriod> {
     let (first, last) = ranges.first().zip(ranges.last())?;
-    BillingPeriod::new(first.start(), last.end()).ok()
+    BillingPeriod::new(first.start(), last.end().min(at)).ok()
 }
 
 /// What `quantity` of a fixed charge comes to for a whole interval.
 ///
-/// Errors: as for [`lines`].
+/// Errors: if a quantity or an amount cannot be computed exactly.
 pub fn fixed(price: &FixedPrice, quantity: Decimal, currency: Currency) -> Result<Rated, RatingError> {
     let included = price.included_units.min(quantity);
     let mut parts = Vec::new();
@@ -128,7 +161,7 @@ pub fn fixed(price: &FixedPrice, quantity: Decimal, currency: Currency) -> Resul
 
 /// What usage comes to.
 ///
-/// Errors: as for [`lines`].
+/// Errors: as for [`fixed`].
 pub fn by_usage(price: &UsagePrice, usage: &ChargeUsage, currency: Currency) -> Result<Rated, RatingError> {
     let mut parts = Vec::new();
     let mut quantity = Decimal::ZERO;

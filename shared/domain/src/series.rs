@@ -12,23 +12,15 @@ use crate::{
     id::CustomerId,
     meter::{Aggregation, Counting, Filter},
     month::Month,
-    pass::Pass,
+    pass::{Pass, Passes},
     quantity::{Quantity, QuantityOverflow},
     revision::{Corrections, Visible},
+    slices::Slices,
     totals::{Fold, HeldOver, Totals, Usage},
     zone::Steps,
 };
 
-pub use crate::zone::Step;
-
-/// The half-open range of time `[from, until)` that is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// The first instant inside.
-    pub from: DateTime<Utc>,
-    /// The first instant no longer inside.
-    pub until: DateTime<Utc>,
-}
+pub use crate::{range::Range, zone::Step};
 
 /// What is asked of a meter's usage.
 #[derive(Clone, Copy, Debug)]
@@ -69,37 +61,12 @@ pub struct Series<'a> {
     carried: BTreeMap<CustomerId, Quantity>,
     /// The step met last, to its end: events come in runs.
     step: Option<Range>,
-    pass: Pass,
-    /// The passes that are still to be made.
-    further: Vec<Pass>,
-    /// About how many bytes of distinct values are held, and may be.
-    bytes: usize,
-    bytes_max: usize,
+    passes: Passes,
+    slices: Slices,
 }
-
-/// The most bytes of distinct values that are held at once: of UUIDs, more than a million.
-const BYTES_MAX: usize = 96 * 1024 * 1024;
 
 /// The most values of a property that one answer lists.
 const GROUPS_MAX: usize = 1000;
-
-impl Range {
-    /// Whether `at` lies inside.
-    pub fn contains(self, at: DateTime<Utc>) -> bool {
-        self.from <= at && at < self.until
-    }
-
-    /// Whether all of `other` lies inside.
-    pub fn covers(self, other: Self) -> bool {
-        self.from <= other.from && other.until <= self.until
-    }
-
-    /// What lies in both, if anything does.
-    pub fn intersection(self, other: Self) -> Option<Self> {
-        let both = Self { from: self.from.max(other.from), until: self.until.min(other.until) };
-        (both.from < both.until).then_some(both)
-    }
-}
 
 impl Query<'_> {
     /// Whether totals cannot say it, so that every event has to be looked at.
@@ -133,13 +100,13 @@ impl Query<'_> {
 }
 
 impl<'a> Series<'a> {
-    /// A series of nothing yet.
+    /// A series of nothing yet that takes one pass.
     pub fn new(query: Query<'a>) -> Self {
-        Self::bounded(query, BYTES_MAX)
+        Self::bounded(query, usize::MAX)
     }
 
-    /// A series of nothing yet that holds about `bytes_max` bytes of distinct values at once, and counts the
-    /// others in further passes.
+    /// A series of nothing yet that holds about `bytes_max` bytes at once: further distinct values are counted in
+    /// further passes, and changes of a level are read by shorter slices of time.
     pub fn bounded(query: Query<'a>, bytes_max: usize) -> Self {
         Self {
             query,
@@ -149,17 +116,14 @@ impl<'a> Series<'a> {
             customers: BTreeSet::new(),
             carried: BTreeMap::new(),
             step: None,
-            pass: Pass::default(),
-            further: Vec::new(),
-            bytes: 0,
-            bytes_max,
+            passes: Passes::bounded(bytes_max),
+            slices: Slices::default(),
         }
     }
 
     /// Whether everything has to be taken in once more, since it had too many distinct values to hold at once.
     pub fn begins_further_pass(&mut self) -> bool {
-        let Some(pass) = self.further.pop() else { return false };
-        (self.pass, self.bytes) = (pass, 0);
+        let Some(pass) = self.passes.begin_further() else { return false };
         self.folds().for_each(|fold| fold.begin(pass));
         true
     }
@@ -168,16 +132,26 @@ impl<'a> Series<'a> {
         std::iter::once(&mut self.total).chain(self.steps.values_mut()).chain(self.groups.values_mut())
     }
 
-    /// Leaves half of the distinct values to a further pass, until what is held is not too much.
-    fn narrow(&mut self) {
-        while self.bytes > self.bytes_max
-            && let Some((pass, further)) = self.pass.halves()
-        {
-            self.pass = pass;
-            self.further.push(further);
-            self.folds().for_each(|fold| fold.narrow(pass));
-            self.bytes = self.folds().map(|fold| fold.bytes_held()).sum();
+    /// Leaves half of what is counted to a further pass, or slice of time, until what is held is not too much.
+    fn narrow(&mut self, customer: CustomerId) {
+        if self.is_level() {
+            while self.passes.is_too_much()
+                && let Some(later) = self.slices.halve()
+            {
+                let folds = std::iter::once(&mut self.total).chain(self.steps.values_mut());
+                let left_out = folds.map(|fold| fold.leave_out(customer, later)).sum();
+                self.passes.let_go(left_out);
+            }
+            return;
         }
+        while let Some(pass) = self.passes.narrow() {
+            let held = self.folds().map(|fold| fold.narrow(pass)).sum();
+            self.passes.set_held(held);
+        }
+    }
+
+    fn is_level(&self) -> bool {
+        self.query.counting.aggregation == Aggregation::WeightedSum
     }
 
     /// Takes in the level that a customer had before the range, for WEIGHTED_SUM.
@@ -186,7 +160,7 @@ impl<'a> Series<'a> {
     }
 
     /// Takes in what a customer's head and `hours` say of a month, and the events of its tail where those do
-    /// not. Returns the ranges whose members in segments are still to be passed to [`Series::add_member`].
+    /// not. What is in segments is still to be read, from [`Series::begins_slice`] on.
     ///
     /// Errors: if it cannot be computed exactly, or has too many parts.
     pub fn add_head(
@@ -196,7 +170,7 @@ impl<'a> Series<'a> {
         head: &Head,
         hours: &BTreeMap<u32, Hours>,
         corrections: &mut Corrections,
-    ) -> Result<Vec<Range>, SeriesError> {
+    ) -> Result<(), SeriesError> {
         let mut ranges = Vec::new();
         if self.query.is_by_event() {
             let month = Range { from: month.start(), until: month.end() };
@@ -222,43 +196,78 @@ impl<'a> Series<'a> {
                 }
             }
         }
-        for event in head.tail.iter().filter(|event| event.revision == Revision::First) {
-            let day = chrono::Datelike::day(&event.occurred_at);
-            if self.query.range.contains(event.occurred_at) && !self.query.takes_day(month, day) {
-                self.add_visible(customer, event, corrections)?;
-            }
+        // A level needs those in between others together with them.
+        let comes_later = |at| self.is_level() && ranges.iter().any(|range| range.contains(at));
+        let is_wanted = |at: DateTime<Utc>| {
+            self.query.range.contains(at)
+                && !self.query.takes_day(month, chrono::Datelike::day(&at))
+                && !comes_later(at)
+        };
+        let tail = head.tail.iter().filter(|event| event.revision == Revision::First);
+        for event in tail.filter(|event| is_wanted(event.occurred_at)).collect::<Vec<_>>() {
+            self.add_visible(customer, event, corrections)?;
         }
-        Ok(ranges)
+        self.slices = Slices::of(ranges);
+        Ok(())
     }
 
-    /// Takes in a member in a segment. It may lie outside of `ranges`, and is left out then.
+    /// Whether there are members in segments to be read still: those of [`Series::slice`], which are to be passed to
+    /// [`Series::add_member`].
+    ///
+    /// Errors: if it cannot be computed exactly, or has too many parts.
+    pub fn begins_slice(
+        &mut self,
+        customer: CustomerId,
+        head: &Head,
+        corrections: &mut Corrections,
+    ) -> Result<bool, SeriesError> {
+        if !self.slices.begin() {
+            return Ok(false);
+        }
+        if self.is_level() {
+            self.passes.set_held(0);
+            for event in head.tail.iter().filter(|event| event.revision == Revision::First) {
+                self.add_member(customer, event, corrections)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The ranges whose members are to be read.
+    pub fn slice(&self) -> &[Range] {
+        self.slices.current()
+    }
+
+    /// Takes in a member in a segment. It may lie outside of the slice, and is left out then.
     ///
     /// Errors: if it cannot be computed exactly, or has too many parts.
     pub fn add_member(
         &mut self,
         customer: CustomerId,
         event: &impl Event,
-        ranges: &[Range],
         corrections: &mut Corrections,
     ) -> Result<(), SeriesError> {
-        if !ranges.iter().any(|range| range.contains(event.occurred_at())) {
+        if !self.slices.contains(event.occurred_at()) {
             return Ok(());
         }
         self.add_visible(customer, event, corrections)
     }
 
-    /// Takes in the replacements that stand for no member of `ranges`.
+    /// Takes in the replacements that stand for no member of the slice: all of those were passed.
     ///
     /// Errors: if it cannot be computed exactly, or has too many parts.
-    pub fn add_unmet(
-        &mut self,
-        customer: CustomerId,
-        ranges: &[Range],
-        corrections: &Corrections,
-    ) -> Result<(), SeriesError> {
+    pub fn end_slice(&mut self, customer: CustomerId, corrections: &Corrections) -> Result<(), SeriesError> {
         for event in corrections.unmet() {
-            if ranges.iter().any(|range| range.contains(event.occurred_at)) {
+            if self.slices.contains(event.occurred_at) {
                 self.add_event(customer, event)?;
+            }
+        }
+        if self.is_level() {
+            for range in self.slices.current() {
+                self.total.settle(customer, *range)?;
+                let from = self.query.steps.map_or(range.from, |steps| steps.start_of(range.from));
+                let mut steps = self.steps.range_mut(from..range.until);
+                steps.try_for_each(|(_, fold)| fold.settle(customer, *range))?;
             }
         }
         Ok(())
@@ -283,22 +292,22 @@ impl<'a> Series<'a> {
             return Ok(());
         }
         self.customers.insert(customer);
-        let mut bytes = added(&mut self.total, customer, event)?;
+        let mut bytes = self.total.add_of(customer, event)?;
         if let Some(fold) = self.step_of(event.occurred_at()) {
-            bytes += added(fold, customer, event)?;
+            bytes += fold.add_of(customer, event)?;
         }
         if let Some(property) = group_by {
             let value = event.property(property).map(str::to_owned);
             let groups = self.groups.len();
-            let pass = self.pass;
+            let pass = self.passes.current();
             let group = self.groups.entry(value).or_insert_with(|| fold_in(pass, counting));
-            bytes += added(group, customer, event)?;
+            bytes += group.add_of(customer, event)?;
             if groups > GROUPS_MAX {
                 return Err(SeriesError::TooManyGroups);
             }
         }
-        self.bytes += bytes;
-        self.narrow();
+        self.passes.hold(bytes);
+        self.narrow(customer);
         Ok(())
     }
 
@@ -326,7 +335,8 @@ impl<'a> Series<'a> {
             }
         };
         self.step = Some(step);
-        Some(self.steps.entry(step.from).or_insert_with(|| fold_in(self.pass, self.query.counting)))
+        let fold = || fold_in(self.passes.current(), self.query.counting);
+        Some(self.steps.entry(step.from).or_insert_with(fold))
     }
 
     /// Usage over the whole range.
@@ -384,13 +394,6 @@ fn fold_in(pass: Pass, counting: Counting<'_>) -> Fold<'_> {
     let mut fold = Fold::new(counting);
     fold.narrow(pass);
     fold
-}
-
-/// Takes an event into a fold. Returns how many bytes more it holds.
-fn added(fold: &mut Fold<'_>, customer: CustomerId, event: &impl Event) -> Result<usize, QuantityOverflow> {
-    let before = fold.bytes_held();
-    fold.add_of(customer, event)?;
-    Ok(fold.bytes_held() - before)
 }
 
 /// Appends a range, joined with the last one if it begins where that ends.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, Utc};
 
 use crate::{
+    billing_error::BillingError,
     charge::{Charge, Price},
     currency::Currency,
     id::{ChargeId, CustomerId, PlanId, SubscriptionId},
@@ -67,6 +68,8 @@ pub struct Subscription {
     pub billed_until: Option<DateTime<Utc>>,
     /// When the next bill falls due; never, after the end.
     pub next_bill_at: Option<DateTime<Utc>>,
+    /// What keeps that bill from being made, although it fell due.
+    pub billing_error: Option<BillingError>,
     /// When it began.
     pub start: DateTime<Utc>,
     /// When the trial ends or ended, if there was one.
@@ -136,7 +139,10 @@ impl Subscription {
         match self.status {
             SubscriptionStatus::Trial { until } => BillingPeriod::new(self.start, until),
             SubscriptionStatus::Active | SubscriptionStatus::PastDue | SubscriptionStatus::Paused => {
-                self.period_at(self.billed_until.unwrap_or(self.schedule.start))
+                // The next bill falls due when it ends, or before: an interval that was changed to begins there.
+                let last = self.billed_until.unwrap_or(self.schedule.start);
+                let next = self.next_bill_at.map(|next| next - Duration::milliseconds(1));
+                self.period_at(next.map_or(last, |next| next.max(last)))
             }
             SubscriptionStatus::Canceled { at } => self.period_at(at - Duration::milliseconds(1)),
         }
@@ -181,6 +187,16 @@ impl Subscription {
         self.terms.iter().rfind(|terms| terms.from <= at).or(self.terms.first())
     }
 
+    /// What was decided for later and comes next: its terms from an instant after `now`. Not the terms that it
+    /// begins with, and nothing that lies after its end.
+    pub fn pending(&self, now: DateTime<Utc>) -> Option<&SubscriptionTerms> {
+        let end = [self.ends_at, self.schedule.end].into_iter().flatten().min();
+        let is_to_come = |terms: &&SubscriptionTerms| {
+            now < terms.from && end.is_none_or(|end| terms.from < end) && self.is_live()
+        };
+        self.terms.iter().skip(1).find(is_to_come)
+    }
+
     /// The plans it is, was or will be billed by.
     pub fn plans(&self) -> impl Iterator<Item = PlanId> {
         self.terms.iter().map(|terms| terms.plan)
@@ -205,14 +221,16 @@ impl Subscription {
         }
     }
 
-    /// This subscription with what follows from its terms: the plan of `now`, a pause that begins, and the next
-    /// bill.
+    /// This subscription with what follows from its terms: the plan of `now`, a pause that begins, and the next bill.
+    /// What could not be billed under other terms is tried again at once.
     ///
     /// Errors: `OutOfRange` past the calendar.
     pub fn settled(self, plans: &PlansById, now: DateTime<Utc>) -> Result<Self, PeriodError> {
         let next_bill_at = self.timeline(plans).next(self.billed_until)?;
         let current = self.terms_at(now).cloned();
-        let this = Self { next_bill_at, ..self };
+        let retried = |error| BillingError { retry_at: now, ..error };
+        let billing_error = self.billing_error.clone().map(retried);
+        let this = Self { next_bill_at, billing_error, ..self };
         Ok(match current {
             Some(SubscriptionTerms { plan, plan_name, price_version, interval, is_paused, .. }) => {
                 let status = match this.status {
@@ -229,6 +247,13 @@ impl Subscription {
 }
 
 impl SubscriptionTerms {
+    /// Whether the same is billed by these terms as by `other`, whenever they begin.
+    pub fn bills_as(&self, other: &Self) -> bool {
+        let Self { plan, price_version, interval, prices, is_paused, .. } = self;
+        (plan, price_version, interval) == (&other.plan, &other.price_version, &other.interval)
+            && (prices, is_paused) == (&other.prices, &other.is_paused)
+    }
+
     /// What is charged under these terms.
     pub fn charges(&self, plan: &PricedPlan) -> Vec<Charge> {
         if self.is_paused {

@@ -15,6 +15,9 @@ use crate::{
     subscription::{OWN_PRICES_BYTES_MAX, PlansById, Subscription, SubscriptionTerms, TERMS_MAX},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What changes of a subscription.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -77,8 +80,9 @@ impl ChangeError {
 }
 
 impl Subscription {
-    /// This subscription changed at `at`, settled by its policy unless another is chosen. Terms decided for later
-    /// are given up. The next bill is not settled yet.
+    /// This subscription changed at `at`, settled by its policy unless another is chosen. A change to another plan
+    /// that was decided for later stays, unless the plan is changed anew; one of the same thing is given up for the
+    /// new one. The next bill is not settled yet.
     ///
     /// Errors: if it cannot be changed so.
     pub fn changed(
@@ -100,12 +104,8 @@ impl Subscription {
             return Ok(next);
         }
         let current = self.terms_at(at).ok_or(ChangeError::Ended)?;
-        if let Change::Prices(prices) = change
-            && *prices == current.prices
-            && self.terms.last() == Some(current)
-        {
-            return Ok(next); // asked for again
-        }
+        // Asked for again, it changes nothing now.
+        let is_same = matches!(change, Change::Prices(prices) if *prices == current.prices);
         let plan = plans.get(&current.plan);
         let terms = SubscriptionTerms { from: at, proration, ..current.clone() };
         let terms = match change {
@@ -120,14 +120,78 @@ impl Subscription {
             Change::Resume if !current.is_paused => return Err(ChangeError::NotPaused),
             Change::Resume | Change::Cancel => SubscriptionTerms { is_paused: false, ..terms },
         };
-        next.terms.retain(|before| before.from < at);
-        if next.terms.len() >= TERMS_MAX {
+        let later = self.later(change, current, &terms, plans);
+        next.terms.retain(|before| before.from < at || is_same && before.from == current.from);
+        next.terms.extend((!is_same).then_some(terms));
+        next.terms.extend(later);
+        if next.terms.len() > TERMS_MAX {
             return Err(ChangeError::TooMany);
         }
-        next.terms.push(terms);
         let own = next.terms.iter().flat_map(|terms| terms.prices.values()).map(Price::size);
         if own.sum::<usize>() > OWN_PRICES_BYTES_MAX { Err(ChangeError::TooLarge) } else { Ok(next) }
     }
+}
+
+impl Subscription {
+    /// What was decided for after `terms`, which a change just made of those that are `current`: as far as that
+    /// leaves anything of it.
+    fn later(
+        &self,
+        change: &Change,
+        current: &SubscriptionTerms,
+        terms: &SubscriptionTerms,
+        plans: &PlansById,
+    ) -> Vec<SubscriptionTerms> {
+        let plan = plans.get(&terms.plan);
+        let mut kept = Vec::<SubscriptionTerms>::new();
+        let later = self.terms.iter().filter(|later| terms.from < later.from && later.from != current.from);
+        for later in later.cloned() {
+            let later = match change {
+                Change::Cancel => break,
+                // Of what was decided on before, a pause means the same for any plan.
+                Change::Plan(..) => SubscriptionTerms {
+                    from: later.from,
+                    proration: later.proration,
+                    is_paused: later.is_paused,
+                    ..terms.clone()
+                },
+                Change::Pause | Change::Resume => SubscriptionTerms { is_paused: terms.is_paused, ..later },
+                Change::Quantity(..) | Change::Prices(_) | Change::Version(_) if later.plan != terms.plan => {
+                    later
+                }
+                Change::Quantity(charge, quantity) if later.price_version == terms.price_version => {
+                    requantified(current, later, plan, *charge, *quantity)
+                }
+                // To the version that was decided on, with what it has now.
+                Change::Quantity(..) | Change::Prices(_) => SubscriptionTerms {
+                    from: later.from,
+                    proration: later.proration,
+                    is_paused: later.is_paused,
+                    ..migrated(terms.clone(), plan, later.price_version)
+                },
+                Change::Version(version) => migrated(later, plan, *version),
+            };
+            if !later.bills_as(kept.last().unwrap_or(terms)) {
+                kept.push(later);
+            }
+        }
+        kept
+    }
+}
+
+/// Terms to come with a quantity that is changed now, at the price they have; as they are, if they have no such charge.
+fn requantified(
+    current: &SubscriptionTerms,
+    later: SubscriptionTerms,
+    plan: Option<&PricedPlan>,
+    charge: Option<ChargeId>,
+    quantity: Decimal,
+) -> SubscriptionTerms {
+    let changed = plan.and_then(|plan| {
+        let (charge, _) = which(current, plan, charge).ok()?;
+        with_quantity(later.clone(), plan, Some(charge), quantity).ok()
+    });
+    changed.unwrap_or(later)
 }
 
 fn switched(
@@ -160,6 +224,17 @@ fn with_quantity(
     charge: Option<ChargeId>,
     quantity: Decimal,
 ) -> Result<SubscriptionTerms, ChangeError> {
+    let (id, price) = which(&terms, plan, charge)?;
+    terms.prices.insert(id, Price::Fixed(FixedPrice { quantity, ..price }));
+    Ok(terms)
+}
+
+/// The fixed charge whose quantity is meant: the one that is named, the only one, or the one sold by quantity.
+fn which(
+    terms: &SubscriptionTerms,
+    plan: &PricedPlan,
+    charge: Option<ChargeId>,
+) -> Result<(ChargeId, FixedPrice), ChangeError> {
     let charges = SubscriptionTerms { is_paused: false, ..terms.clone() }.charges(plan);
     let fixed = charges.iter().filter_map(|charge| recurring(charge).map(|price| (charge.id, price)));
     let fixed = fixed.collect::<Vec<_>>();
@@ -173,9 +248,7 @@ fn with_quantity(
             }
         },
     };
-    let (id, price) = *found;
-    terms.prices.insert(id, Price::Fixed(FixedPrice { quantity, ..price }));
-    Ok(terms)
+    Ok(*found)
 }
 
 pub(crate) fn recurring(charge: &Charge) -> Option<FixedPrice> {

@@ -4,7 +4,7 @@
 //! At each end of an interval one bill is made, of what was used and of what is paid at the end; of what is
 //! paid in advance for the interval that begins; and of what changed on the way, given back and charged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -16,6 +16,8 @@ use crate::{
     timeline::timing::{Timing, timing},
 };
 
+#[cfg(test)]
+mod instant_tests;
 #[cfg(test)]
 mod naive;
 mod settlement;
@@ -113,11 +115,7 @@ impl Timeline {
         let Some(last) = last else {
             return if self.bills_in_advance(start) { Ok(Some(start)) } else { self.next(Some(start)) };
         };
-        let mut next = end;
-        for whole in self.open_at(last)? {
-            next = Some(next.map_or(whole.end(), |next| next.min(whole.end())));
-        }
-        Ok(next)
+        Ok(self.ends_after(last)?.into_iter().chain(end).min())
     }
 
     /// When it ends, by agreement or before.
@@ -132,8 +130,9 @@ impl Timeline {
         let start = self.schedule.start;
         let mut dues = Vec::new();
         if start < at {
-            self.used(at, &mut dues)?;
-            self.in_arrears(at, &mut dues)?;
+            let counted = self.counted()?;
+            counted.used(at, &mut dues)?;
+            counted.in_arrears(at, &mut dues)?;
             let charges = self.phases.iter().flat_map(|phase| &phase.charges).map(|charge| charge.id);
             let order = charges.collect::<Vec<_>>(); // as the plans have them
             dues.sort_by_key(|due| order.iter().position(|id| *id == due.charge.id));
@@ -192,6 +191,28 @@ impl Timeline {
         Ok(!self.bills_in_advance(at) && self.one_offs.iter().all(|charge| charge.created_at <= at))
     }
 
+    /// As what is billed at the end of an interval counts changes. One that was made in the instant of a bill stands
+    /// one [`STEP`] after it, so that the bill stays as it was; what is used and paid later it counts for from
+    /// that instant on.
+    fn counted(&self) -> Result<Cow<'_, Self>, PeriodError> {
+        let mut counted = Cow::Borrowed(self);
+        for (place, (before, phase)) in self.phases.iter().zip(self.phases.iter().skip(1)).enumerate() {
+            let charged = [before, phase].into_iter().flat_map(|phase| {
+                let intervals = phase.charges.iter().map(|charge| phase.interval_of(charge));
+                intervals.chain([phase.interval])
+            });
+            let mut is_begun = false;
+            for interval in charged.collect::<BTreeSet<_>>() {
+                let open = self.schedule.whole(interval, phase.from)?.start().max(self.schedule.start);
+                is_begun |= open + STEP == phase.from;
+            }
+            if is_begun && let Some(phase) = counted.to_mut().phases.get_mut(place + 1) {
+                phase.from -= STEP;
+            }
+        }
+        Ok(counted)
+    }
+
     /// The phases that have a part in `[from, until)`, each with that part.
     fn phases_in(
         &self,
@@ -208,28 +229,31 @@ impl Timeline {
         })
     }
 
-    /// The whole intervals that `at` lies in, of all that is or will be charged after it, and of what was
-    /// charged in them before and is billed at their end.
-    fn open_at(&self, at: DateTime<Utc>) -> Result<Vec<BillingPeriod>, PeriodError> {
-        let mut charged_until = BTreeMap::new();
+    /// When intervals end that are open after `at`: those that it lies in, of all that is charged then, or was in them
+    /// before and is billed at their end; and of what will be charged later, those that it begins in. What is paid
+    /// in advance may begin with a whole one.
+    fn ends_after(&self, at: DateTime<Utc>) -> Result<BTreeSet<DateTime<Utc>>, PeriodError> {
+        let mut ends = BTreeSet::new();
         for (part, phase) in self.phases_in(self.schedule.start, DateTime::<Utc>::MAX_UTC) {
             let is_past = part.end() <= at;
             let left = phase.charges.iter().filter(|charge| !is_past || timing(charge).is_at_end());
-            let plan = Some(phase.interval).filter(|_| !is_past);
-            for interval in left.map(|charge| phase.interval_of(charge)).chain(plan) {
-                charged_until.insert(interval, part.end()); // phases are in order
+            let left = left.map(|charge| (phase.interval_of(charge), timing(charge)));
+            let plan = Some((phase.interval, Timing::Usage)).filter(|_| !is_past);
+            for (interval, timing) in left.chain(plan) {
+                let whole = self.schedule.whole(interval, at.max(part.start()))?;
+                if timing == Timing::Advance && at < whole.start() && whole.start() == part.start() {
+                    ends.insert(whole.start());
+                }
+                if whole.start() < part.end() {
+                    ends.insert(whole.end());
+                }
             }
         }
-        let mut open = Vec::new();
-        for (interval, until) in charged_until {
-            let whole = self.schedule.whole(interval, at)?;
-            open.extend(Some(whole).filter(|whole| whole.start() < until));
-        }
-        Ok(open)
+        Ok(ends)
     }
 
     /// The intervals that charges of this timing had before `at` and that are to be billed there, since they
-    /// end, or all does: each as a whole.
+    /// end, or all does: each as a whole. An end right after the instant in which one began is no part of it to pay for.
     fn ending_at(
         &self,
         at: DateTime<Utc>,
@@ -243,7 +267,8 @@ impl Timeline {
         let mut ending = Vec::new();
         for interval in intervals {
             let whole = self.schedule.whole(interval, at - STEP)?;
-            if whole.end() == at || self.end() == Some(at) {
+            let is_begun = whole.start().max(self.schedule.start) + STEP < at;
+            if whole.end() == at || self.end() == Some(at) && (is_begun || of == Timing::Usage) {
                 ending.push((interval, whole));
             }
         }
@@ -253,8 +278,11 @@ impl Timeline {
     /// What was used in the intervals that end at `at`.
     fn used(&self, at: DateTime<Utc>, dues: &mut Vec<Due>) -> Result<(), PeriodError> {
         for (interval, whole) in self.ending_at(at, Timing::Usage)? {
+            // What was used in the instant in which it is ended is billed: nobody owns it after.
+            let is_cut = self.ends_at == Some(at) && whole.end() != at;
+            let until = if is_cut { at + STEP } else { at };
             let mut used = Vec::<(&Charge, Vec<BillingPeriod>)>::new();
-            for (part, phase) in self.phases_in(whole.start().max(self.schedule.start), at) {
+            for (part, phase) in self.phases_in(whole.start().max(self.schedule.start), until) {
                 for charge in phase.charged(Timing::Usage, interval) {
                     match used.iter_mut().find(|(same, _)| *same == charge) {
                         Some((_, ranges)) => extend(ranges, part),

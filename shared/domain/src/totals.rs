@@ -12,6 +12,7 @@ use crate::{
     meter::{Aggregation, Counting},
     pass::Pass,
     quantity::{Quantity, QuantityOverflow},
+    range::Range,
 };
 
 /// The quantity of the latest event: by its timestamp, then by when it was accepted, then by size, so
@@ -171,7 +172,8 @@ pub struct Fold<'a> {
     counting: Counting<'a>,
     totals: Totals,
     distinct: Distinct,
-    /// WEIGHTED_SUM is taken for each customer and added up.
+    /// WEIGHTED_SUM is taken for each customer and added up: of each a part per bucket or [settled](Fold::settle)
+    /// range, and what changed in the slice of time that is being read.
     held: BTreeMap<CustomerId, Vec<Held>>,
 }
 
@@ -189,11 +191,15 @@ struct Distinct {
 const VALUE_BYTES: usize = 48;
 
 impl Distinct {
-    fn add(&mut self, value: &str) {
-        if self.pass.takes(value) && !self.values.contains(value) {
-            self.values.insert(value.into());
-            self.bytes += value.len() + VALUE_BYTES;
+    /// Returns how many bytes more are held.
+    fn add(&mut self, value: &str) -> usize {
+        if !self.pass.takes(value) || self.values.contains(value) {
+            return 0;
         }
+        self.values.insert(value.into());
+        let bytes = value.len() + VALUE_BYTES;
+        self.bytes += bytes;
+        bytes
     }
 
     fn count(&self) -> u64 {
@@ -223,26 +229,27 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Takes in one event of `customer`, unless the meter's filters leave it out.
+    /// Takes in one event of `customer`, unless the meter's filters leave it out. Returns about how many bytes of
+    /// distinct values, or of changes of a level, are held more than before.
     ///
     /// Errors: if the sum cannot be computed exactly.
-    pub fn add_of(&mut self, customer: CustomerId, event: &impl Event) -> Result<(), QuantityOverflow> {
+    pub fn add_of(&mut self, customer: CustomerId, event: &impl Event) -> Result<usize, QuantityOverflow> {
         if !self.counting.includes(event) {
-            return Ok(());
+            return Ok(0);
         }
-        if let (Aggregation::UniqueCount, Some(value)) =
-            (self.counting.aggregation, self.counting.distinct_value(event))
-        {
-            self.distinct.add(value);
-        }
+        let bytes = match (self.counting.aggregation, self.counting.distinct_value(event)) {
+            (Aggregation::UniqueCount, Some(value)) => self.distinct.add(value),
+            _ => 0,
+        };
         if self.distinct.is_further {
-            return Ok(());
+            return Ok(bytes);
         }
         match self.counting.aggregation {
             Aggregation::WeightedSum => {
                 let part = Held::of(Latest::of(event));
                 self.held.entry(customer).or_default().push(part);
                 self.totals.events += 1;
+                return Ok(size_of::<Held>());
             }
             Aggregation::Count
             | Aggregation::Sum
@@ -251,13 +258,13 @@ impl<'a> Fold<'a> {
             | Aggregation::Last
             | Aggregation::UniqueCount => self.totals.add(event)?,
         }
-        Ok(())
+        Ok(bytes)
     }
 
-    /// Takes in one event where it does not matter whose it is: all are of one customer.
+    /// As [`Fold::add_of`], where it does not matter whose it is: all are of one customer.
     ///
     /// Errors: if the sum cannot be computed exactly.
-    pub fn add(&mut self, event: &impl Event) -> Result<(), QuantityOverflow> {
+    pub fn add(&mut self, event: &impl Event) -> Result<usize, QuantityOverflow> {
         self.add_of(ANYBODY, event)
     }
 
@@ -285,18 +292,45 @@ impl<'a> Fold<'a> {
         self.distinct = Distinct { pass, is_further: true, counted, ..Distinct::default() };
     }
 
-    /// Goes on with a smaller part of the distinct values, and lets go of the others.
-    pub fn narrow(&mut self, pass: Pass) {
+    /// Goes on with a smaller part of the distinct values, and lets go of the others. Returns about how many bytes of
+    /// them are still held.
+    pub fn narrow(&mut self, pass: Pass) -> usize {
         let Distinct { values, bytes, .. } = &mut self.distinct;
         values.retain(|value| pass.takes(value));
         values.shrink_to_fit();
         *bytes = values.iter().map(|value| value.len() + VALUE_BYTES).sum();
         self.distinct.pass = pass;
+        self.distinct.bytes
     }
 
-    /// About how many bytes the distinct values take that are held.
-    pub fn bytes_held(&self) -> usize {
-        self.distinct.bytes
+    /// Lets go of the changes of a customer's level in `ranges`: they come later. Returns about how many bytes less
+    /// are held.
+    pub fn leave_out(&mut self, customer: CustomerId, ranges: &[Range]) -> usize {
+        let Some(parts) = self.held.get_mut(&customer) else { return 0 };
+        let before = parts.len();
+        parts.retain(|part| !ranges.iter().any(|range| range.contains(part.first_at)));
+        let left_out = before - parts.len();
+        self.totals.events -= left_out as u64;
+        left_out * size_of::<Held>()
+    }
+
+    /// Puts the changes of a customer's level in `range` together: all of them are known now.
+    ///
+    /// Errors: if it cannot be computed exactly.
+    pub fn settle(&mut self, customer: CustomerId, range: Range) -> Result<(), QuantityOverflow> {
+        let Some(parts) = self.held.get_mut(&customer) else { return Ok(()) };
+        let mut inside = parts.extract_if(.., |part| range.contains(part.first_at)).collect::<Vec<_>>();
+        inside.sort_by_key(|part| part.last);
+        let whole = inside.into_iter().map(Ok).reduce(|left, right| left?.merge(right?));
+        parts.extend(whole.transpose()?);
+        parts.shrink_to_fit();
+        Ok(())
+    }
+
+    /// About how many bytes are held.
+    #[cfg(test)]
+    pub(crate) fn bytes_held(&self) -> usize {
+        self.distinct.bytes + self.held.values().map(Vec::len).sum::<usize>() * size_of::<Held>()
     }
 
     /// How many events were taken in.
@@ -370,7 +404,9 @@ mod tests {
 
     fn fold(aggregation: Aggregation, events: &[UsageEvent]) -> String {
         let mut fold = Fold::new(counting(aggregation));
-        events.iter().for_each(|event| fold.add(event).unwrap());
+        for event in events {
+            fold.add(event).unwrap();
+        }
         fold.usage(OVER).unwrap().quantity.to_string()
     }
 

@@ -1,12 +1,17 @@
 //! How a batch of messages is answered: SQS deletes what the answer does not name, so an answer that is empty
 //! by accident loses messages. Here it is made from one verdict per message.
 
+use std::panic::AssertUnwindSafe;
+
 use app::{
     Platform,
     port::{Queue, QueueName},
 };
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use futures::stream::{self, StreamExt};
+use futures::{
+    FutureExt,
+    stream::{self, StreamExt},
+};
 
 /// What became of one message of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +30,8 @@ const CONCURRENT_MAX: usize = 8;
 /// Handles each message of `event`, a few at a time, and answers with exactly those to be delivered again.
 ///
 /// A poison message goes to the dead-letter queue of `queue` with its reason; if that fails, it is delivered
-/// again. So is a message without a body, until SQS itself sets it aside. If a message without an id is to be
-/// delivered again, the whole batch is: its name is empty, which SQS takes for "all of them".
+/// again. So is a message without a body, or one whose handling panics, until SQS itself sets it aside. If a message
+/// without an id is to be delivered again, the whole batch is: its name is empty, which SQS takes for "all of them".
 pub async fn each_message<F>(
     platform: &Platform,
     queue: QueueName,
@@ -77,7 +82,14 @@ where
         tracing::error!(message.id = id, ?queue, "message {id} has no body");
         return Some(id);
     };
-    match handle(body.clone()).await {
+    // What the handling of a message has in memory goes with it. What it shares with others is only held for a
+    // moment under locks that nobody minds to be poisoned, or lies in the tables, where nothing is half done.
+    let handled = AssertUnwindSafe(async { handle(body.clone()).await }).catch_unwind().await;
+    let verdict = handled.unwrap_or_else(|_| {
+        tracing::error!(message.id = id, ?queue, "handling message {id} panicked");
+        Verdict::Retry
+    });
+    match verdict {
         Verdict::Done => None,
         Verdict::Retry => Some(id),
         Verdict::Poison(reason) => match port.bury(queue, &body, &reason).await {
@@ -130,12 +142,13 @@ mod tests {
         }
     }
 
-    /// Done, retry, or poison, as the body says.
+    /// Done, retry, a panic, or poison, as the body says.
     async fn obey(body: String) -> Verdict {
         yield_now().await;
         match body.as_str() {
             "done" => Verdict::Done,
             "retry" => Verdict::Retry,
+            "panic" => panic!("as asked"),
             other => Verdict::Poison(format!("it says {other}")),
         }
     }
@@ -158,6 +171,9 @@ mod tests {
         check(json!([{ "messageId": "1", "body": "retry" }]), &["1"]).await;
         check(json!([{ "messageId": "1", "body": "poison" }]), &[]).await;
         check(json!([{ "messageId": "1", "body": null }]), &["1"]).await;
+        let one = json!([{ "messageId": "1", "body": "done" }, { "messageId": "2", "body": "panic" },
+            { "messageId": "3", "body": "retry" }, { "messageId": "4", "body": "done" }]);
+        check(one, &["2", "3"]).await; // a panic takes nobody with it
         check(json!([{ "messageId": "1" }, { "messageId": "2", "body": "done" }]), &["1"]).await;
         check(json!([{ "body": "done" }]), &[]).await;
         check(json!([{ "body": "retry" }]), &[""]).await; // all of them

@@ -8,7 +8,7 @@ use std::{
 
 use aws_sdk_dynamodb::{
     Client,
-    operation::put_item::PutItemError,
+    operation::{put_item::PutItemError, query::builders::QueryFluentBuilder},
     types::{AttributeValue, KeysAndAttributes},
 };
 use chrono::{DateTime, Utc};
@@ -71,8 +71,8 @@ impl Store {
         mut keys: Vec<Key>,
     ) -> Result<Vec<Attributes>, StoreError> {
         let mut items = Vec::new();
-        let mut pause = PAUSE;
         while !keys.is_empty() {
+            let mut pause = PAUSE;
             let batch = keys.split_off(keys.len().saturating_sub(BATCH_KEYS_MAX));
             let batch = batch.into_iter().map(Key::attributes).collect();
             let mut wanted =
@@ -106,29 +106,31 @@ impl Store {
         pk: String,
         prefix: &str,
     ) -> Result<Vec<Attributes>, StoreError> {
-        let mut items = Vec::new();
-        let mut start = None;
-        loop {
-            let request = self.client.query().table_name(table).consistent_read(true);
-            let request = if prefix.is_empty() {
-                request.key_condition_expression("pk = :pk")
-            } else {
-                request
-                    .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
-            };
-            let page = request
-                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(unavailable)?;
-            items.extend(page.items.unwrap_or_default());
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(items);
-            }
-        }
+        let request = self.client.query().table_name(table);
+        let request = if prefix.is_empty() {
+            request.key_condition_expression("pk = :pk")
+        } else {
+            request
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+        };
+        all_pages(request.expression_attribute_values(":pk", AttributeValue::S(pk))).await
+    }
+
+    /// All items of one partition of the core table whose sort key lies from `first` to `last`, in order.
+    pub(crate) async fn query_between(
+        &self,
+        pk: String,
+        (first, last): (&str, &str),
+    ) -> Result<Vec<Attributes>, StoreError> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let request = self.client.query().table_name(&self.core_table);
+        let request = request
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", AttributeValue::S(pk))
+            .expression_attribute_values(":first", text(first))
+            .expression_attribute_values(":last", text(last));
+        all_pages(request).await
     }
 
     /// Puts an item if its key is free. `false` if it is not, and nothing was written.
@@ -150,7 +152,7 @@ impl Store {
 
     /// Puts an item over the one of version `expected`; 0 stands for none.
     ///
-    /// Errors: `Conflict` if another version is stored.
+    /// Errors: `Conflict` if another version is stored, or a transaction is at the item just now.
     pub(crate) async fn put_over(&self, table: &str, item: Item, expected: u64) -> Result<(), StoreError> {
         let (condition, names, values) = version_condition(expected);
         let request = self.client.put_item().table_name(table).set_item(Some(item.into_attributes()));
@@ -160,8 +162,25 @@ impl Store {
             .set_expression_attribute_values(values);
         match request.send().await {
             Ok(_) => Ok(()),
-            Err(error) if is_condition_failed(&error) => Err(StoreError::Conflict),
+            Err(error) if is_condition_failed(&error) || is_in_a_transaction(&error) => {
+                Err(StoreError::Conflict)
+            }
             Err(error) => Err(unavailable(error)),
+        }
+    }
+}
+
+/// All that a query finds, strongly consistent.
+async fn all_pages(request: QueryFluentBuilder) -> Result<Vec<Attributes>, StoreError> {
+    let request = request.consistent_read(true);
+    let mut items = Vec::new();
+    let mut start = None;
+    loop {
+        let page = request.clone().set_exclusive_start_key(start).send().await.map_err(unavailable)?;
+        items.extend(page.items.unwrap_or_default());
+        start = page.last_evaluated_key;
+        if start.is_none() {
+            return Ok(items);
         }
     }
 }
@@ -197,6 +216,10 @@ pub(crate) fn version_condition(expected: u64) -> Condition {
 
 fn is_condition_failed<R>(error: &aws_sdk_dynamodb::error::SdkError<PutItemError, R>) -> bool {
     error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception)
+}
+
+fn is_in_a_transaction<R>(error: &aws_sdk_dynamodb::error::SdkError<PutItemError, R>) -> bool {
+    error.as_service_error().is_some_and(PutItemError::is_transaction_conflict_exception)
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl Store {
     ) -> Result<Customer, StoreError> {
         let item =
             self.get(keys::customer(organization, id)).await?.ok_or(StoreError::NotFound("customer"))?;
-        from_item(&item)
+        customer_from(&item)
     }
 
     /// The id of the customer that its organization calls `external_id`.
@@ -73,13 +73,13 @@ impl Store {
         let email = filter.email.as_ref();
         let Some(external_id) = &filter.external_id else {
             let list = List { filter: email.map(|email| ("email", email.clone())), ..LIST };
-            return self.list(organization, &list, request).await?.try_map(|item| from_item(&item));
+            return self.list(organization, &list, request).await?.try_map(|item| customer_from(&item));
         };
         let found = match self.find_customer_by_external_id(organization, external_id).await? {
             Some(id) => self.get(keys::customer(organization, id)).await?,
             None => None,
         };
-        let found = found.map(|item| from_item(&item)).transpose()?;
+        let found = found.map(|item| customer_from(&item)).transpose()?;
         let found = found.filter(|customer| email.is_none_or(|email| customer.email.as_ref() == Some(email)));
         Ok(Page::of(found.map(|customer| (customer.id.to_string(), customer)).into_iter().collect(), request))
     }
@@ -136,7 +136,7 @@ fn customer_item(organization: OrganizationId, customer: &Customer) -> Item {
         .time("updated_at", customer.updated_at)
 }
 
-fn from_item(item: &Attributes) -> Result<Customer, StoreError> {
+pub(crate) fn customer_from(item: &Attributes) -> Result<Customer, StoreError> {
     let item = Reader::new("customer", item)?;
     Ok(Customer {
         id: item.parse("id")?,

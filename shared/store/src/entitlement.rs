@@ -2,22 +2,61 @@
 //! their customer.
 
 use domain::{
+    customer::Customer,
     entitlement::{Grant, GrantChanges, GrantOverride, PlanFeature},
     id::{CustomerId, FeatureId, OrganizationId, PlanId, SubscriptionId},
     period::IntervalUnit,
     property::{Properties, Property},
+    subscription::Subscription,
 };
+use futures::future::try_join;
 
 use crate::{
     audit::Change,
     client::Store,
+    customer::customer_from,
     error::StoreError,
     item::{Attributes, Item, Reader},
     keys,
     transaction::{Otherwise, Transaction},
 };
 
+/// A customer with what it is subscribed to.
+#[derive(Clone, Debug)]
+pub struct SubscribedCustomer {
+    /// The customer.
+    pub customer: Customer,
+    /// Its subscriptions, oldest first.
+    pub subscriptions: Vec<Subscription>,
+    /// What single subscriptions have otherwise than their plans.
+    pub overrides: Vec<(SubscriptionId, GrantOverride)>,
+}
+
 impl Store {
+    /// A customer with its subscriptions, and with what those have otherwise than their plans.
+    pub async fn get_subscribed_customer(
+        &self,
+        organization: OrganizationId,
+        id: CustomerId,
+    ) -> Result<SubscribedCustomer, StoreError> {
+        let partition = keys::customer_partition(organization, id);
+        let customer = self.query_between(partition, keys::CUSTOMER_AND_OVERRIDES);
+        let subscriptions = self.list_subscriptions_of(organization, id);
+        let (items, subscriptions) = try_join(customer, subscriptions).await?;
+        let mut items = items.iter();
+        let customer = items.next().ok_or(StoreError::NotFound("customer"))?;
+        let read = |item: &Attributes| {
+            let reader = Reader::new("grant_override", item)?;
+            let subscription = keys::grant_override_subscription(reader.text("sk")?);
+            Ok((subscription.ok_or_else(|| reader.corrupt("sk"))?, override_from(item)?))
+        };
+        Ok(SubscribedCustomer {
+            customer: customer_from(customer)?,
+            subscriptions,
+            overrides: items.map(read).collect::<Result<_, StoreError>>()?,
+        })
+    }
+
     /// Adds a feature that exists to a plan that exists.
     ///
     /// Errors: `NotFound` for either otherwise, `Taken` if the plan has it already.

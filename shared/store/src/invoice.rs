@@ -2,7 +2,7 @@
 
 use domain::{
     id::{CustomerId, InvoiceId, OrganizationId, SubscriptionId},
-    invoice::Invoice,
+    invoice::{Invoice, InvoiceNumber},
     outbox::OutboxEntry,
     period_close::PeriodClose,
     series::Range,
@@ -16,7 +16,7 @@ use crate::{
     invoice_item::{SHARDS, from_item, invoice_item, status_text},
     item::{Attributes, Item, Reader, time_text},
     keys,
-    page::{Between, List, Page, PageRequest},
+    page::{Condition, List, Page, PageRequest},
     transaction::{Otherwise, Transaction},
 };
 
@@ -31,6 +31,8 @@ pub struct InvoiceFilter {
     pub subscription: Option<SubscriptionId>,
     /// Only those dated in a range.
     pub issued: Option<Range>,
+    /// Only the one of a number.
+    pub number: Option<InvoiceNumber>,
 }
 
 impl Store {
@@ -101,18 +103,19 @@ impl Store {
         request: &PageRequest,
     ) -> Result<Page<Invoice>, StoreError> {
         let Some(customer) = filter.customer else {
-            let range = filter.issued.map(|range| Between {
-                attribute: "issued_at",
-                from: time_text(range.from),
-                until: time_text(range.until),
-            });
+            let issued = filter
+                .issued
+                .map(|range| Condition::Between("issued_at", time_text(range.from), time_text(range.until)));
+            let conditions =
+                issued.into_iter().chain(filter.number.map(Condition::Number)).collect::<Vec<_>>();
             let status = filter.status.map(|status| ("status", status.to_owned()));
             let list = List { what: "INVOICES", shards: SHARDS, filter: status };
-            let rows = self.list_between(organization, &list, range.as_ref(), request).await?;
+            let rows = self.list_where(organization, &list, &conditions, request).await?;
             return rows.try_map(|item| from_item(&item));
         };
         let is_wanted = |invoice: &Invoice| {
             filter.status.is_none_or(|status| status_text(invoice.status).0 == status)
+                && filter.number.is_none_or(|number| invoice.number == Some(number))
                 && filter.subscription.is_none_or(|wanted| {
                     invoice.billed.is_some_and(|(subscription, _)| subscription == wanted)
                 })

@@ -11,11 +11,13 @@ use domain::{
     money::Money,
     period::BillingPeriod,
     proration::{Proration, ProrationUnit},
+    seen_usage::SeenUsage,
     tax::{Tax, TaxLine, TaxTreatment},
 };
 use rust_decimal::Decimal;
 
 use crate::{
+    billing_error::{billing_error_from, billing_error_item},
     due::{Due, DueKind},
     error::StoreError,
     item::{Attributes, Item, Reader},
@@ -48,8 +50,18 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
         .time("updated_at", invoice.updated_at)
         .time("issued_at", invoice.issued_at)
         .time("due_at", invoice.due_at);
+    if !invoice.seen.is_empty() {
+        let seen = invoice.seen.iter();
+        item = item.map(
+            "seen",
+            seen.fold(Item::default(), |map, seen| map.number(&seen.invoice.to_string(), seen.writes)),
+        );
+    }
     if let Some((subscription, period)) = invoice.billed {
         item = item.display("subscription", subscription).map("period", period_item(period));
+    }
+    if let Some(error) = &invoice.billing_error {
+        item = item.map("billing_error", billing_error_item(error));
     }
     if let Some(InvoiceNumber { year, sequence }) = invoice.number {
         item = item.map("number", Item::default().display("year", year).number("sequence", sequence));
@@ -86,12 +98,14 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         status: status_from(item)?,
         currency,
         lines: lines.collect::<Result<_, _>>()?,
+        seen: item.optional_map("seen")?.map(seen_from).transpose()?.unwrap_or_default(),
         has_edited_lines: item.flag("has_edited_lines")?,
         tax: tax_from(item.map("tax")?, currency)?,
         payment_due: payment_due_from(item.map("payment_due")?)?,
         memo: item.owned("memo")?,
         metadata: item.properties("metadata")?,
         public_token_hash: item.owned("public_token_hash")?,
+        billing_error: item.optional_map("billing_error")?.map(billing_error_from).transpose()?,
         past_due_at: item.optional_time("past_due_at")?,
         created_at: item.time("created_at")?,
         updated_at: item.time("updated_at")?,
@@ -101,6 +115,14 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
     };
     invoice.verify().map_err(damaged)?;
     Ok(invoice)
+}
+
+fn seen_from(map: Reader<'_>) -> Result<Vec<SeenUsage>, StoreError> {
+    let read = |id: &str| {
+        let invoice = id.parse().map_err(|_| map.corrupt("seen"))?;
+        Ok(SeenUsage { invoice, writes: map.number(id)? })
+    };
+    map.names().map(read).collect()
 }
 
 fn damaged(mismatch: InvoiceMismatch) -> StoreError {
@@ -347,10 +369,10 @@ fn share_from(proration: Reader<'_>) -> Result<Proration, StoreError> {
     })
 }
 
-fn period_item(period: BillingPeriod) -> Item {
+pub(crate) fn period_item(period: BillingPeriod) -> Item {
     Item::default().time("start", period.start()).time("end", period.end())
 }
 
-fn period_from(period: Reader<'_>) -> Result<BillingPeriod, StoreError> {
+pub(crate) fn period_from(period: Reader<'_>) -> Result<BillingPeriod, StoreError> {
     BillingPeriod::new(period.time("start")?, period.time("end")?).map_err(|_| period.corrupt("period"))
 }

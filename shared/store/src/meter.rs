@@ -22,32 +22,39 @@ impl Store {
         from_item(&item)
     }
 
-    /// The meter that the SDK names by `token`.
-    pub async fn find_meter_by_token(
-        &self,
-        organization: OrganizationId,
-        token: MeterToken,
-    ) -> Result<Option<Meter>, StoreError> {
-        self.find_claimed_meter(organization, keys::meter_token(organization, token)).await
-    }
-
     /// The meter of this name.
     pub async fn find_meter_by_name(
         &self,
         organization: OrganizationId,
         name: &str,
     ) -> Result<Option<Meter>, StoreError> {
-        self.find_claimed_meter(organization, keys::claim(organization, "METER", name)).await
+        match self.find_meter_id_by_name(organization, name).await? {
+            Some(id) => self.get_meter(organization, id).await.map(Some),
+            None => Ok(None),
+        }
     }
 
-    async fn find_claimed_meter(
+    /// The meter that the SDK names by `token`: it is there as long as its token is.
+    pub async fn find_meter_id_by_token(
         &self,
         organization: OrganizationId,
-        claim: Key,
-    ) -> Result<Option<Meter>, StoreError> {
+        token: MeterToken,
+    ) -> Result<Option<MeterId>, StoreError> {
+        self.find_claimed_meter(keys::meter_token(organization, token)).await
+    }
+
+    /// The meter of this name: it is there as long as its name is taken.
+    pub async fn find_meter_id_by_name(
+        &self,
+        organization: OrganizationId,
+        name: &str,
+    ) -> Result<Option<MeterId>, StoreError> {
+        self.find_claimed_meter(keys::claim(organization, "METER", name)).await
+    }
+
+    async fn find_claimed_meter(&self, claim: Key) -> Result<Option<MeterId>, StoreError> {
         let Some(claim) = self.get(claim).await? else { return Ok(None) };
-        let id = Reader::new("claim", &claim)?.parse("owner")?;
-        self.get_meter(organization, id).await.map(Some)
+        Reader::new("claim", &claim)?.parse("owner").map(Some)
     }
 
     /// The meters of an organization.

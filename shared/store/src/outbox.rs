@@ -169,12 +169,13 @@ fn from_item(item: &Attributes) -> Result<OutboxEntry, StoreError> {
 
 const STATUSES: [&str; 5] = ["DRAFT", "OPEN", "PAID", "VOID", "UNCOLLECTIBLE"];
 
-const INVOICE_EVENTS: [InvoiceEvent; 5] = [
+const INVOICE_EVENTS: [InvoiceEvent; 6] = [
     InvoiceEvent::Created,
     InvoiceEvent::Finalized,
     InvoiceEvent::Paid,
     InvoiceEvent::Voided,
     InvoiceEvent::MarkedUncollectible,
+    InvoiceEvent::FinalizationFailed,
 ];
 
 fn invoice_event_text(event: InvoiceEvent) -> &'static str {
@@ -184,10 +185,11 @@ fn invoice_event_text(event: InvoiceEvent) -> &'static str {
         InvoiceEvent::Paid => "paid",
         InvoiceEvent::Voided => "voided",
         InvoiceEvent::MarkedUncollectible => "marked_uncollectible",
+        InvoiceEvent::FinalizationFailed => "finalization_failed",
     }
 }
 
-const SUBSCRIPTION_EVENTS: [SubscriptionEvent; 9] = [
+const SUBSCRIPTION_EVENTS: [SubscriptionEvent; 10] = [
     SubscriptionEvent::Created,
     SubscriptionEvent::Activated,
     SubscriptionEvent::Canceled,
@@ -197,6 +199,7 @@ const SUBSCRIPTION_EVENTS: [SubscriptionEvent; 9] = [
     SubscriptionEvent::Resumed,
     SubscriptionEvent::PastDue,
     SubscriptionEvent::Recovered,
+    SubscriptionEvent::BillingFailed,
 ];
 
 fn subscription_event_text(event: SubscriptionEvent) -> &'static str {
@@ -210,6 +213,7 @@ fn subscription_event_text(event: SubscriptionEvent) -> &'static str {
         SubscriptionEvent::Resumed => "resumed",
         SubscriptionEvent::PastDue => "past_due",
         SubscriptionEvent::Recovered => "recovered",
+        SubscriptionEvent::BillingFailed => "billing_failed",
     }
 }
 

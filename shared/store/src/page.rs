@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::id::{CustomerId, OrganizationId};
+use domain::{
+    id::{CustomerId, OrganizationId, PlanId},
+    invoice::InvoiceNumber,
+};
 use futures::future::try_join_all;
 
 use crate::{
@@ -60,15 +63,19 @@ pub struct Filter {
     pub customer: Option<CustomerId>,
     /// Only those in one state, given as on the wire.
     pub status: Option<&'static str>,
+    /// Only those of one plan.
+    pub plan: Option<PlanId>,
 }
 
-/// A condition on the rows of a list, beside its filter: a text attribute from one value up to, and without,
-/// another.
+/// A condition on the rows of a list, beside its filter.
 #[derive(Clone, Debug)]
-pub(crate) struct Between {
-    pub(crate) attribute: &'static str,
-    pub(crate) from: String,
-    pub(crate) until: String,
+pub(crate) enum Condition {
+    /// A text attribute lies between one value and, without it, another.
+    Between(&'static str, String, String),
+    /// The plan is this one.
+    Plan(PlanId),
+    /// The invoice has this number.
+    Number(InvoiceNumber),
 }
 
 impl<T> Page<T> {
@@ -108,24 +115,41 @@ impl<T> Page<T> {
 struct RowFilter {
     expressions: Vec<&'static str>,
     names: Vec<(&'static str, &'static str)>,
-    values: Vec<(&'static str, String)>,
+    values: Vec<(&'static str, AttributeValue)>,
 }
 
 impl RowFilter {
-    fn new(list: &List<'_>, range: Option<&Between>) -> Self {
+    fn new(list: &List<'_>, conditions: &[Condition]) -> Self {
         let mut filter = Self { expressions: Vec::new(), names: Vec::new(), values: Vec::new() };
         if let Some((name, value)) = &list.filter {
             filter.expressions.push("#filter = :filter");
             filter.names.push(("#filter", name));
-            filter.values.push((":filter", value.clone()));
+            filter.values.push((":filter", AttributeValue::S(value.clone())));
         }
-        if let Some(range) = range {
-            filter.expressions.push("#range >= :from AND #range < :until");
-            filter.names.push(("#range", range.attribute));
-            filter.values.push((":from", range.from.clone()));
-            filter.values.push((":until", range.until.clone()));
-        }
+        conditions.iter().for_each(|condition| filter.add(condition));
         filter
+    }
+
+    fn add(&mut self, condition: &Condition) {
+        match condition {
+            Condition::Between(attribute, from, until) => {
+                self.expressions.push("#range >= :from AND #range < :until");
+                self.names.push(("#range", attribute));
+                self.values.push((":from", AttributeValue::S(from.clone())));
+                self.values.push((":until", AttributeValue::S(until.clone())));
+            }
+            Condition::Plan(plan) => {
+                self.expressions.push("#plan = :plan");
+                self.names.push(("#plan", "plan"));
+                self.values.push((":plan", AttributeValue::S(plan.to_string())));
+            }
+            Condition::Number(InvoiceNumber { year, sequence }) => {
+                self.expressions.push("#number.#year = :year AND #number.#sequence = :sequence");
+                self.names.extend([("#number", "number"), ("#year", "year"), ("#sequence", "sequence")]);
+                self.values.push((":year", AttributeValue::S(year.to_string())));
+                self.values.push((":sequence", AttributeValue::N(sequence.to_string())));
+            }
+        }
     }
 
     fn expression(&self) -> Option<String> {
@@ -149,18 +173,18 @@ impl Store {
         list: &List<'_>,
         request: &PageRequest,
     ) -> Result<Page<Attributes>, StoreError> {
-        self.list_between(organization, list, None, request).await
+        self.list_where(organization, list, &[], request).await
     }
 
-    /// As [`Store::list`], of the rows in a range.
-    pub(crate) async fn list_between(
+    /// As [`Store::list`], of the rows that meet conditions, each given once.
+    pub(crate) async fn list_where(
         &self,
         organization: OrganizationId,
         list: &List<'_>,
-        range: Option<&Between>,
+        conditions: &[Condition],
         request: &PageRequest,
     ) -> Result<Page<Attributes>, StoreError> {
-        let filter = RowFilter::new(list, range);
+        let filter = RowFilter::new(list, conditions);
         let (skip, after) = match &request.position {
             Position::Number(number) => (number.saturating_sub(1).saturating_mul(request.size), None),
             Position::After(place) => (0, Some(place.as_str())),
@@ -188,7 +212,7 @@ impl Store {
         after: Option<&str>,
         size: usize,
     ) -> Result<Vec<Attributes>, StoreError> {
-        let filter = RowFilter::new(list, None);
+        let filter = RowFilter::new(list, &[]);
         let partitions = (0..list.shards).map(|shard| keys::list(organization, list.what, shard));
         let partitions = partitions.collect::<Vec<_>>();
         let read = partitions.iter().map(|partition| self.list_shard(partition, &filter, after, size));
@@ -228,8 +252,7 @@ impl Store {
                         request = request.expression_attribute_names(*name, *attribute);
                     }
                     for (name, value) in &filter.values {
-                        request =
-                            request.expression_attribute_values(*name, AttributeValue::S(value.clone()));
+                        request = request.expression_attribute_values(*name, value.clone());
                     }
                     request
                 }
@@ -268,7 +291,7 @@ impl Store {
                     request = request.expression_attribute_names(*name, *attribute);
                 }
                 for (name, value) in &filter.values {
-                    request = request.expression_attribute_values(*name, AttributeValue::S(value.clone()));
+                    request = request.expression_attribute_values(*name, value.clone());
                 }
             }
             let page = request.send().await.map_err(unavailable)?;

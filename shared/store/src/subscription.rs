@@ -13,6 +13,7 @@ use domain::{
 
 use crate::{
     audit::Change,
+    billing_error::{billing_error_from, billing_error_item},
     charge::{price_from, price_item},
     client::Store,
     due::{Due, DueKind},
@@ -20,7 +21,7 @@ use crate::{
     item::{Attributes, Item, Reader},
     keys,
     outbox::outbox_item,
-    page::{Filter, List, Page, PageRequest},
+    page::{Condition, Filter, List, Page, PageRequest},
     plan::{interval_from, interval_item},
     transaction::{Otherwise, Transaction},
 };
@@ -92,13 +93,16 @@ impl Store {
         request: &PageRequest,
     ) -> Result<Page<Subscription>, StoreError> {
         let Some(customer) = filter.customer else {
-            let filter = filter.status.map(|status| ("status", status.to_owned()));
-            let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter };
-            return self.list(organization, &list, request).await?.try_map(|item| from_item(&item));
+            let status = filter.status.map(|status| ("status", status.to_owned()));
+            let list = List { what: "SUBSCRIPTIONS", shards: SHARDS, filter: status };
+            let plan = filter.plan.map(Condition::Plan);
+            let rows = self.list_where(organization, &list, plan.as_slice(), request).await?;
+            return rows.try_map(|item| from_item(&item));
         };
         let subscriptions = self.list_subscriptions_of(organization, customer).await?;
         let is_wanted = |subscription: &Subscription| {
             filter.status.is_none_or(|status| status_text(subscription.status).0 == status)
+                && filter.plan.is_none_or(|plan| subscription.plan == plan)
         };
         let rows = subscriptions.into_iter().rev().filter(is_wanted).map(|row| (row.id.to_string(), row));
         Ok(Page::of(rows.collect(), request))
@@ -220,6 +224,9 @@ fn subscription_item(organization: OrganizationId, subscription: &Subscription) 
             .optional_time("last_invoiced_at", subscription.last_invoiced_at)
             .time("created_at", subscription.created_at)
             .time("updated_at", subscription.updated_at);
+    if let Some(error) = &subscription.billing_error {
+        item = item.map("billing_error", billing_error_item(error));
+    }
     if let Some(policy) = subscription.end_proration {
         item = item.map("end_proration", proration_item(policy));
     }
@@ -228,7 +235,7 @@ fn subscription_item(organization: OrganizationId, subscription: &Subscription) 
             Item::default().time("at", cancellation.at).optional("reason", cancellation.reason.as_deref());
         item = item.map("cancellation", cancellation);
     }
-    match subscription.due_at() {
+    match subscription.attended_at() {
         Some(at) => {
             let due = Due { at, organization, customer: subscription.customer, id: subscription.id.uuid() };
             item.due(DueKind::PeriodEnd, due)
@@ -282,6 +289,7 @@ fn from_item(item: &Attributes) -> Result<Subscription, StoreError> {
         },
         billed_until: item.optional_time("billed_until")?,
         next_bill_at: item.optional_time("next_bill_at")?,
+        billing_error: item.optional_map("billing_error")?.map(billing_error_from).transpose()?,
         start: item.time("start")?,
         trial_end: item.optional_time("trial_end")?,
         ends_at: item.optional_time("ends_at")?,

@@ -10,10 +10,10 @@ use domain::{
 
 use crate::{
     client::Store,
-    error::{StoreError, unavailable},
+    error::StoreError,
     item::{Attributes, Item, Reader},
     keys,
-    transaction::Transaction,
+    transaction::{Otherwise, Transaction},
 };
 
 /// Why an event was not counted.
@@ -58,7 +58,10 @@ impl UncountedEvent {
 }
 
 impl Store {
-    /// Keeps an event that was not counted. Keeping it again changes nothing.
+    /// Keeps an event that was not counted. Keeping it again changes nothing but the reason, where that is
+    /// another one: it stays where it was listed first.
+    ///
+    /// Errors: `Conflict` if somebody else keeps it at the same time.
     pub async fn put_uncounted_event(
         &self,
         id: EventId,
@@ -66,13 +69,27 @@ impl Store {
         why: &Uncounted,
         at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let (organization, event) = (tracked.organization, &tracked.event);
-        let content = content_of(event);
-        let listed = keys::uncounted(organization, event.ingested_at, id, &content);
-        let by_id = keys::uncounted_by_id(organization, id, &content);
-        let write = |transaction: Transaction, key| transaction.overwrite(to_item(key, id, tracked, why, at));
-        let transaction = Transaction::of_usage(self);
-        write(write(transaction, listed), by_id).commit(self).await
+        let content = content_of(&tracked.event);
+        let by_id = keys::uncounted_by_id(tracked.organization, id, &content);
+        let known = self.find_uncounted(&by_id).await?;
+        let first = match &known {
+            Some(known) if known.why == *why => return Ok(()),
+            Some(known) => TrackedEvent { event: known.event.clone(), ..tracked.clone() },
+            None => tracked.clone(),
+        };
+        let listed = keys::uncounted(tracked.organization, first.event.ingested_at, id, &content);
+        let item = |key| to_item(key, id, &first, why, at);
+        let transaction = Transaction::of_usage(self).overwrite(item(listed));
+        let transaction = match known {
+            Some(_) => transaction.overwrite(item(by_id)),
+            None => transaction.create(item(by_id), Otherwise::Conflict),
+        };
+        transaction.commit(self).await
+    }
+
+    async fn find_uncounted(&self, by_id: &keys::Key) -> Result<Option<UncountedEvent>, StoreError> {
+        let found = self.get_from(&self.usage_table, by_id.clone()).await?;
+        found.as_ref().map(from_item).transpose()
     }
 
     /// The events that were accepted in a month and not counted, in the order they were accepted in.
@@ -95,19 +112,17 @@ impl Store {
         self.query_in(&self.usage_table, partition, "").await?.iter().map(from_item).collect()
     }
 
-    /// Forgets an event that was not counted, since it was sent again.
-    pub async fn delete_uncounted_event(
+    /// Forgets that an event was not counted, since it counts now.
+    pub async fn forget_uncounted_event(
         &self,
-        organization: OrganizationId,
-        uncounted: &UncountedEvent,
+        id: EventId,
+        tracked: &TrackedEvent,
     ) -> Result<(), StoreError> {
-        let content = content_of(&uncounted.event);
-        let listed = keys::uncounted(organization, uncounted.event.ingested_at, uncounted.id, &content);
-        for key in [listed, keys::uncounted_by_id(organization, uncounted.id, &content)] {
-            let request = self.client.delete_item().table_name(&self.usage_table);
-            request.set_key(Some(key.attributes())).send().await.map_err(unavailable)?;
-        }
-        Ok(())
+        let content = content_of(&tracked.event);
+        let by_id = keys::uncounted_by_id(tracked.organization, id, &content);
+        let Some(known) = self.find_uncounted(&by_id).await? else { return Ok(()) };
+        let listed = keys::uncounted(tracked.organization, known.event.ingested_at, id, &content);
+        Transaction::of_usage(self).release(listed).release(by_id).commit(self).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+mod contention;
 mod dynamo;
 mod lambda;
 mod line;

@@ -20,6 +20,8 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use serde_json::{Value, json};
 
+use crate::contention::{UnderWay, refused_tenths};
+
 /// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -53,6 +55,8 @@ pub struct Consumed {
     pub usage_read_tenths: u64,
     /// Requests.
     pub requests: u64,
+    /// Of those, writes that were refused because a transaction was at an item of theirs.
+    pub conflicts: u64,
 }
 
 /// A line. Cheap to clone; all clones are the same one.
@@ -68,6 +72,7 @@ struct State {
     /// The first answers to reads, by request.
     old: HashMap<Vec<u8>, Vec<u8>>,
     keeps_answers: bool,
+    under_way: Option<UnderWay>,
 }
 
 impl Line {
@@ -78,6 +83,7 @@ impl Line {
             consumed: Consumed::default(),
             old: HashMap::new(),
             keeps_answers: true,
+            under_way: None,
         };
         let inner = aws_smithy_http_client::Builder::new().build_http();
         Self { inner, state: Arc::new(Mutex::new(state)) }
@@ -88,6 +94,13 @@ impl Line {
         let line = Self::new(|_, _| Fault::None);
         line.state().keeps_answers = false;
         line
+    }
+
+    /// The same line, on which writes of an item are refused while a transaction of it is under way, as DynamoDB does.
+    #[must_use]
+    pub fn with_contention(self) -> Self {
+        self.state().under_way = Some(UnderWay::default());
+        self
     }
 
     /// What was consumed since the last call.
@@ -127,8 +140,19 @@ impl Line {
             }
             Fault::None | Fault::LostAnswer | Fault::KilledAfter => {}
         }
+        let under_way = self.state().under_way.clone();
+        let held = match under_way.map(|under_way| under_way.enter(&operation, &sent)) {
+            Some(Err(refusal)) => {
+                let refusal = refusal.to_string().into_bytes();
+                self.record(&operation, false, &sent, &refusal);
+                return answered(400, refusal);
+            }
+            Some(Ok(held)) => held,
+            None => None,
+        };
         ask_for_capacity(&mut request, &sent);
         let mut answer = connector.call(request).await?;
+        drop(held);
         let body = ByteStream::new(answer.take_body()).collect().await;
         let body = body.map_err(|error| ConnectorError::io(error.into()))?.into_bytes();
         self.record(&operation, answer.status().is_success(), &sent, &body);
@@ -152,11 +176,18 @@ impl Line {
     fn record(&self, operation: &str, is_success: bool, sent: &[u8], body: &[u8]) {
         let is_read = matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan");
         let mut tenths = tenths_in(body, |_| true);
-        if !is_success && String::from_utf8_lossy(body).contains("ConditionalCheckFailed") {
-            tenths = 10; // billed like a write of an item of up to a KB, though the error does not say so
+        let (mut is_refused, mut is_conflict) = (false, false);
+        if !is_success {
+            let told = String::from_utf8_lossy(body);
+            is_conflict = told.contains("TransactionConflict");
+            is_refused = is_conflict || told.contains("ConditionalCheckFailed");
+        }
+        if is_refused {
+            tenths = refused_tenths(sent); // billed, though the error does not say so
         }
         let mut state = self.state();
         state.consumed.requests += 1;
+        state.consumed.conflicts += u64::from(is_conflict);
         match is_read {
             true => {
                 state.consumed.read_tenths += tenths;
@@ -171,7 +202,11 @@ impl Line {
 }
 
 fn success(body: Vec<u8>) -> Result<HttpResponse, ConnectorError> {
-    let status = StatusCode::try_from(200).map_err(|error| ConnectorError::other(error.into(), None))?;
+    answered(200, body)
+}
+
+fn answered(status: u16, body: Vec<u8>) -> Result<HttpResponse, ConnectorError> {
+    let status = StatusCode::try_from(status).map_err(|error| ConnectorError::other(error.into(), None))?;
     Ok(HttpResponse::new(status, SdkBody::from(body)))
 }
 

@@ -1,14 +1,10 @@
 //! Bodies of charges.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use app::{AppError, plans::NewCharge};
 use domain::{
-    charge::{Charge, FixedPrice, FixedTiming, Limits, Price, PriceFilter, Pricing, UsagePrice},
-    charge_model::ChargeModel,
+    charge::{Charge, FixedPrice, FixedTiming, Price, UsagePrice},
     id::{Id, MeterId, PlanId},
     period::BillingInterval,
-    tiers::{Tier, Tiers},
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -18,7 +14,9 @@ use crate::{
     check::Check,
     number::{NumberIn, NumberOut},
     plan::IntervalName,
-    price::{self, ChargeModelName, PriceFields, PriceFilterBody, TierBody},
+    price::{self, ChargeModelName, PriceFilterBody},
+    price_out::{PriceFilterOutBody, filters_out, pricing},
+    priced::{priced, priced_in, priced_out},
     time::TimeOut,
 };
 
@@ -32,58 +30,30 @@ pub enum ChargeTypeName {
     Usage,
 }
 
-/// A charge to be added to a plan.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewChargeBody {
-    /// What it prices. Only in an estimate it may be left out, for `USAGE`.
-    #[serde(rename = "type")]
-    pub(crate) charge_type: Option<ChargeTypeName>,
-    /// What the line on the invoice is called.
-    display_name: Option<String>,
-    /// The meter whose usage is priced. Only in an estimate it may be left out: events are added up.
-    meter_id: Option<String>,
-    /// How many, for a fixed charge; 1 if not given.
-    quantity: Option<NumberIn>,
-    /// Whether a fixed charge is billed at the start of what it is for; it is not if not given.
-    in_advance: Option<bool>,
-    /// Whether a fixed charge is billed once, with the first invoice; it is not if not given.
-    one_time: Option<bool>,
-    /// How often it is billed; as the plan if not given. Usage is billed at the end of each, with tiers,
-    /// included units and limits of its own.
-    billing_interval: Option<IntervalName>,
-    /// Every how many of those; 1 if not given.
-    interval_count: Option<u32>,
-    /// How a quantity becomes an amount; `standard` if not given.
-    charge_model: Option<ChargeModelName>,
-    /// Price of one, in major units; of a package for `package`.
-    unit_price: Option<NumberIn>,
-    /// The tiers of a graduated, volume or stairstep price.
-    tiers: Option<Vec<TierBody>>,
-    /// The same as `tiers`.
-    usage_pricing_rules: Option<Vec<TierBody>>,
-    /// How many units are in a package.
-    package_size: Option<NumberIn>,
-    /// Units, or for `percentage` events, that cost nothing.
-    free_units: Option<NumberIn>,
-    /// Percent of every event's quantity.
-    rate: Option<NumberIn>,
-    /// What every event costs on top.
-    fixed_fee: Option<NumberIn>,
-    /// How much of the quantity costs nothing.
-    free_amount: Option<NumberIn>,
-    /// What an event costs at least.
-    minimum_per_event: Option<NumberIn>,
-    /// What an event costs at most.
-    maximum_per_event: Option<NumberIn>,
-    /// Units that cost nothing, before the model counts.
-    included_units: Option<NumberIn>,
-    /// A smaller amount is raised to it.
-    minimum_amount: Option<NumberIn>,
-    /// A larger amount is lowered to it.
-    maximum_amount: Option<NumberIn>,
-    /// Other prices by property. The first that takes an event prices it; the charge itself the rest.
-    filters: Option<Vec<PriceFilterBody>>,
+priced_in! {
+    /// A charge to be added to a plan.
+    pub struct NewChargeBody {
+        /// What it prices. Only in an estimate it may be left out, for `USAGE`.
+        #[serde(rename = "type")]
+        pub(crate) charge_type: Option<ChargeTypeName>,
+        /// What the line on the invoice is called.
+        display_name: Option<String>,
+        /// The meter whose usage is priced. Only in an estimate it may be left out: events are added up.
+        meter_id: Option<String>,
+        /// How many, for a fixed charge; 1 if not given.
+        quantity: Option<NumberIn>,
+        /// Whether a fixed charge is billed at the start of what it is for; it is not if not given.
+        in_advance: Option<bool>,
+        /// Whether a fixed charge is billed once, with the first invoice; it is not if not given.
+        one_time: Option<bool>,
+        /// How often it is billed; as the plan if not given. Usage is billed at the end of each, with tiers,
+        /// included units and limits of its own.
+        billing_interval: Option<IntervalName>,
+        /// Every how many of those; 1 if not given.
+        interval_count: Option<u32>,
+        /// Other prices by property. The first that takes an event prices it; the charge itself the rest.
+        filters: Option<Vec<PriceFilterBody>>,
+    }
 }
 
 /// A change to a charge: it can be retired, for good.
@@ -103,110 +73,37 @@ pub enum InactiveName {
     Inactive,
 }
 
-/// A charge of a plan.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ChargeBody {
-    /// Its id.
-    pub id: String,
-    /// The plan it belongs to.
-    pub plan_id: String,
-    /// What it prices.
-    #[serde(rename = "type")]
-    pub charge_type: ChargeTypeName,
-    /// What the line on the invoice is called.
-    pub display_name: String,
-    /// `ACTIVE`, or `INACTIVE` for good.
-    pub status: &'static str,
-    /// The meter whose usage is priced.
-    pub meter_id: Option<String>,
-    /// How many, for a fixed charge.
-    pub quantity: Option<NumberOut>,
-    /// Whether a fixed charge is billed at the start of what it is for.
-    pub in_advance: Option<bool>,
-    /// Whether a fixed charge is billed once, with the first invoice.
-    pub one_time: Option<bool>,
-    /// How often it is billed; null for as often as the plan.
-    pub billing_interval: Option<IntervalName>,
-    /// Every how many of those.
-    pub interval_count: Option<u32>,
-    /// How a quantity becomes an amount.
-    pub charge_model: ChargeModelName,
-    /// Price of one, where there is one price; of a package for `package`.
-    pub unit_price: Option<NumberOut>,
-    /// The tiers of a graduated, volume or stairstep price.
-    pub tiers: Option<Vec<TierOutBody>>,
-    /// How many units are in a package.
-    pub package_size: Option<NumberOut>,
-    /// Units, or for `percentage` events, that cost nothing.
-    pub free_units: Option<NumberOut>,
-    /// Percent of every event's quantity.
-    pub rate: Option<NumberOut>,
-    /// What every event costs on top.
-    pub fixed_fee: Option<NumberOut>,
-    /// How much of the quantity costs nothing.
-    pub free_amount: Option<NumberOut>,
-    /// What an event costs at least.
-    pub minimum_per_event: Option<NumberOut>,
-    /// What an event costs at most.
-    pub maximum_per_event: Option<NumberOut>,
-    /// Units that cost nothing, before the model counts.
-    pub included_units: NumberOut,
-    /// A smaller amount is raised to it.
-    pub minimum_amount: Option<NumberOut>,
-    /// A larger amount is lowered to it.
-    pub maximum_amount: Option<NumberOut>,
-    /// Other prices by property.
-    pub filters: Vec<PriceFilterOutBody>,
-    /// When it was made.
-    pub created_at: TimeOut,
-}
-
-/// Another price for the events whose properties have certain values.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PriceFilterOutBody {
-    /// The values that each property may have.
-    #[serde(rename = "match")]
-    pub values: BTreeMap<String, BTreeSet<String>>,
-    /// How a quantity becomes an amount.
-    pub charge_model: ChargeModelName,
-    /// Price of one, where there is one price; of a package for `package`.
-    pub unit_price: Option<NumberOut>,
-    /// The tiers of a graduated, volume or stairstep price.
-    pub tiers: Option<Vec<TierOutBody>>,
-    /// How many units are in a package.
-    pub package_size: Option<NumberOut>,
-    /// Units, or for `percentage` events, that cost nothing.
-    pub free_units: Option<NumberOut>,
-    /// Percent of every event's quantity.
-    pub rate: Option<NumberOut>,
-    /// What every event costs on top.
-    pub fixed_fee: Option<NumberOut>,
-    /// How much of the quantity costs nothing.
-    pub free_amount: Option<NumberOut>,
-    /// What an event costs at least.
-    pub minimum_per_event: Option<NumberOut>,
-    /// What an event costs at most.
-    pub maximum_per_event: Option<NumberOut>,
-    /// Units that cost nothing, before the model counts.
-    pub included_units: NumberOut,
-    /// A smaller amount is raised to it.
-    pub minimum_amount: Option<NumberOut>,
-    /// A larger amount is lowered to it.
-    pub maximum_amount: Option<NumberOut>,
-}
-
-/// A tier of a price.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TierOutBody {
-    /// The last unit of the tier; null if it never ends.
-    pub up_to: Option<NumberOut>,
-    /// Price of each unit in it; for a stairstep, of all units.
-    pub unit_price: NumberOut,
-    /// Charged once when the tier is reached.
-    pub flat_price: NumberOut,
+priced_out! {
+    /// A charge of a plan.
+    pub struct ChargeBody {
+        /// Its id.
+        pub id: String,
+        /// The plan it belongs to.
+        pub plan_id: String,
+        /// What it prices.
+        #[serde(rename = "type")]
+        pub charge_type: ChargeTypeName,
+        /// What the line on the invoice is called.
+        pub display_name: String,
+        /// `ACTIVE`, or `INACTIVE` for good.
+        pub status: &'static str,
+        /// The meter whose usage is priced.
+        pub meter_id: Option<String>,
+        /// How many, for a fixed charge.
+        pub quantity: Option<NumberOut>,
+        /// Whether a fixed charge is billed at the start of what it is for.
+        pub in_advance: Option<bool>,
+        /// Whether a fixed charge is billed once, with the first invoice.
+        pub one_time: Option<bool>,
+        /// How often it is billed; null for as often as the plan.
+        pub billing_interval: Option<IntervalName>,
+        /// Every how many of those.
+        pub interval_count: Option<u32>,
+        /// Other prices by property.
+        pub filters: Vec<PriceFilterOutBody>,
+        /// When it was made.
+        pub created_at: TimeOut,
+    }
 }
 
 impl NewChargeBody {
@@ -229,7 +126,7 @@ impl NewChargeBody {
     }
 
     /// The price of a charge of type FIXED.
-    pub(crate) fn fixed_price(self, check: &mut Check) -> Option<FixedPrice> {
+    pub(crate) fn fixed_price(mut self, check: &mut Check) -> Option<FixedPrice> {
         for (field, is_given) in [("meter_id", self.meter_id.is_some()), ("filters", self.filters.is_some())]
         {
             if is_given {
@@ -239,7 +136,7 @@ impl NewChargeBody {
         let quantity = price::amount(check, "quantity", self.quantity);
         let is_quantity_wrong = self.quantity.is_some() && quantity.is_none();
         let timing = self.timing(check);
-        let (_, fields) = self.split();
+        let fields = self.take_price(check, "");
         fields.refuse_usage_fields(check);
         let unit_price = price::required(check, "unit_price", fields.unit_price);
         let included_units = price::amount(check, "included_units", fields.included_units);
@@ -283,7 +180,7 @@ impl NewChargeBody {
     }
 
     /// The price of a charge of type USAGE, with a meter that stands for none if none is given.
-    pub(crate) fn usage_price(self, check: &mut Check) -> Option<(UsagePrice, Option<MeterId>)> {
+    pub(crate) fn usage_price(mut self, check: &mut Check) -> Option<(UsagePrice, Option<MeterId>)> {
         for (field, is_given) in [
             ("quantity", self.quantity.is_some()),
             ("in_advance", self.in_advance.is_some()),
@@ -293,109 +190,14 @@ impl NewChargeBody {
                 check.refuse(field, "is for charges of type FIXED alone");
             }
         }
-        if self.tiers.is_some() && self.usage_pricing_rules.is_some() {
-            check.refuse("usage_pricing_rules", price::TIERS_TWICE);
-        }
         let meter = self.meter_id.as_ref().map(|text| check.value("meter_id", text.parse::<MeterId>()));
         let interval = self.interval(check);
         let model = self.charge_model.unwrap_or(ChargeModelName::Standard);
-        let (filters, fields) = self.split();
-        let pricing = fields.pricing(check, "", model);
-        let filters = price::filters(check, filters, model);
+        let pricing = self.take_price(check, "").pricing(check, "", model);
+        let filters = price::filters(check, self.filters.take(), model);
         let given = meter.flatten();
         let meter = given.unwrap_or_else(|| Id::from_uuid(Default::default()));
         Some((UsagePrice { meter, interval: interval?, pricing: pricing?, filters }, given))
-    }
-
-    fn split(self) -> (Option<Vec<PriceFilterBody>>, PriceFields) {
-        let fields = PriceFields {
-            charge_model: self.charge_model,
-            unit_price: self.unit_price,
-            tiers: self.tiers.or(self.usage_pricing_rules),
-            package_size: self.package_size,
-            free_units: self.free_units,
-            rate: self.rate,
-            fixed_fee: self.fixed_fee,
-            free_amount: self.free_amount,
-            minimum_per_event: self.minimum_per_event,
-            maximum_per_event: self.maximum_per_event,
-            included_units: self.included_units,
-            minimum_amount: self.minimum_amount,
-            maximum_amount: self.maximum_amount,
-        };
-        (self.filters, fields)
-    }
-}
-
-/// The price fields of a model as they go out.
-#[derive(Default)]
-pub(crate) struct ModelOut {
-    pub(crate) unit_price: Option<Decimal>,
-    pub(crate) tiers: Option<Vec<TierOutBody>>,
-    pub(crate) package_size: Option<Decimal>,
-    pub(crate) free_units: Option<Decimal>,
-    pub(crate) rate: Option<Decimal>,
-    pub(crate) fixed_fee: Option<Decimal>,
-    pub(crate) free_amount: Option<Decimal>,
-    pub(crate) minimum_per_event: Option<Decimal>,
-    pub(crate) maximum_per_event: Option<Decimal>,
-}
-
-impl ModelOut {
-    pub(crate) fn of(model: &ChargeModel) -> Self {
-        match model {
-            ChargeModel::Standard { unit_price } => Self { unit_price: Some(*unit_price), ..Self::default() },
-            ChargeModel::Graduated(tiers) | ChargeModel::Volume(tiers) | ChargeModel::Stairstep(tiers) => {
-                Self { tiers: Some(tiers_out(tiers)), ..Self::default() }
-            }
-            ChargeModel::Package(package) => Self {
-                unit_price: Some(package.unit_price),
-                package_size: Some(package.size),
-                free_units: Some(package.free_units),
-                ..Self::default()
-            },
-            ChargeModel::Percentage(percentage) => Self {
-                free_units: percentage.free_events.map(Decimal::from),
-                rate: Some(percentage.rate),
-                fixed_fee: Some(percentage.fixed_fee),
-                free_amount: percentage.free_amount,
-                minimum_per_event: percentage.minimum_per_event,
-                maximum_per_event: percentage.maximum_per_event,
-                ..Self::default()
-            },
-        }
-    }
-}
-
-fn tiers_out(tiers: &Tiers) -> Vec<TierOutBody> {
-    let tier = |(_, tier): (Decimal, &Tier)| TierOutBody {
-        up_to: tier.up_to.map(NumberOut),
-        unit_price: NumberOut(tier.unit_price),
-        flat_price: NumberOut(tier.flat_price),
-    };
-    tiers.iter().map(tier).collect()
-}
-
-impl PriceFilterOutBody {
-    pub(crate) fn from_domain(filter: PriceFilter) -> Self {
-        let Pricing { model, included_units, limits } = filter.pricing;
-        let out = ModelOut::of(&model);
-        Self {
-            values: filter.values,
-            charge_model: ChargeModelName::from_domain(&model),
-            unit_price: out.unit_price.map(NumberOut),
-            tiers: out.tiers,
-            package_size: out.package_size.map(NumberOut),
-            free_units: out.free_units.map(NumberOut),
-            rate: out.rate.map(NumberOut),
-            fixed_fee: out.fixed_fee.map(NumberOut),
-            free_amount: out.free_amount.map(NumberOut),
-            minimum_per_event: out.minimum_per_event.map(NumberOut),
-            maximum_per_event: out.maximum_per_event.map(NumberOut),
-            included_units: NumberOut(included_units),
-            minimum_amount: limits.minimum.map(NumberOut),
-            maximum_amount: limits.maximum.map(NumberOut),
-        }
     }
 }
 
@@ -403,49 +205,33 @@ impl ChargeBody {
     /// The body of a charge of a plan.
     pub fn from_domain(plan: PlanId, charge: Charge) -> Self {
         let interval = charge.price.interval();
-        let (fixed, model, filters) = match charge.price {
-            Price::Fixed(price) => {
-                let model = ChargeModel::Standard { unit_price: price.unit_price };
-                let (included_units, limits) = (price.included_units, price.limits);
-                (Some(price), Pricing { model, included_units, limits }, Vec::new())
-            }
-            Price::Usage(ref price) => (None, price.pricing.clone(), price.filters.clone()),
+        let fixed = match charge.price {
+            Price::Fixed(price) => Some(price),
+            Price::Usage(_) => None,
         };
         let meter_id = charge.meter().map(|meter| meter.to_string());
-        let Pricing { model, included_units, limits: Limits { minimum, maximum } } = model;
         let timing = fixed.map(|price| match price.timing {
             FixedTiming::Once => (false, true),
             FixedTiming::Recurring { is_in_advance, .. } => (is_in_advance, false),
         });
-        let out = ModelOut::of(&model);
-        Self {
-            id: charge.id.to_string(),
-            plan_id: plan.to_string(),
-            charge_type: if fixed.is_some() { ChargeTypeName::Fixed } else { ChargeTypeName::Usage },
-            status: if charge.retired_in.is_none() { "ACTIVE" } else { "INACTIVE" },
-            meter_id,
-            quantity: fixed.map(|price| NumberOut(price.quantity)),
-            in_advance: timing.map(|(is_in_advance, _)| is_in_advance),
-            one_time: timing.map(|(_, is_once)| is_once),
-            billing_interval: interval.map(IntervalName::from_domain),
-            interval_count: interval.map(|interval| interval.count()),
-            charge_model: ChargeModelName::from_domain(&model),
-            unit_price: out.unit_price.map(NumberOut),
-            tiers: out.tiers,
-            package_size: out.package_size.map(NumberOut),
-            free_units: out.free_units.map(NumberOut),
-            rate: out.rate.map(NumberOut),
-            fixed_fee: out.fixed_fee.map(NumberOut),
-            free_amount: out.free_amount.map(NumberOut),
-            minimum_per_event: out.minimum_per_event.map(NumberOut),
-            maximum_per_event: out.maximum_per_event.map(NumberOut),
-            included_units: NumberOut(included_units),
-            minimum_amount: minimum.map(NumberOut),
-            maximum_amount: maximum.map(NumberOut),
-            filters: filters.into_iter().map(PriceFilterOutBody::from_domain).collect(),
-            created_at: TimeOut(charge.created_at),
-            display_name: charge.display_name,
-        }
+        priced!(
+            &pricing(&charge.price),
+            Self {
+                id: charge.id.to_string(),
+                plan_id: plan.to_string(),
+                charge_type: if fixed.is_some() { ChargeTypeName::Fixed } else { ChargeTypeName::Usage },
+                status: if charge.retired_in.is_none() { "ACTIVE" } else { "INACTIVE" },
+                meter_id,
+                quantity: fixed.map(|price| NumberOut(price.quantity)),
+                in_advance: timing.map(|(is_in_advance, _)| is_in_advance),
+                one_time: timing.map(|(_, is_once)| is_once),
+                billing_interval: interval.map(IntervalName::from_domain),
+                interval_count: interval.map(|interval| interval.count()),
+                filters: filters_out(&charge.price),
+                created_at: TimeOut(charge.created_at),
+                display_name: charge.display_name,
+            }
+        )
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
+    billing_error::BillingErrorBody,
     line::{LinePartBody, LineTypeName, Origin, ShareBody},
     number::NumberOut,
     properties::{self, PropertiesIn},
@@ -73,6 +74,8 @@ pub struct InvoiceBody {
     pub due_date: TimeOut,
     /// When a draft is finalized by itself.
     pub scheduled_finalize_at: Option<TimeOut>,
+    /// Why a draft is not finalized although its time came; null if nothing is wrong.
+    pub billing_error: Option<BillingErrorBody>,
     /// When it was paid.
     pub paid_at: Option<TimeOut>,
     /// When it was found not to be paid in time. Only a subscription's invoices are watched.
@@ -209,6 +212,7 @@ impl InvoiceBody {
             issue_date: TimeOut(invoice.issued_at),
             due_date: TimeOut(invoice.due_at),
             scheduled_finalize_at: invoice.finalize_at().map(TimeOut),
+            billing_error: invoice.billing_error.map(BillingErrorBody::from_domain),
             paid_at: match invoice.status {
                 InvoiceStatus::Paid { at } => Some(TimeOut(at)),
                 InvoiceStatus::Draft { .. }

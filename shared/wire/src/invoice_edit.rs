@@ -3,7 +3,7 @@
 use app::{AppError, draft_invoices::NewInvoice, invoices::Note};
 use domain::{
     invoice::PaymentDue,
-    invoice_draft::{DraftEdit, MANUAL_LINES_MAX, ManualLine},
+    invoice_draft::{DraftEdit, GivenLine, MANUAL_LINES_MAX, ManualLine},
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -50,9 +50,10 @@ pub struct InvoiceChangesBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>)]
     payment_terms_days: Option<Option<u32>>,
-    /// What is billed: all of it. On a subscription's draft they stay as they are given, whatever usage
-    /// arrives, until the draft is recomputed.
-    line_items: Option<Vec<ManualLineBody>>,
+    /// What is billed: all of it. A line that is given as it stands is kept with all it has; others are
+    /// written anew. On a subscription's draft they then stay as they are given, whatever usage arrives, until
+    /// the draft is recomputed.
+    line_items: Option<Vec<GivenLineBody>>,
     /// A note to whoever pays it.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
@@ -71,6 +72,18 @@ pub struct ManualLineBody {
     quantity: Option<NumberIn>,
     /// Price of one, in major units.
     unit_amount: NumberIn,
+}
+
+/// A line of a draft: one that it has, with the same description, quantity and unit_amount, or one to be written.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GivenLineBody {
+    /// What is billed.
+    description: String,
+    /// How much; 1 if not given. More than 0 on a line to be written.
+    quantity: Option<NumberIn>,
+    /// Price of one, in major units; null on a line that has no one price. Not negative on a line to be written.
+    unit_amount: Option<NumberIn>,
 }
 
 /// A new state for an invoice.
@@ -123,7 +136,7 @@ impl InvoiceChangesBody {
         let edit = DraftEdit {
             customer: self.customer_id.and_then(|id| check.value("customer_id", id.parse())),
             currency: self.currency.and_then(|code| check.value("currency", code.parse())),
-            lines: self.line_items.map(|items| lines(&mut check, items)),
+            lines: self.line_items.map(|items| given_lines(&mut check, items)),
             payment_due: is_due_given.then_some(payment_due),
             memo: self.memo.map(|memo| check.optional_rows("memo", memo, 2000)),
             metadata: self.meta_data.map(|properties| properties.0),
@@ -157,6 +170,21 @@ impl ManualLineBody {
     }
 }
 
+impl GivenLineBody {
+    fn checked(self, check: &mut Check) -> Option<GivenLine> {
+        let description = check.text("description", self.description, 500);
+        let quantity = match self.quantity {
+            Some(quantity) => check.value("quantity", quantity.decimal()),
+            None => Some(Decimal::ONE),
+        };
+        let unit_price = match self.unit_amount {
+            Some(amount) => check.value("unit_amount", amount.decimal()).map(Some),
+            None => Some(None),
+        };
+        Some(GivenLine { description, quantity: quantity?, unit_price: unit_price? })
+    }
+}
+
 impl InvoiceStatusBody {
     /// The words on the change.
     pub fn note(&self) -> Result<Note, AppError> {
@@ -182,14 +210,22 @@ fn payment_due(check: &mut Check, on: Option<TimeIn>, days: Option<u32>) -> Paym
 }
 
 fn lines(check: &mut Check, items: Vec<ManualLineBody>) -> Vec<ManualLine> {
+    each_line(check, items, ManualLineBody::checked)
+}
+
+fn given_lines(check: &mut Check, items: Vec<GivenLineBody>) -> Vec<GivenLine> {
+    each_line(check, items, GivenLineBody::checked)
+}
+
+fn each_line<B, T>(check: &mut Check, items: Vec<B>, checked: impl Fn(B, &mut Check) -> Option<T>) -> Vec<T> {
     if items.is_empty() {
         check.refuse("line_items", "must not be empty");
     } else if items.len() > MANUAL_LINES_MAX {
         check.refuse("line_items", format!("must be at most {MANUAL_LINES_MAX}"));
     }
     let items = items.into_iter().enumerate();
-    let read = |(index, item): (usize, ManualLineBody)| {
-        check.within(&format!("line_items[{index}]"), |check| item.checked(check))
+    let read = |(index, item): (usize, B)| {
+        check.within(&format!("line_items[{index}]"), |check| checked(item, check))
     };
     items.filter_map(read).collect()
 }

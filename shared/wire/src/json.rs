@@ -37,7 +37,16 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        complaint(&path, error.inner())
+        let error = error.inner();
+        if error.is_data() {
+            return complaint(&path, error);
+        }
+        // It is valid JSON, as was seen above: something else stands where a word is expected, or a number that is
+        // too large.
+        let is_number = error.to_string().starts_with("number out of range");
+        let detail = if is_number { "must be a smaller number" } else { "must be text" };
+        let error = FieldError::new(field_or_body(&path), "invalid_type", detail);
+        Problem::from(app::AppError::Invalid(vec![error]))
     })
 }
 
@@ -69,16 +78,50 @@ fn complaint(path: &str, error: &serde_json::Error) -> Problem {
         FieldError::new(field_or_body(parent), "invalid", format!("is `{value}`, expected {expected}"))
     } else if let Some(rest) = text.strip_prefix("invalid type: ") {
         let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "something else"));
-        let found = found.split(' ').next().unwrap_or_default();
-        // Of a derived reader it is `struct` and the name of ours.
-        let expected = if expected.starts_with("struct ") { "an object" } else { expected };
-        let article = if found.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
-        let detail = format!("is {article} {found}, expected {expected}");
-        FieldError::new(field_or_body(parent), "invalid_type", detail)
+        FieldError::new(field_or_body(parent), "invalid_type", of_wrong_type(found, expected))
+    } else if let Some((_, expected)) = text
+        .strip_prefix("invalid value: ")
+        .or_else(|| text.strip_prefix("invalid length "))
+        .and_then(|rest| rest.split_once(", expected "))
+    {
+        let found = if text.starts_with("invalid length ") { "sequence" } else { "value" };
+        FieldError::new(field_or_body(parent), "invalid", of_wrong_type(found, expected))
     } else {
         FieldError::new(field_or_body(parent), "invalid", text)
     };
     Problem::from(app::AppError::Invalid(vec![error]))
+}
+
+/// What is wrong with a value of another type than expected, without the names that types have here.
+fn of_wrong_type(found: &str, expected: &str) -> String {
+    let expected = match expected.split(' ').next().unwrap_or_default() {
+        "u8" | "u16" | "u32" | "u64" | "usize" => {
+            return "must be a whole number, not negative and not too large".into();
+        }
+        "i8" | "i16" | "i32" | "i64" | "isize" => return "must be a whole number".into(),
+        "struct" | "map" => "an object",
+        "tuple" => "a list",
+        "enum" => "one of its words",
+        _ => match expected {
+            "a map" => "an object",
+            "a sequence" => "a list",
+            _ => expected,
+        },
+    };
+    let found = match found.split(' ').next().unwrap_or_default() {
+        "floating" => "number",
+        "sequence" => "list",
+        "map" => "object",
+        "unit" => "null",
+        found => found,
+    };
+    match found {
+        "null" => format!("is null, expected {expected}"),
+        found if found.starts_with(['a', 'e', 'i', 'o', 'u']) => {
+            format!("is an {found}, expected {expected}")
+        }
+        found => format!("is a {found}, expected {expected}"),
+    }
 }
 
 /// The path of a field inside `parent`. The path may end with the field already.
@@ -112,6 +155,7 @@ mod tests {
         #[serde(default)]
         tiers: Vec<Tier>,
         kind: Option<Kind>,
+        count: Option<u32>,
         #[serde(default)]
         properties: PropertiesIn,
     }
@@ -153,6 +197,16 @@ mod tests {
         check(r#"{"name": 1}"#, 422, "name", "invalid_type", "is an integer, expected a string");
         check(r#" ["a"]"#, 422, "body", "invalid_type", "is a list, expected an object");
         check("[", 400, "", "", "the body is not valid JSON");
+        let whole = "must be a whole number, not negative and not too large";
+        for (count, code) in
+            [("1.5", "invalid_type"), ("\"x\"", "invalid_type"), ("-1", "invalid"), ("1e300", "invalid_type")]
+        {
+            check(&format!(r#"{{"name": "a", "count": {count}}}"#), 422, "count", code, whole);
+        }
+        check(r#"{"name": "a", "tiers": [[]]}"#, 422, "tiers[0]", "invalid", "is a list, expected an object");
+        check(r#"{"name": "a", "tiers": {}}"#, 422, "tiers", "invalid_type", "is an object, expected a list");
+        check(r#"{"name": null}"#, 422, "name", "invalid_type", "is null, expected a string");
+        check(r#"{"name": "a", "kind": 1}"#, 422, "kind", "invalid_type", "must be text");
         check("7", 422, "body", "invalid_type", "is an integer, expected an object");
         check(r#"{"name": "a", "amount": "x"}"#, 422, "amount", "invalid", "must be a decimal number");
         check(r#"{"name": "a", "amount": true}"#, 422, "amount", "invalid", "must be a decimal number");

@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod api_key;
+pub mod billing_error;
 pub mod charge;
 mod check;
 pub mod cloud_event;
@@ -29,7 +30,9 @@ pub mod organization;
 pub mod plan;
 pub mod preview;
 pub mod price;
+pub mod price_out;
 pub mod price_override;
+mod priced;
 pub mod problem;
 mod properties;
 pub mod public_invoice;

@@ -47,6 +47,9 @@ enum Body {
     CountSegments {
         organization: String,
         segments: Vec<SegmentBody>,
+        /// Whether they were set aside before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
     ClosePeriod {
         organization: String,
@@ -90,7 +93,8 @@ type DateTimeText = String;
 /// The body of a message.
 pub fn encode(message: &Message) -> String {
     let body = match message {
-        Message::CountUsage(events) => segments(events),
+        Message::CountUsage(events) => segments(events, false),
+        Message::RecountUsage(events) => segments(events, true),
         Message::ClosePeriod { organization, subscription } => Body::ClosePeriod {
             organization: organization.to_string(),
             subscription: subscription.to_string(),
@@ -118,13 +122,13 @@ pub fn decode(text: &str) -> Result<Message, Unreadable> {
         Body::CountUsage { events } => {
             events.into_iter().map(tracked).collect::<Result<_, _>>().map(Message::CountUsage)
         }
-        Body::CountSegments { organization, segments } => {
+        Body::CountSegments { organization, segments, again } => {
             let organization = read(&organization)?;
             let mut events = Vec::new();
             for segment in &segments {
                 add_events(organization, segment, &mut events)?;
             }
-            Ok(Message::CountUsage(events))
+            Ok(if again { Message::RecountUsage(events) } else { Message::CountUsage(events) })
         }
         Body::ClosePeriod { organization, subscription } => Ok(Message::ClosePeriod {
             organization: read(&organization)?,
@@ -139,7 +143,7 @@ pub fn decode(text: &str) -> Result<Message, Unreadable> {
 }
 
 /// Events of one organization, by what they have in common.
-fn segments(events: &[TrackedEvent]) -> Body {
+fn segments(events: &[TrackedEvent], again: bool) -> Body {
     let mut groups = BTreeMap::<_, Vec<&UsageEvent>>::new();
     for tracked in events {
         let group = (tracked.meter, tracked.customer, tracked.has_sender_key);
@@ -151,7 +155,7 @@ fn segments(events: &[TrackedEvent]) -> Body {
         SegmentBody { meter, customer, has_sender_key, events: STANDARD_NO_PAD.encode(bytes) }
     };
     let organization = events.first().map(|event| event.organization.to_string()).unwrap_or_default();
-    Body::CountSegments { organization, segments: groups.into_iter().map(segment).collect() }
+    Body::CountSegments { organization, segments: groups.into_iter().map(segment).collect(), again }
 }
 
 fn add_events(
@@ -255,6 +259,7 @@ fn invoice_event_name(event: InvoiceEvent) -> &'static str {
         InvoiceEvent::Paid => "invoice.paid",
         InvoiceEvent::Voided => "invoice.voided",
         InvoiceEvent::MarkedUncollectible => "invoice.marked_uncollectible",
+        InvoiceEvent::FinalizationFailed => "invoice.finalization_failed",
     }
 }
 
@@ -276,6 +281,7 @@ fn subscription_event_name(event: SubscriptionEvent) -> &'static str {
         SubscriptionEvent::Resumed => "subscription.resumed",
         SubscriptionEvent::PastDue => "subscription.past_due",
         SubscriptionEvent::Recovered => "subscription.recovered",
+        SubscriptionEvent::BillingFailed => "subscription.billing_failed",
     }
 }
 
@@ -313,7 +319,7 @@ mod tests {
         #[test]
         fn a_message_survives_the_queue(key in ".+", text in any::<String>(), millis in 0_i64..4_000_000_000_000) {
             let at = DateTime::from_timestamp_millis(millis).unwrap();
-            let message = Message::CountUsage(vec![TrackedEvent {
+            let events = vec![TrackedEvent {
                 organization: id(1),
                 meter: id(2),
                 customer: id(3),
@@ -331,10 +337,12 @@ mod tests {
                     metadata: Properties::from([("d".into(), Property::Nested("[1,{}]".into()))]),
                     revision: Revision::First,
                 },
-            }]);
-            let body = encode(&message);
-            prop_assert!(body.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", body);
-            prop_assert_eq!(decode(&body).unwrap(), message);
+            }];
+            for message in [Message::CountUsage(events.clone()), Message::RecountUsage(events)] {
+                let body = encode(&message);
+                prop_assert!(body.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", body);
+                prop_assert_eq!(decode(&body).unwrap(), message);
+            }
         }
     }
 

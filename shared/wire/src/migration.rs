@@ -8,12 +8,13 @@ use app::{
     migrate_plan::{Asking, Migrated, Outcome, Row, SUBSCRIPTIONS_MAX, Which},
     preview::PreviewedInvoice,
 };
-use domain::{id::SubscriptionId, migration::Verdict};
+use domain::{id::SubscriptionId, invoice::LineItem, migration::Verdict};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     check::Check,
+    line::{LineTypeName, Origin, ShareBody},
     number::NumberOut,
     preview::Amounts,
     subscription::{ChangeProrationBody, ProrationBody},
@@ -84,7 +85,7 @@ pub struct MigratedSubscriptionBody {
     pub from_version: u32,
     /// What became of it.
     pub verdict: MigrationVerdictName,
-    /// Why, if it was refused.
+    /// Why, if it was refused; or why no invoices are shown, as one of them cannot be computed exactly.
     pub detail: Option<String>,
     /// When it goes over, if it does.
     pub effective_at: Option<TimeOut>,
@@ -106,7 +107,11 @@ pub struct InvoiceTotalBody {
     pub period_start: TimeOut,
     /// The first instant after that.
     pub period_end: TimeOut,
-    /// The sum of its lines, without tax.
+    /// How its last change is settled; else, how parts of periods are billed.
+    pub proration: ProrationBody,
+    /// What would be billed.
+    pub lines: Vec<InvoiceTotalLineBody>,
+    /// The sum of the lines, without tax.
     pub subtotal: NumberOut,
     /// Tax on it.
     pub tax: NumberOut,
@@ -118,6 +123,31 @@ pub struct InvoiceTotalBody {
     pub total: NumberOut,
     /// What that is in.
     pub currency: String,
+}
+
+/// A line of an invoice that would be made, without the parts it is added up from.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceTotalLineBody {
+    /// What would be billed.
+    pub description: String,
+    /// Where it comes from.
+    #[serde(rename = "type")]
+    pub line_type: LineTypeName,
+    /// The charge it comes from.
+    pub charge_id: Option<String>,
+    /// How much.
+    pub quantity: NumberOut,
+    /// Price of one, where there is one price.
+    pub unit_price: Option<NumberOut>,
+    /// What it costs.
+    pub amount: NumberOut,
+    /// What part of that is billed; null for all of it.
+    pub proration: Option<ShareBody>,
+    /// The start of the time it is for.
+    pub period_start: Option<TimeOut>,
+    /// The first instant after that.
+    pub period_end: Option<TimeOut>,
 }
 
 /// What became of a subscription.
@@ -207,7 +237,7 @@ impl MigratedBody {
 impl MigratedSubscriptionBody {
     fn from_domain(row: Row) -> Result<Self, AppError> {
         let (verdict, detail) = match row.outcome {
-            Outcome::Decided(verdict) => (MigrationVerdictName::from_domain(verdict), None),
+            Outcome::Decided(verdict) => (MigrationVerdictName::from_domain(verdict), row.unbilled),
             Outcome::Refused(detail) => (MigrationVerdictName::Refused, Some(detail)),
         };
         let totals = |invoices: Vec<PreviewedInvoice>| {
@@ -230,19 +260,40 @@ impl MigratedSubscriptionBody {
 
 impl InvoiceTotalBody {
     fn from_domain(invoice: PreviewedInvoice) -> Result<Self, AppError> {
-        let PreviewedInvoice { at, period, draft, .. } = invoice;
+        let PreviewedInvoice { at, period, proration, draft } = invoice;
         let amounts = Amounts::of(&draft)?;
         Ok(Self {
             issue_date: TimeOut(at),
             period_start: TimeOut(period.start()),
             period_end: TimeOut(period.end()),
+            proration: ProrationBody::from_domain(proration),
             subtotal: amounts.subtotal,
             tax: amounts.tax,
             taxes: draft.tax.lines.iter().map(TaxLineBody::from_domain).collect(),
             tax_treatment: TaxTreatmentName::from_domain(draft.tax.treatment),
             total: amounts.total,
             currency: draft.currency.code().to_owned(),
+            lines: draft.lines.into_iter().map(InvoiceTotalLineBody::from_domain).collect(),
         })
+    }
+}
+
+impl InvoiceTotalLineBody {
+    fn from_domain(line: LineItem) -> Self {
+        let Origin { line_type, charge_id, .. } = Origin::from_domain(line.source);
+        let period = line.period.map(|period| (TimeOut(period.start()), TimeOut(period.end())));
+        let (period_start, period_end) = period.unzip();
+        Self {
+            description: line.description,
+            line_type,
+            charge_id,
+            quantity: NumberOut(line.quantity),
+            unit_price: line.unit_price.map(NumberOut),
+            amount: NumberOut(line.amount.amount()),
+            proration: line.proration.map(ShareBody::from_domain),
+            period_start,
+            period_end,
+        }
     }
 }
 

@@ -92,6 +92,7 @@ fn named<T: ToSchema>() -> Named {
 }
 
 const PAGE: &[&str] = &["page", "page_size", "cursor"];
+const PAGE_BY_STATUS: &[&str] = &["page", "page_size", "cursor", "status"];
 const RANGE: &[&str] = &["start_date", "end_date", "time_zone"];
 const USAGE: &[&str] = &[
     "meter_id",
@@ -232,14 +233,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Plans",
             "Migrate subscriptions to another version of the prices, a page at a time",
         )
-        .takes::<MigrateBody>()
+        .may_take::<MigrateBody>()
         .gives::<MigratedBody>(200),
         post(
             "/api/v1/plans/{id}/migrate/preview",
             "Plans",
             "What a migration would cost each subscription; nothing is stored",
         )
-        .takes::<MigrateBody>()
+        .may_take::<MigrateBody>()
         .gives::<MigratedBody>(200),
         post("/api/v1/plans/{id}/charges", "Plans", "Add a charge")
             .takes::<NewChargeBody>()
@@ -269,10 +270,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .gives::<CustomerBody>(200),
         delete("/api/v1/customers/{id}", "Customers", "Delete a customer that was never billed"),
         get("/api/v1/customers/{id}/subscriptions", "Customers", "A customer's subscriptions")
-            .asks(PAGE)
+            .asks(PAGE_BY_STATUS)
             .gives::<List<SubscriptionBody>>(200),
         get("/api/v1/customers/{id}/invoices", "Customers", "A customer's invoices")
-            .asks(PAGE)
+            .asks(PAGE_BY_STATUS)
             .gives::<List<InvoiceBody>>(200),
         get("/api/v1/customers/{id}/usage", "Customers", "A customer's usage of every meter")
             .asks(RANGE)
@@ -328,7 +329,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .takes::<NewSubscriptionBody>()
             .gives::<SubscriptionBody>(201),
         get("/api/v1/subscriptions", "Subscriptions", "List subscriptions")
-            .asks(&["page", "page_size", "cursor", "customer_id", "status"])
+            .asks(&["page", "page_size", "cursor", "customer_id", "status", "plan_id"])
             .gives::<List<SubscriptionBody>>(200),
         post("/api/v1/subscriptions/preview", "Subscriptions", "What a subscription would be billed")
             .takes::<NewPreviewBody>()
@@ -340,7 +341,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Delete a subscription that was never invoiced",
         ),
         post("/api/v1/subscriptions/{id}/cancel", "Subscriptions", "Cancel a subscription")
-            .takes::<CancelBody>()
+            .may_take::<CancelBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/change-plan", "Subscriptions", "Change to another plan")
             .takes::<ChangePlanBody>()
@@ -388,7 +389,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         .gives::<InvoiceBody>(201)
         .or(200),
         post("/api/v1/subscriptions/{id}/preview-change", "Subscriptions", "What a change would be billed")
-            .takes::<PreviewChangeBody>()
+            .may_take::<PreviewChangeBody>()
             .gives::<ComingInvoicesBody>(200),
         get("/api/v1/subscriptions/{id}/usage", "Subscriptions", "Usage in the current period")
             .gives::<UsageByMeterBody>(200),
@@ -403,6 +404,7 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "customer_id",
                 "subscription_id",
                 "status",
+                "invoice_number",
                 "start_date",
                 "end_date",
                 "time_zone",
@@ -482,8 +484,12 @@ pub fn endpoints() -> Vec<Endpoint> {
                 "time_zone",
             ])
             .gives::<List<EventBody>>(200),
-        post("/api/v1/usage/rejected/{id}/replay", "Usage", "Send what was not counted again")
-            .gives::<ReplayBody>(202),
+        post(
+            "/api/v1/usage/rejected/{id}/replay",
+            "Usage",
+            "Send what was not counted again: it stays listed until it counts",
+        )
+        .gives::<ReplayBody>(202),
     ]
 }
 

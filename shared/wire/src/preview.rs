@@ -42,9 +42,9 @@ pub struct NewPreviewBody {
     customer_id: Option<String>,
     /// For what.
     plan_id: String,
-    /// How often; the plan's interval if not given.
+    /// How often; the plan's interval if not given. In another one, the plan's prices are for each of that.
     billing_interval: Option<IntervalName>,
-    /// Every how many of those; 1 if only `billing_interval` is given, else as the plan.
+    /// Every how many of those; as the plan if not given, and 1 of a unit that is not the plan's.
     interval_count: Option<u32>,
     /// When it begins; now if not given.
     start_date: Option<LocalTimeIn>,
@@ -69,7 +69,7 @@ pub struct NewPreviewBody {
     #[serde(default)]
     usage: Vec<PreviewUsageBody>,
     /// How many periods are shown, up to 60; 1 if not given. The last invoice is the one that is made at their end, with
-    /// what is paid in advance for the period after.
+    /// what is paid in advance for the period after; if it has nothing else it is not shown.
     periods: Option<u32>,
 }
 

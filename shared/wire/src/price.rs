@@ -22,7 +22,7 @@ use utoipa::{
     },
 };
 
-use crate::{check::Check, number::NumberIn, properties};
+use crate::{check::Check, number::NumberIn, priced::priced_in, properties};
 
 /// How a quantity of usage becomes an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -54,41 +54,13 @@ pub struct TierBody {
     pub(crate) flat_price: Option<NumberIn>,
 }
 
-/// Another price for the events whose properties have certain values.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PriceFilterBody {
-    /// The values that each property may have. An event needs one of every property's.
-    #[serde(rename = "match")]
-    values: BTreeMap<String, Vec<MatchValue>>,
-    /// How a quantity becomes an amount; as for the charge if not given.
-    charge_model: Option<ChargeModelName>,
-    /// Price of one, in major units; of a package for `package`.
-    unit_price: Option<NumberIn>,
-    /// The tiers of a graduated, volume or stairstep price.
-    tiers: Option<Vec<TierBody>>,
-    /// The same as `tiers`.
-    usage_pricing_rules: Option<Vec<TierBody>>,
-    /// How many units are in a package.
-    package_size: Option<NumberIn>,
-    /// Units, or for `percentage` events, that cost nothing.
-    free_units: Option<NumberIn>,
-    /// Percent of every event's quantity.
-    rate: Option<NumberIn>,
-    /// What every event costs on top.
-    fixed_fee: Option<NumberIn>,
-    /// How much of the quantity costs nothing.
-    free_amount: Option<NumberIn>,
-    /// What an event costs at least.
-    minimum_per_event: Option<NumberIn>,
-    /// What an event costs at most.
-    maximum_per_event: Option<NumberIn>,
-    /// Units that cost nothing, before the model counts.
-    included_units: Option<NumberIn>,
-    /// A smaller amount is raised to it, if there is usage at all.
-    minimum_amount: Option<NumberIn>,
-    /// A larger amount is lowered to it.
-    maximum_amount: Option<NumberIn>,
+priced_in! {
+    /// Another price for the events whose properties have certain values.
+    pub struct PriceFilterBody {
+        /// The values that each property may have. An event needs one of every property's.
+        #[serde(rename = "match")]
+        values: BTreeMap<String, Vec<MatchValue>>,
+    }
 }
 
 /// A value of a property, as text: `7` and `"7"` are the same.
@@ -216,9 +188,6 @@ impl PriceFields {
     }
 }
 
-/// What is said of tiers that are given under both names.
-pub(crate) const TIERS_TWICE: &str = "are the tiers by another name: give one of the two";
-
 /// The filters of a charge, whose own model is `default`.
 pub(crate) fn filters(
     check: &mut Check,
@@ -229,41 +198,20 @@ pub(crate) fn filters(
     if bodies.len() > FILTERS_MAX {
         check.refuse("filters", format!("must be at most {FILTERS_MAX}"));
     }
-    let filter = |(index, body): (usize, PriceFilterBody)| {
+    let filter = |(index, mut body): (usize, PriceFilterBody)| {
         let prefix = format!("filters[{index}].");
         if body.values.is_empty() || body.values.values().any(Vec::is_empty) {
             check.refuse(format!("{prefix}match"), "must have a property, with at least one value");
         }
-        if body.tiers.is_some() && body.usage_pricing_rules.is_some() {
-            check.refuse(format!("{prefix}usage_pricing_rules"), TIERS_TWICE);
-        }
-        let (values, fields) = body.split();
-        Some(PriceFilter { values, pricing: fields.pricing(check, &prefix, default)? })
+        let pricing = body.take_price(check, &prefix).pricing(check, &prefix, default)?;
+        Some(PriceFilter { values: texts(body.values), pricing })
     };
     bodies.into_iter().enumerate().filter_map(filter).collect()
 }
 
-impl PriceFilterBody {
-    fn split(self) -> (BTreeMap<String, BTreeSet<String>>, PriceFields) {
-        let texts = |values: Vec<MatchValue>| values.into_iter().map(|MatchValue(text)| text).collect();
-        let values = self.values.into_iter().map(|(property, values)| (property, texts(values))).collect();
-        let fields = PriceFields {
-            charge_model: self.charge_model,
-            unit_price: self.unit_price,
-            tiers: self.tiers.or(self.usage_pricing_rules),
-            package_size: self.package_size,
-            free_units: self.free_units,
-            rate: self.rate,
-            fixed_fee: self.fixed_fee,
-            free_amount: self.free_amount,
-            minimum_per_event: self.minimum_per_event,
-            maximum_per_event: self.maximum_per_event,
-            included_units: self.included_units,
-            minimum_amount: self.minimum_amount,
-            maximum_amount: self.maximum_amount,
-        };
-        (values, fields)
-    }
+fn texts(values: BTreeMap<String, Vec<MatchValue>>) -> BTreeMap<String, BTreeSet<String>> {
+    let texts = |values: Vec<MatchValue>| values.into_iter().map(|MatchValue(text)| text).collect();
+    values.into_iter().map(|(property, values)| (property, texts(values))).collect()
 }
 
 /// The least and the most an amount comes to.

@@ -5,99 +5,43 @@ use std::collections::BTreeSet;
 use app::price_override::PriceOverride;
 use domain::{
     charge::{FixedPrice, Price, Pricing, UsagePrice},
-    charge_model::ChargeModel,
     id::ChargeId,
     plan::CHARGES_MAX,
     subscription::SubscriptionTerms,
 };
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::{
-    charge::{ModelOut, PriceFilterOutBody, TierOutBody},
     check::Check,
     number::{NumberIn, NumberOut},
     price::{self, ChargeModelName, PriceFields, PriceFilterBody, TierBody},
+    price_out::{ModelOut, PriceFilterOutBody, TierOutBody, filters_out, pricing},
+    priced::{priced, priced_in, priced_out},
 };
 
-/// Another price of a charge, for one subscription. What is not given is as the plan has it; under another
-/// `charge_model` that is only `included_units`, `minimum_amount`, `maximum_amount` and `filters`.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PriceOverrideBody {
-    /// Which charge of the plan.
-    charge_id: String,
-    /// How many, for a fixed charge.
-    quantity: Option<NumberIn>,
-    /// How a quantity becomes an amount.
-    charge_model: Option<ChargeModelName>,
-    /// Price of one, in major units; of a package for `package`.
-    unit_price: Option<NumberIn>,
-    /// The tiers of a graduated, volume or stairstep price.
-    tiers: Option<Vec<TierBody>>,
-    /// The same as `tiers`.
-    usage_pricing_rules: Option<Vec<TierBody>>,
-    /// How many units are in a package.
-    package_size: Option<NumberIn>,
-    /// Units, or for `percentage` events, that cost nothing.
-    free_units: Option<NumberIn>,
-    /// Percent of every event's quantity.
-    rate: Option<NumberIn>,
-    /// What every event costs on top.
-    fixed_fee: Option<NumberIn>,
-    /// How much of the quantity costs nothing.
-    free_amount: Option<NumberIn>,
-    /// What an event costs at least.
-    minimum_per_event: Option<NumberIn>,
-    /// What an event costs at most.
-    maximum_per_event: Option<NumberIn>,
-    /// Units that cost nothing, before the model counts.
-    included_units: Option<NumberIn>,
-    /// A smaller amount is raised to it.
-    minimum_amount: Option<NumberIn>,
-    /// A larger amount is lowered to it.
-    maximum_amount: Option<NumberIn>,
-    /// Other prices by property, in place of all those of the plan.
-    filters: Option<Vec<PriceFilterBody>>,
+priced_in! {
+    /// Another price of a charge, for one subscription. What is not given is as the plan has it; under another
+    /// `charge_model` that is only `included_units`, `minimum_amount`, `maximum_amount` and `filters`.
+    pub struct PriceOverrideBody {
+        /// Which charge of the plan.
+        charge_id: String,
+        /// How many, for a fixed charge.
+        quantity: Option<NumberIn>,
+        /// Other prices by property, in place of all those of the plan.
+        filters: Option<Vec<PriceFilterBody>>,
+    }
 }
 
-/// A price of one subscription alone, with all that goes into it.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PriceOverrideOutBody {
-    /// Which charge of the plan.
-    pub charge_id: String,
-    /// How many, for a fixed charge.
-    pub quantity: Option<NumberOut>,
-    /// How a quantity becomes an amount.
-    pub charge_model: ChargeModelName,
-    /// Price of one, where there is one price; of a package for `package`.
-    pub unit_price: Option<NumberOut>,
-    /// The tiers of a graduated, volume or stairstep price.
-    pub tiers: Option<Vec<TierOutBody>>,
-    /// How many units are in a package.
-    pub package_size: Option<NumberOut>,
-    /// Units, or for `percentage` events, that cost nothing.
-    pub free_units: Option<NumberOut>,
-    /// Percent of every event's quantity.
-    pub rate: Option<NumberOut>,
-    /// What every event costs on top.
-    pub fixed_fee: Option<NumberOut>,
-    /// How much of the quantity costs nothing.
-    pub free_amount: Option<NumberOut>,
-    /// What an event costs at least.
-    pub minimum_per_event: Option<NumberOut>,
-    /// What an event costs at most.
-    pub maximum_per_event: Option<NumberOut>,
-    /// Units that cost nothing, before the model counts.
-    pub included_units: NumberOut,
-    /// A smaller amount is raised to it.
-    pub minimum_amount: Option<NumberOut>,
-    /// A larger amount is lowered to it.
-    pub maximum_amount: Option<NumberOut>,
-    /// Other prices by property.
-    pub filters: Vec<PriceFilterOutBody>,
+priced_out! {
+    /// A price of one subscription alone, with all that goes into it.
+    pub struct PriceOverrideOutBody {
+        /// Which charge of the plan.
+        pub charge_id: String,
+        /// How many, for a fixed charge.
+        pub quantity: Option<NumberOut>,
+        /// Other prices by property.
+        pub filters: Vec<PriceFilterOutBody>,
+    }
 }
 
 /// What `overrides` ask for. The fields that a price takes depend on the charge: they are checked with it.
@@ -125,12 +69,9 @@ pub(crate) fn overrides(check: &mut Check, bodies: Option<Vec<PriceOverrideBody>
 
 impl PriceOverrideBody {
     /// The price `own` with what is given in its place.
-    fn over(self, check: &mut Check, own: &Price) -> Option<Price> {
-        if self.tiers.is_some() && self.usage_pricing_rules.is_some() {
-            check.refuse("usage_pricing_rules", price::TIERS_TWICE);
-        }
-        let quantity = self.quantity;
-        let (filters, fields) = self.split();
+    fn over(mut self, check: &mut Check, own: &Price) -> Option<Price> {
+        let fields = self.take_price(check, "");
+        let (quantity, filters) = (self.quantity, self.filters);
         match own {
             Price::Fixed(own) => {
                 if filters.is_some() {
@@ -154,25 +95,6 @@ impl PriceOverrideBody {
                 Some(Price::Usage(UsagePrice { meter, interval, pricing: pricing?, filters }))
             }
         }
-    }
-
-    fn split(self) -> (Option<Vec<PriceFilterBody>>, PriceFields) {
-        let fields = PriceFields {
-            charge_model: self.charge_model,
-            unit_price: self.unit_price,
-            tiers: self.tiers.or(self.usage_pricing_rules),
-            package_size: self.package_size,
-            free_units: self.free_units,
-            rate: self.rate,
-            fixed_fee: self.fixed_fee,
-            free_amount: self.free_amount,
-            minimum_per_event: self.minimum_per_event,
-            maximum_per_event: self.maximum_per_event,
-            included_units: self.included_units,
-            minimum_amount: self.minimum_amount,
-            maximum_amount: self.maximum_amount,
-        };
-        (self.filters, fields)
     }
 }
 
@@ -238,32 +160,13 @@ impl PriceOverrideOutBody {
     }
 
     fn from_domain(charge: ChargeId, price: &Price) -> Self {
-        let (quantity, pricing, filters) = match price {
-            Price::Fixed(price) => {
-                let model = ChargeModel::Standard { unit_price: price.unit_price };
-                let (included_units, limits) = (price.included_units, price.limits);
-                (Some(price.quantity), Pricing { model, included_units, limits }, Vec::new())
-            }
-            Price::Usage(price) => (None, price.pricing.clone(), price.filters.clone()),
+        let quantity = match price {
+            Price::Fixed(price) => Some(NumberOut(price.quantity)),
+            Price::Usage(_) => None,
         };
-        let out = ModelOut::of(&pricing.model);
-        Self {
-            charge_id: charge.to_string(),
-            quantity: quantity.map(NumberOut),
-            charge_model: ChargeModelName::from_domain(&pricing.model),
-            unit_price: out.unit_price.map(NumberOut),
-            tiers: out.tiers,
-            package_size: out.package_size.map(NumberOut),
-            free_units: out.free_units.map(NumberOut),
-            rate: out.rate.map(NumberOut),
-            fixed_fee: out.fixed_fee.map(NumberOut),
-            free_amount: out.free_amount.map(NumberOut),
-            minimum_per_event: out.minimum_per_event.map(NumberOut),
-            maximum_per_event: out.maximum_per_event.map(NumberOut),
-            included_units: NumberOut(pricing.included_units),
-            minimum_amount: pricing.limits.minimum.map(NumberOut),
-            maximum_amount: pricing.limits.maximum.map(NumberOut),
-            filters: filters.into_iter().map(PriceFilterOutBody::from_domain).collect(),
-        }
+        priced!(
+            &pricing(price),
+            Self { charge_id: charge.to_string(), quantity, filters: filters_out(price) }
+        )
     }
 }

@@ -111,13 +111,19 @@ impl Query {
         found
     }
 
+    /// A whole number.
+    fn whole(&mut self, name: &str) -> Option<usize> {
+        let text = self.text(name)?;
+        text.parse().map_err(|_| self.refuse(name, "invalid", "must be a whole number")).ok()
+    }
+
     /// `page` and `page_size`, or `cursor` and `page_size`.
     pub fn page(&mut self) -> PageRequest {
-        let size = self.parse::<usize>("page_size").unwrap_or(PAGE_SIZE);
+        let size = self.whole("page_size").unwrap_or(PAGE_SIZE);
         if !(1..=PAGE_SIZE_MAX).contains(&size) {
             self.refuse("page_size", "invalid", format!("must be between 1 and {PAGE_SIZE_MAX}"));
         }
-        let number = self.parse::<usize>("page");
+        let number = self.whole("page");
         let position = match self.text("cursor") {
             Some(cursor) => Position::from_cursor(&cursor).unwrap_or_else(|| {
                 self.refuse("cursor", "invalid", "is no cursor of ours");
@@ -138,7 +144,7 @@ impl Query {
 
     /// A number from 1 to `max`.
     pub fn number(&mut self, name: &str, default: usize, max: usize) -> usize {
-        let number = self.parse::<usize>(name).unwrap_or(default);
+        let number = self.whole(name).unwrap_or(default);
         if !(1..=max).contains(&number) {
             self.refuse(name, "invalid", format!("must be between 1 and {max}"));
         }
@@ -187,10 +193,20 @@ impl Query {
         (domain::series::Range { from, until }, shown)
     }
 
-    /// `group_by` and filters: `group_by` is a step of time in `zone`, or the name of a property.
+    /// `group_by` and filters: `group_by` is a step of time in `zone`, in any case, or the name of a property.
     pub fn question(&mut self, step: Option<Step>, zone: Tz) -> Question {
         let group_by = self.text("group_by");
-        let by_time = group_by.as_deref().and_then(|word| STEPS.iter().find(|(step, _)| *step == word));
+        let by_time = group_by
+            .as_deref()
+            .and_then(|word| STEPS.iter().find(|(step, _)| step.eq_ignore_ascii_case(word)));
+        if let Some(word) = &group_by
+            && NO_STEPS.iter().any(|step| step.eq_ignore_ascii_case(word))
+        {
+            let steps = STEPS.map(|(step, _)| step).join(", ");
+            let detail =
+                format!("must be one of {steps}, or a property: `properties.{word}` if it has that name");
+            self.refuse("group_by", "invalid", detail);
+        }
         let step = match (&group_by, by_time) {
             (_, Some((_, step))) => Some(*step),
             (Some(_), None) => None,
@@ -198,7 +214,8 @@ impl Query {
         };
         let name = group_by.filter(|_| by_time.is_none());
         let name = name.map(|name| name.strip_prefix("properties.").map(str::to_owned).unwrap_or(name));
-        Question { steps: step.map(|step| Steps { step, zone }), filters: self.filters(), group_by: name }
+        let steps = step.map(|step| Steps { step, zone });
+        Question { steps, filters: self.filters(), group_by: name, ..Question::default() }
     }
 
     /// `filter[region]=eu`, or with an operator `filter[region][in]=eu,us`.
@@ -250,6 +267,12 @@ impl Query {
 /// The words for the steps of a series.
 const STEPS: [(&str, Step); 4] =
     [("hour", Step::Hour), ("day", Step::Day), ("week", Step::Week), ("month", Step::Month)];
+
+/// Words that mean a step, and that no series has.
+const NO_STEPS: [&str; 13] = [
+    "second", "seconds", "minute", "minutes", "hours", "days", "weeks", "months", "quarter", "quarters",
+    "year", "years", "decade",
+];
 
 const FILTER: &str = "must be like `filter[region]=eu`, or with one of the operators equals, not_equals, in, \
                       not_in, exists like `filter[region][in]=eu,us`";
@@ -306,6 +329,13 @@ mod tests {
         check(&[("cursor", "%%")], &["cursor"]);
         check(&[("pgae", "1")], &["pgae"]);
         check(&[("page", "1"), ("page", "2")], &["page"]);
+        let mut given = query(&[("page", "1.5"), ("page_size", "99999999999999999999")]);
+        given.page();
+        let errors = given.finish().unwrap_err().errors;
+        assert_eq!(
+            errors.iter().map(|error| error.detail.as_str()).collect::<Vec<_>>(),
+            ["must be a whole number"; 2]
+        );
     }
 
     #[test]
@@ -338,6 +368,24 @@ mod tests {
         assert_eq!(refused(wrong, |query| _ = query.bounds(Tz::UTC)), ["end_date"]);
         let unreadable = query(&[("start_date", "yesterday")]);
         assert_eq!(refused(unreadable, |query| _ = query.range(now, Tz::UTC)), ["start_date"]);
+    }
+
+    #[test]
+    fn a_group_is_a_step_in_any_case_or_a_property() {
+        let asked = |word: &str| {
+            let mut given = query(&[("group_by", word)]);
+            let Question { steps, group_by, .. } = given.question(None, Tz::UTC);
+            (steps.map(|steps| steps.step), group_by)
+        };
+        assert_eq!(asked("hour"), (Some(Step::Hour), None));
+        assert_eq!(asked("Day"), (Some(Step::Day), None));
+        assert_eq!(asked("MONTH"), (Some(Step::Month), None));
+        assert_eq!(asked("model"), (None, Some("model".into())));
+        assert_eq!(asked("properties.year"), (None, Some("year".into())));
+        for wrong in ["minute", "Second", "year", "QUARTER", "days"] {
+            let read = |query: &mut Query| _ = query.question(None, Tz::UTC);
+            assert_eq!(refused(query(&[("group_by", wrong)]), read), ["group_by"], "{wrong}");
+        }
     }
 
     #[test]

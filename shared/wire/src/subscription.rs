@@ -9,14 +9,16 @@ use domain::{
     period::PeriodError,
     proration::{ProrationChoice, ProrationMode, ProrationPolicy},
     schedule::BillingTime,
-    subscription::{Subscription, SubscriptionStatus},
+    subscription::{Subscription, SubscriptionStatus, SubscriptionTerms},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    billing_error::BillingErrorBody,
     check::Check,
     line::ProrationUnitName,
+    number::NumberOut,
     plan::IntervalName,
     price_override::{self, PriceOverrideBody, PriceOverrideOutBody},
     time::{LocalTimeIn, TimeOut},
@@ -30,9 +32,9 @@ pub struct NewSubscriptionBody {
     customer_id: String,
     /// For what.
     plan_id: String,
-    /// How often; the plan's interval if not given.
+    /// How often; the plan's interval if not given. In another one, the plan's prices are for each of that.
     billing_interval: Option<IntervalName>,
-    /// Every how many of those; 1 if only `billing_interval` is given, else as the plan.
+    /// Every how many of those; as the plan if not given, and 1 of a unit that is not the plan's.
     interval_count: Option<u32>,
     /// When it begins; now if not given.
     start_date: Option<LocalTimeIn>,
@@ -175,6 +177,8 @@ pub struct SubscriptionBody {
     pub end_date: Option<TimeOut>,
     /// When the next bill falls due.
     pub next_invoice_date: Option<TimeOut>,
+    /// Why that bill cannot be made although it fell due; null if nothing is wrong.
+    pub billing_error: Option<BillingErrorBody>,
     /// Whether it was canceled, and ends later.
     pub cancel_at_period_end: bool,
     /// When cancellation was asked for.
@@ -185,12 +189,59 @@ pub struct SubscriptionBody {
     pub last_invoiced_date: Option<TimeOut>,
     /// Its own prices, in place of the plan's, and quantities that were changed.
     pub overrides: Vec<PriceOverrideOutBody>,
+    /// What it is billed by next, where that was decided for later; null if nothing was. An end is in `end_date`.
+    pub pending_change: Option<PendingChangeBody>,
     /// What it unlocks.
     pub entitlements: Vec<crate::entitlement::PlanFeatureBody>,
     /// When it was made.
     pub created_at: TimeOut,
     /// When it was last changed.
     pub updated_at: TimeOut,
+}
+
+/// What a subscription is billed by from an instant to come on.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PendingChangeBody {
+    /// From when on.
+    pub at: TimeOut,
+    /// By which plan.
+    pub plan_id: String,
+    /// The plan's name.
+    pub plan_name: String,
+    /// By which version of its prices.
+    pub price_version: u32,
+    /// How often it is then billed.
+    pub billing_interval: IntervalName,
+    /// Every how many of those.
+    pub interval_count: u32,
+    /// How many there are then of the one fixed charge that has a price or quantity of its own; null if none or
+    /// several have.
+    pub quantity: Option<NumberOut>,
+    /// Its own prices then, in place of the plan's, and quantities that were changed.
+    pub overrides: Vec<PriceOverrideOutBody>,
+    /// Whether it is then paused, and nothing is billed.
+    pub is_paused: bool,
+}
+
+impl PendingChangeBody {
+    /// The body of what comes next.
+    pub fn from_domain(terms: &SubscriptionTerms) -> Self {
+        let overrides = PriceOverrideOutBody::of_terms(terms);
+        let mut quantities = overrides.iter().filter_map(|own| own.quantity);
+        let quantity = quantities.next().filter(|_| quantities.next().is_none());
+        Self {
+            at: TimeOut(terms.from),
+            plan_id: terms.plan.to_string(),
+            plan_name: terms.plan_name.clone(),
+            price_version: terms.price_version,
+            billing_interval: IntervalName::from_domain(terms.interval),
+            interval_count: terms.interval.count(),
+            quantity,
+            overrides,
+            is_paused: terms.is_paused,
+        }
+    }
 }
 
 impl NewSubscriptionBody {
@@ -333,6 +384,7 @@ impl SubscriptionBody {
             proration: ProrationBody::from_domain(subscription.proration),
             end_date: ends.into_iter().flatten().min().map(TimeOut),
             next_invoice_date,
+            billing_error: subscription.billing_error.map(BillingErrorBody::from_domain),
             currency: subscription.currency.code().to_owned(),
             start_date: TimeOut(subscription.start),
             current_period_start: TimeOut(period.start()),
@@ -343,6 +395,7 @@ impl SubscriptionBody {
             cancellation_reason: subscription.cancellation.and_then(|cancellation| cancellation.reason),
             last_invoiced_date: subscription.last_invoiced_at.map(TimeOut),
             overrides: Vec::new(),
+            pending_change: None,
             entitlements: Vec::new(),
             created_at: TimeOut(subscription.created_at),
             updated_at: TimeOut(subscription.updated_at),

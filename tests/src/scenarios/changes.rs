@@ -85,7 +85,8 @@ async fn an_end_at_once_is_paid_by_the_day() {
     scene.until("2025-02-11T12:00:00Z").await;
     scene.used("2025-02-11T11:59:59Z", 50).await;
     scene.act("cancel", json!({"cancel_at_period_end": false})).await;
-    scene.used("2025-02-11T12:00:00Z", 1000).await; // after the end
+    scene.used("2025-02-11T12:00:00Z", 7).await; // in the instant of the end
+    scene.used("2025-02-11T12:00:00.001Z", 1000).await; // after it
     scene.until("2025-04-01").await;
     insta::assert_snapshot!(scene.billed().await, @"
     OPEN INV-2025-0001, 2025-01-01 to 2025-02-01
@@ -98,9 +99,9 @@ async fn an_end_at_once_is_paid_by_the_day() {
       total 93.00
     OPEN INV-2025-0003, 2025-02-01 to 2025-02-11T12:00:00
       Support, 10 of 28 days: 22.14
-      Calls × 50: 5.00
+      Calls × 57: 5.70
       Unused time on Base, 18 of 28 days: -19.93
-      total 7.21
+      total 7.91
     ");
 }
 

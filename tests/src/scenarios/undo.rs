@@ -95,7 +95,9 @@ async fn a_pause_that_was_given_up_never_begins() {
 async fn a_pause_at_the_end_of_the_month_leaves_the_month_whole() {
     let mut scene = Scene::new(&[advance("Base", 31), fixed("Support", 62), calls("0.10")], json!({})).await;
     scene.until("2025-01-20").await;
-    scene.act("pause", json!({"at_period_end": true})).await;
+    let decided = scene.act("pause", json!({"at_period_end": true})).await;
+    let pending = &decided["pending_change"];
+    assert_eq!((&pending["at"], &pending["is_paused"]), (&json!("2025-02-01T00:00:00Z"), &json!(true)));
     scene.used("2025-01-20T00:00:00Z", 10).await;
     let mut shown = format!("20 January: {}\n", scene.status().await);
     scene.until("2025-02-10").await;

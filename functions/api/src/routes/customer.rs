@@ -10,10 +10,10 @@ use wire::{
     Problem,
     customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
     extract::{Body, Caller, Parameters, PathId},
-    invoice::InvoiceBody,
+    invoice::{InvoiceBody, InvoiceStatusName},
     list::List,
     routes::Routes,
-    subscription::SubscriptionBody,
+    subscription::{SubscriptionBody, SubscriptionStatusName},
     usage_read::UsageByMeterBody,
 };
 
@@ -82,8 +82,9 @@ async fn list_subscriptions(
     Parameters(mut query): Parameters,
 ) -> Answer<List<SubscriptionBody>> {
     let page = query.page();
+    let status = query.choice("status", &SubscriptionStatusName::CHOICES);
     query.finish()?;
-    let filter = subscriptions::Filter { customer: Some(id), status: None };
+    let filter = subscriptions::Filter { customer: Some(id), status, ..Default::default() };
     let subscriptions = subscriptions::list(&platform, &actor, &filter, &page).await?;
     subscription::page(&platform, &actor, subscriptions, &page).await
 }
@@ -94,8 +95,9 @@ async fn list_invoices(
     Parameters(mut query): Parameters,
 ) -> Answer<List<InvoiceBody>> {
     let page = query.page();
+    let status = query.choice("status", &InvoiceStatusName::CHOICES);
     query.finish()?;
-    let filter = invoices::InvoiceFilter { customer: Some(id), ..Default::default() };
+    let filter = invoices::InvoiceFilter { customer: Some(id), status, ..Default::default() };
     invoice::page(invoices::list(&platform, &actor, filter, &page).await?, &page)
 }
 

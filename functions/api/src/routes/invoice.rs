@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use app::{
     AppError, Page, PageRequest, Platform, draft_invoices,
-    invoices::{self, InvoiceFilter, Move},
+    invoices::{self, InvoiceFilter, Move, Note},
     public_invoices,
 };
 use axum::{
@@ -59,6 +59,7 @@ async fn list(
         status: query.choice("status", &InvoiceStatusName::CHOICES),
         subscription: query.parse("subscription_id"),
         issued: query.bounds(zone),
+        number: query.parse("invoice_number"),
     };
     query.finish()?;
     self::page(invoices::list(&platform, &actor, filter, &page).await?, &page)
@@ -165,7 +166,7 @@ async fn pay(
     PathId(id): PathId<InvoiceId>,
     _: NoBody,
 ) -> Answer<InvoiceBody> {
-    ok(InvoiceBody::from_domain(invoices::move_to(&platform, &actor, id, Move::Pay, None).await?)?)
+    ok(InvoiceBody::from_domain(invoices::move_to(&platform, &actor, id, Move::Pay, &Note(None)).await?)?)
 }
 
 async fn change_status(
@@ -188,7 +189,7 @@ async fn change_status(
             return Err(AppError::conflict("invalid_transition", "no invoice becomes a draft again").into());
         }
     };
-    ok(InvoiceBody::from_domain(invoices::move_to(&platform, &actor, id, to, Some(&note)).await?)?)
+    ok(InvoiceBody::from_domain(invoices::move_to(&platform, &actor, id, to, &note).await?)?)
 }
 
 /// The body of a page of invoices.

@@ -9,7 +9,7 @@ use domain::id::PlanId;
 use futures::future::try_join_all;
 use wire::{
     Problem,
-    extract::{Body, Caller, Parameters, PathId},
+    extract::{Body, Caller, OptionalBody, Parameters, PathId},
     list::List,
     migration::{MigrateBody, MigratedBody},
     plan::{NewPlanBody, PlanBody, PlanChangesBody, PlanTypeName},
@@ -78,7 +78,7 @@ async fn delete(
 async fn migrate(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<PlanId>,
-    Body(body): Body<MigrateBody>,
+    OptionalBody(body): OptionalBody<MigrateBody>,
 ) -> Answer<MigratedBody> {
     let (asking, is_preview, size) = body.into_domain()?;
     let migrated = match is_preview {
@@ -91,7 +91,7 @@ async fn migrate(
 async fn preview_migration(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<PlanId>,
-    Body(body): Body<MigrateBody>,
+    OptionalBody(body): OptionalBody<MigrateBody>,
 ) -> Answer<MigratedBody> {
     let (asking, _, size) = body.into_domain()?;
     let migrated = migrate_plan::preview(&platform, &actor, id, asking).await?;

@@ -24,7 +24,7 @@ use wire::{
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
     price_override::PriceOverrideOutBody,
     routes::Routes,
-    subscription::{NewSubscriptionBody, SubscriptionBody, SubscriptionStatusName},
+    subscription::{NewSubscriptionBody, PendingChangeBody, SubscriptionBody, SubscriptionStatusName},
     subscription_change::{
         CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PauseBody,
         PreviewChangeBody, ResumeBody,
@@ -77,6 +77,7 @@ async fn list(
     let filter = Filter {
         customer: query.parse("customer_id"),
         status: query.choice("status", &SubscriptionStatusName::CHOICES),
+        plan: query.parse("plan_id"),
     };
     query.finish()?;
     let subscriptions = subscriptions::list(&platform, &actor, &filter, &page).await?;
@@ -110,7 +111,7 @@ async fn delete(
 async fn cancel(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    Body(asked): Body<CancelBody>,
+    OptionalBody(asked): OptionalBody<CancelBody>,
 ) -> Answer<SubscriptionBody> {
     let (asked, terms) = asked.into_domain()?;
     ok(body(&platform, &actor, change(&platform, &actor, id, asked, terms).await?).await?)
@@ -223,7 +224,7 @@ async fn generate_invoice(
 async fn preview_change(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    Body(asked): Body<PreviewChangeBody>,
+    OptionalBody(asked): OptionalBody<PreviewChangeBody>,
 ) -> Answer<ComingInvoicesBody> {
     let (asked, terms) = asked.into_domain()?;
     let asked = Some((asked, terms));
@@ -246,10 +247,11 @@ async fn body(
     subscription: Subscription,
 ) -> Result<SubscriptionBody, Problem> {
     let entitlements = entitlement::granted(platform, actor, &subscription).await?;
-    let terms = subscription.terms_at(platform.now());
-    let overrides = terms.map(PriceOverrideOutBody::of_terms).unwrap_or_default();
+    let now = platform.now();
+    let overrides = subscription.terms_at(now).map(PriceOverrideOutBody::of_terms).unwrap_or_default();
+    let pending_change = subscription.pending(now).map(PendingChangeBody::from_domain);
     let body = SubscriptionBody::from_domain(subscription).map_err(AppError::internal)?;
-    Ok(SubscriptionBody { overrides, entitlements, ..body })
+    Ok(SubscriptionBody { overrides, pending_change, entitlements, ..body })
 }
 
 /// The body of a page of subscriptions.

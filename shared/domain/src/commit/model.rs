@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::window::{Level, Window};
 
 mod sent;
 mod stored;

@@ -14,18 +14,18 @@ use crate::{
     subscription::SubscriptionStatus,
 };
 
-fn at(text: &str) -> DateTime<Utc> {
+pub(crate) fn at(text: &str) -> DateTime<Utc> {
     format!("{text}T00:00:00Z").parse().unwrap()
 }
 
-fn id<K>(n: u128) -> Id<K> {
+pub(crate) fn id<K>(n: u128) -> Id<K> {
     Id::from_uuid(uuid::Uuid::from_u128(n))
 }
 
-const PLAN: u128 = 7;
+pub(crate) const PLAN: u128 = 7;
 
 /// Terms from `since plan version`.
-fn terms(text: &str) -> SubscriptionTerms {
+pub(crate) fn terms(text: &str) -> SubscriptionTerms {
     let words = text.split(' ').collect::<Vec<_>>();
     SubscriptionTerms {
         from: at(words[0]),
@@ -39,7 +39,7 @@ fn terms(text: &str) -> SubscriptionTerms {
     }
 }
 
-fn subscription(terms: Vec<SubscriptionTerms>) -> Subscription {
+pub(crate) fn subscription(terms: Vec<SubscriptionTerms>) -> Subscription {
     let start = at("2025-01-01");
     Subscription {
         id: id(1),
@@ -56,6 +56,7 @@ fn subscription(terms: Vec<SubscriptionTerms>) -> Subscription {
         one_offs: Vec::new(),
         billed_until: None,
         next_bill_at: None,
+        billing_error: None,
         start,
         trial_end: None,
         ends_at: None,
@@ -116,7 +117,7 @@ fn one_that_ends_before_does_not_migrate() {
 }
 
 /// A charge from `name price quantity added_in [retired_in]`.
-fn charge(n: u128, text: &str) -> Charge {
+pub(crate) fn charge(n: u128, text: &str) -> Charge {
     let words = text.split(' ').collect::<Vec<_>>();
     Charge {
         id: id(n),
@@ -128,10 +129,10 @@ fn charge(n: u128, text: &str) -> Charge {
     }
 }
 
-#[test]
-fn own_prices_stay_and_a_quantity_goes_to_the_charge_of_the_same_name() {
+/// A plan with versions of its prices up to 5.
+pub(crate) fn priced(n: u128) -> PricedPlan {
     let plan = Plan {
-        id: id(PLAN),
+        id: id(n),
         name: "Pro".into(),
         lookup_id: "pro".into(),
         plan_type: PlanType::Fixed,
@@ -151,7 +152,12 @@ fn own_prices_stay_and_a_quantity_goes_to_the_charge_of_the_same_name() {
         charge(3, "Support 9 1 2 4"),
         charge(4, "Seats 6 1 5"),
     ];
-    let plan = PricedPlan { plan, charges };
+    PricedPlan { plan, charges }
+}
+
+#[test]
+fn own_prices_stay_and_a_quantity_goes_to_the_charge_of_the_same_name() {
+    let plan = priced(PLAN);
     let own = |n: u128, price: i64, quantity: i64| {
         (id(n), Price::Fixed(FixedPrice::of(Decimal::from(price), Decimal::from(quantity))))
     };

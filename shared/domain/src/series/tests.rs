@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     event::{UsageEvent, tests::event},
+    held::Held,
     property::Property,
 };
 
@@ -32,9 +33,14 @@ fn said(query: Query<'static>, events: &[UsageEvent], bytes_max: usize) -> (Said
     let (mut passes, mut held) = (0, 0);
     loop {
         passes += 1;
-        for event in events {
-            series.add_member(ME, event, &[query.range], &mut Corrections::default()).unwrap();
-            held = held.max(series.folds().map(|fold| fold.bytes_held()).sum());
+        let (head, mut corrections) = (Head::default(), Corrections::default());
+        series.add_head(ME, Month::of(query.range.from), &head, &BTreeMap::new(), &mut corrections).unwrap();
+        while series.begins_slice(ME, &head, &mut corrections).unwrap() {
+            for event in events {
+                series.add_member(ME, event, &mut corrections).unwrap();
+                held = held.max(series.folds().map(|fold| fold.bytes_held()).sum());
+            }
+            series.end_slice(ME, &corrections).unwrap();
         }
         if !series.begins_further_pass() {
             break;
@@ -90,4 +96,42 @@ fn many_values_take_several_passes_and_few_take_one() {
     let few = (0..5000).map(|n| event(n, n % 20)).collect::<Vec<_>>();
     let ((total, ..), passes, _) = said(query, &few, 500 * 60);
     assert_eq!((total.quantity.to_string().as_str(), total.events, passes), ("20", 5000, 1));
+}
+
+#[test]
+fn a_level_that_changes_often_is_read_by_slices_of_time() {
+    let from = "2025-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
+    let change = |n: i64| {
+        // In no order of time; some at the same instant.
+        let mut event = event(&n.to_string(), "2025-01-01T00:00:00Z", &(n % 97).to_string());
+        event.occurred_at += TimeDelta::milliseconds(n * 7919 % 20_000 / 2 * 2);
+        event
+    };
+    let events = (0..20_000).map(change).collect::<Vec<_>>();
+    let range = Range { from, until: from + TimeDelta::seconds(15) };
+    let counting = Counting { aggregation: Aggregation::WeightedSum, property: "", filters: &[] };
+    let query = Query { counting, range, group_by: None, ..query(Aggregation::WeightedSum) };
+    let mut head = Head { tail: events.iter().step_by(1000).cloned().collect(), ..Head::default() };
+    head.days.insert(1, Totals::empty(Aggregation::WeightedSum));
+    let read = |bytes_max: usize| {
+        let mut series = Series::bounded(query, bytes_max);
+        let mut corrections = Corrections::default();
+        series.add_head(ME, Month::of(from), &head, &BTreeMap::new(), &mut corrections).unwrap();
+        let mut slices = 0;
+        while series.begins_slice(ME, &head, &mut corrections).unwrap() {
+            slices += 1;
+            for (_, event) in events.iter().enumerate().filter(|(n, _)| n % 1000 != 0) {
+                series.add_member(ME, event, &mut corrections).unwrap();
+                let held = series.folds().map(|fold| fold.bytes_held()).sum::<usize>();
+                assert!(held <= bytes_max.saturating_add(2 * slices * size_of::<Held>()), "{held} bytes");
+            }
+            series.end_slice(ME, &corrections).unwrap();
+        }
+        (series.total().unwrap(), series.steps().unwrap(), slices)
+    };
+    let (total, steps, slices) = read(usize::MAX);
+    assert_eq!((total.events, slices), (15_000, 1));
+    let (found, found_steps, slices) = read(2000 * size_of::<Held>());
+    assert_eq!((found, found_steps), (total, steps));
+    assert!((15..40).contains(&slices), "{slices} slices of twice a thousand changes, in total and by hour");
 }

@@ -469,7 +469,8 @@ proptest! {
             let charges = timeline.charges_at(range.start());
             prop_assert!(charges.iter().any(|charge| charge.display_name == *name));
         }
-        let billed = used.iter().map(|(range, _)| range.end() - range.start()).sum::<Duration>();
+        // The instant of the end belongs to what was used until then.
+        let billed = used.iter().map(|(range, _)| range.end().min(end) - range.start()).sum::<Duration>();
         let phases = timeline.phases_in(start, end).filter(|(_, phase)| !phase.charges.is_empty());
         prop_assert_eq!(billed, phases.map(|(part, _)| part.end() - part.start()).sum::<Duration>());
     }

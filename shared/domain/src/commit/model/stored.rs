@@ -7,6 +7,8 @@ use super::{
 use crate::{
     commit::tests::visible,
     id::{CorrectionId, CustomerId},
+    refold::Refold,
+    revision::Corrections,
     series::{Query, Series},
     totals::{Fold, HeldOver, Usage},
 };
@@ -120,12 +122,13 @@ impl Stored {
         unsealed: &[&UsageEvent],
         corrections: Corrections,
     ) -> Result<Totals, QuantityOverflow> {
-        let mut fold = Refold::new(counting, corrections);
-        let runs = known.head.runs_in(&[bucket.range(month())]);
+        let range = bucket.range(month());
+        let mut fold = Refold::new(counting, corrections, range);
+        let runs = known.head.runs_in(&[range]);
         let members = self.members(&runs, known.version).chain(unsealed.iter().copied());
         let firsts = members.filter(|event| event.revision == Revision::First);
-        firsts.filter(|event| bucket.contains(event.occurred_at)).for_each(|event| fold.add(event));
-        fold.finish(bucket)
+        firsts.for_each(|event| fold.add(event));
+        fold.finish()
     }
 
     /// What is stored after `write`, or `None` if its conditions fail.
@@ -216,11 +219,13 @@ impl Stored {
         let hours = hours.into_iter().filter(|_| is_known).map(|(day, (_, hours))| (day, hours)).collect();
         let mut corrections = Corrections::among(self.sealed_corrections(version).chain(&head.tail));
         let mut series = Series::new(query);
-        let ranges = series.add_head(ME, month(), head, &hours, &mut corrections).unwrap();
-        for event in self.members(&head.runs_in(&ranges), version) {
-            series.add_member(ME, event, &ranges, &mut corrections).unwrap();
+        series.add_head(ME, month(), head, &hours, &mut corrections).unwrap();
+        while series.begins_slice(ME, head, &mut corrections).unwrap() {
+            for event in self.members(&head.runs_in(series.slice()), version) {
+                series.add_member(ME, event, &mut corrections).unwrap();
+            }
+            series.end_slice(ME, &corrections).unwrap();
         }
-        series.add_unmet(ME, &ranges, &corrections).unwrap();
         series.total().unwrap()
     }
 
