@@ -388,6 +388,18 @@ mod tests {
         assert_eq!(key_of_source(&"ß".repeat(250), "e123").chars().count(), 255);
     }
 
+    #[test]
+    fn no_two_events_have_one_key() {
+        let longer = |texts: &[String]| -> Vec<String> {
+            texts.iter().flat_map(|text| ["a", "|", "\\"].map(|end| format!("{text}{end}"))).collect()
+        };
+        let one = longer(&[String::new()]);
+        let two = longer(&one);
+        let texts = [longer(&two), two, one].concat();
+        let keys = texts.iter().flat_map(|source| texts.iter().map(move |id| key_of_source(source, id)));
+        assert_eq!(keys.collect::<HashSet<_>>().len(), texts.len() * texts.len());
+    }
+
     fn meter(aggregation: Aggregation) -> Meter {
         let id = |n| Id::from_uuid(uuid::Uuid::from_u128(n));
         Meter {
