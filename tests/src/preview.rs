@@ -329,7 +329,8 @@ async fn what_is_paid_in_advance_is_on_the_invoice_before() {
       total 244.20
     2025-03-01
       Calls × 0, 2025-02-01 to 2025-03-01: 0.00
-      total 0.00
+      Base, 2025-03-01 to 2025-04-01: 99.00
+      total 99.00
     ");
     // A setup fee waits for the first invoice there is.
     let plan = shop
@@ -395,7 +396,8 @@ async fn a_charge_may_be_billed_at_another_interval_than_its_plan() {
       total 5.00
     2026-01-01
       Care, 2025-07-01 to 2026-01-01: 5.00
-      total 5.00
+      Licence, 2026-01-01 to 2027-01-01: 1200.00
+      total 1205.00
     ");
 }
 
@@ -423,7 +425,8 @@ async fn an_upgrade_splits_its_period() {
       total 86.04
     2025-03-01
       Calls × 0, 2025-02-01 to 2025-03-01: 0.00
-      total 0.00
+      Pro, 2025-03-01 to 2025-04-01: 60.00
+      total 60.00
     ");
     insta::assert_snapshot!(shop.preview(&basic, upgrade("2025-01-31T23:59:59Z", json!({}))).await, @"
     2025-01-01
@@ -529,7 +532,8 @@ async fn seats_come_and_go() {
       total 219.00
     2025-06-01
       Base, 2025-05-01 to 2025-06-01: 199.00
-      total 199.00
+      Seats × 4, 2025-06-01 to 2025-07-01: 20.00
+      total 219.00
     ");
     let arrears = shop.plan("Arrears", &seats(false)).await;
     insta::assert_snapshot!(shop.preview(&arrears, changes).await, @"
@@ -574,7 +578,8 @@ async fn a_pause_and_an_end_close_what_is_open() {
     2025-04-01
       Support, 2025-03-01 to 2025-04-01: 62.00
       Calls × 0, 2025-03-01 to 2025-04-01: 0.00
-      total 62.00
+      Base, 2025-04-01 to 2025-05-01: 31.00
+      total 93.00
     ");
     insta::assert_snapshot!(shop.preview(&plan, with(json!([{"at": "2025-01-11", "pause": true}]))).await, @"
     2025-01-01
@@ -636,7 +641,8 @@ async fn a_trial_is_not_billed() {
       total 31.00
     2025-02-15
       Calls × 7, 2025-01-15 to 2025-02-15: 7.00
-      total 7.00
+      Base, 2025-02-15 to 2025-03-15: 31.00
+      total 38.00
     ");
     // Until it is over, plans come and go for nothing.
     insta::assert_snapshot!(shop.preview(&plan, trial(json!([{"at": "2025-01-10", "plan_id": pro}]))).await, @"

@@ -40,7 +40,7 @@ async fn a_change_in_the_instant_a_month_ends_is_of_the_next() {
     scene.until("2025-02-01").await;
     scene.act("change-plan", json!({"plan_id": pro})).await;
     scene.used("2025-01-31T23:59:59.999Z", 1000).await;
-    scene.used("2025-02-01T00:00:00Z", 10).await; // before the change, which comes after the bill
+    scene.used("2025-02-01T00:00:00Z", 10).await; // in the instant of the change
     scene.used("2025-02-01T00:00:00.001Z", 100).await;
     scene.until("2025-03-01T02:00:00Z").await;
     insta::assert_snapshot!(scene.billed().await, @"
@@ -53,13 +53,12 @@ async fn a_change_in_the_instant_a_month_ends_is_of_the_next() {
       Basic: 28.00
       total 156.00
     OPEN INV-2025-0003, 2025-02-01 to 2025-03-01
-      Calls × 10: 1.00
       Help: 56.00
-      Calls × 100: 5.00
+      Calls × 110: 5.50
       Unused time on Basic, 2419200 of 2419200 seconds: -28.00
       Remaining time on Pro: 56.00
       Pro: 56.00
-      total 146.00
+      total 145.50
     ");
 }
 
