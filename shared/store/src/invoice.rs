@@ -1,6 +1,7 @@
 //! Invoices, under their customer, and due when their grace period ends.
 
 use domain::{
+    customer::Customer,
     id::{CustomerId, InvoiceId, OrganizationId, SubscriptionId},
     invoice::{Invoice, InvoiceNumber},
     outbox::OutboxEntry,
@@ -158,13 +159,14 @@ impl Store {
     }
 
     /// Puts a finalized invoice over the draft that was read, taking its number, in one write: numbers
-    /// have no gaps.
+    /// have no gaps. A customer whose credit changes by it is put over the version that was read, too.
     ///
-    /// Errors: `Conflict` if the draft changed or the number was taken meanwhile.
+    /// Errors: `Conflict` if the draft or the customer changed, or the number was taken meanwhile.
     pub async fn commit_finalized(
         &self,
         change: &Change,
         invoice: &Invoice,
+        customer: Option<&Customer>,
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
         let organization = change.organization;
@@ -175,6 +177,9 @@ impl Store {
         if let Some(number) = invoice.number {
             let sequence = keys::invoice_sequence(organization, number.year);
             transaction = transaction.count(sequence, number.sequence - 1, number.sequence);
+        }
+        if let Some(customer) = customer {
+            transaction = transaction.customer(organization, customer);
         }
         transaction.commit(self).await
     }
@@ -262,24 +267,29 @@ impl Store {
         }
     }
 
-    /// Puts an invoice over the version that was read, and its subscription over its own, with what is to be
-    /// told.
+    /// Puts an invoice over the version that was read, and its subscription and its customer over theirs if they
+    /// change with it, with what is to be told.
     ///
-    /// Errors: `Conflict` if either changed meanwhile.
-    pub async fn update_invoice_and_subscription(
+    /// Errors: `Conflict` if any of them changed meanwhile.
+    pub async fn update_invoice_with(
         &self,
         change: &Change,
         action: &'static str,
-        (invoice, subscription): (&Invoice, &Subscription),
+        invoice: &Invoice,
+        (subscription, customer): (Option<&Subscription>, Option<&Customer>),
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
-        Transaction::new(self)
+        let mut transaction = Transaction::new(self)
             .replace(invoice_item(change.organization, invoice)?, invoice.version)
-            .subscription(change.organization, subscription)
             .outbox(change.organization, outbox)
-            .audited(change, action, invoice.id)
-            .commit(self)
-            .await
+            .audited(change, action, invoice.id);
+        if let Some(subscription) = subscription {
+            transaction = transaction.subscription(change.organization, subscription);
+        }
+        if let Some(customer) = customer {
+            transaction = transaction.customer(change.organization, customer);
+        }
+        transaction.commit(self).await
     }
 
     /// Puts an invoice over the version that was read, with what is to be told of it.
@@ -290,12 +300,7 @@ impl Store {
         invoice: &Invoice,
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
-        Transaction::new(self)
-            .replace(invoice_item(change.organization, invoice)?, invoice.version)
-            .outbox(change.organization, outbox)
-            .audited(change, action, invoice.id)
-            .commit(self)
-            .await
+        self.update_invoice_with(change, action, invoice, (None, None), outbox).await
     }
 }
 

@@ -64,6 +64,8 @@ pub struct InvoiceBody {
     pub prices_include_tax: bool,
     /// Both.
     pub total: NumberOut,
+    /// What is taken off that of what the customer has to its credit; of a draft, what would be.
+    pub credits_applied: NumberOut,
     /// What is still to be paid.
     pub amount_due: NumberOut,
     /// What was paid.
@@ -207,6 +209,7 @@ impl InvoiceBody {
             tax_treatment: TaxTreatmentName::from_domain(invoice.tax.treatment),
             prices_include_tax: invoice.tax.is_included,
             total: amount(invoice.total())?,
+            credits_applied: amount(Ok(invoice.credits_applied))?,
             amount_due: amount(invoice.amount_due())?,
             amount_paid: amount(invoice.amount_paid())?,
             issue_date: TimeOut(invoice.issued_at),
