@@ -9,7 +9,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use app::{audit_usage::audit, ingest_usage, read_usage::total_of};
+use app::{
+    audit_usage::{Repairs, audit},
+    ingest_usage,
+    read_usage::total_of,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     event::{Revision, TrackedEvent, UsageEvent},
@@ -238,7 +242,7 @@ async fn survive(story: Story) -> usize {
         let expected = naive.total(aggregation, range, now);
         assert_eq!((total.quantity.units(), total.events), expected, "{story:?} over {range:?}");
     }
-    let audited = audit(&calm.platform.store, organization, false, |_| {}).await.unwrap();
+    let audited = audit(&calm.platform.store, organization, Repairs::None, |_| {}).await.unwrap();
     assert_eq!((audited.events, audited.findings), (naive.keys(), Vec::new()), "{story:?}");
     deaths
 }
@@ -253,10 +257,10 @@ async fn survive_all(stories: &[(Aggregation, DeduplicateBy, u64, TimeDelta)]) {
     let mut deaths = 0;
     for seed in 1..=setting("FLUXRATE_CHAOS_SEEDS", 1) {
         for ((aggregation, by, part_of, part), n) in stories.iter().zip(0..) {
-            let (seed, events) = (seed + 1000 * n, events / part_of);
+            let (seed, events) = (seed + 1000 * n, (events / part_of).max(100));
             let story = Story { seed, aggregation: *aggregation, by: *by, events, part: *part };
             let began = std::time::Instant::now();
-            let longest = std::time::Duration::from_secs(60 + events / 100);
+            let longest = std::time::Duration::from_secs(60 + events / 20);
             let survived = tokio::time::timeout(longest, survive(story)).await;
             deaths += survived.unwrap_or_else(|_| panic!("{story:?}: counting never ends"));
             println!("{story:?}: {:?}", began.elapsed());
@@ -270,8 +274,8 @@ async fn every_event_is_counted_once_whatever_goes_wrong() {
     let second = TimeDelta::seconds(1);
     survive_all(&[
         (Aggregation::Sum, DeduplicateBy::KeyAndTimestamp, 1, second),
-        (Aggregation::Sum, DeduplicateBy::Key, 10, second),
-        (Aggregation::Count, DeduplicateBy::Key, 20, TimeDelta::hours(5)),
+        (Aggregation::Sum, DeduplicateBy::Key, 20, second),
+        (Aggregation::Count, DeduplicateBy::Key, 50, TimeDelta::hours(5)),
     ])
     .await;
 }
@@ -281,11 +285,11 @@ async fn what_cannot_be_taken_out_of_totals_is_right_whatever_goes_wrong() {
     let second = TimeDelta::seconds(1);
     survive_all(&[
         (Aggregation::Max, DeduplicateBy::KeyAndTimestamp, 4, second),
-        (Aggregation::Min, DeduplicateBy::Key, 20, TimeDelta::hours(5)),
+        (Aggregation::Min, DeduplicateBy::Key, 50, TimeDelta::hours(5)),
         (Aggregation::UniqueCount, DeduplicateBy::KeyAndTimestamp, 4, second),
-        (Aggregation::UniqueCount, DeduplicateBy::Key, 20, second),
+        (Aggregation::UniqueCount, DeduplicateBy::Key, 100, second),
         (Aggregation::Last, DeduplicateBy::KeyAndTimestamp, 10, TimeDelta::hours(5)),
-        (Aggregation::Last, DeduplicateBy::Key, 20, second),
+        (Aggregation::Last, DeduplicateBy::Key, 100, second),
     ])
     .await;
 }
@@ -295,7 +299,7 @@ async fn levels_are_right_whatever_goes_wrong() {
     survive_all(&[
         (Aggregation::WeightedSum, DeduplicateBy::KeyAndTimestamp, 10, TimeDelta::days(1)),
         (Aggregation::WeightedSum, DeduplicateBy::KeyAndTimestamp, 20, TimeDelta::minutes(1)),
-        (Aggregation::WeightedSum, DeduplicateBy::Key, 20, TimeDelta::hours(5)),
+        (Aggregation::WeightedSum, DeduplicateBy::Key, 100, TimeDelta::hours(5)),
     ])
     .await;
 }
@@ -328,7 +332,7 @@ async fn an_audit_finds_what_is_wrong_and_puts_it_right() {
         assert!(ingest_usage::count(&rig.platform, &batch).await.iter().all(Result::is_ok));
     }
     let run = async |repairs| audit(&rig.platform.store, rig.organization, repairs, |_| {}).await.unwrap();
-    let right = run(false).await;
+    let right = run(Repairs::None).await;
     assert_eq!((right.heads, right.events, right.findings.len()), (2, 30 * 600, 0));
 
     let month = domain::month::Month::of(start());
@@ -342,9 +346,9 @@ async fn an_audit_finds_what_is_wrong_and_puts_it_right() {
     let totals = head.days.get_mut(&2).unwrap();
     totals.add(&traffic.batch(start(), TimeDelta::seconds(1), 1)[0].event).unwrap();
     rig.platform.store.commit_head(id, &domain::commit::HeadWrite::Put(head)).await.unwrap();
-    let wrong = run(false).await;
+    let wrong = run(Repairs::None).await;
     assert_eq!(wrong.findings.len(), 1, "{wrong:?}");
     assert!(wrong.findings[0].what.starts_with("day 2"), "{wrong:?}");
-    assert!(run(true).await.findings[0].is_repaired);
-    assert_eq!(run(false).await, right);
+    assert!(run(Repairs::WithoutLoss).await.findings[0].is_repaired);
+    assert_eq!(run(Repairs::None).await, right);
 }

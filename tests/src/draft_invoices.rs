@@ -137,9 +137,19 @@ async fn an_invoice_of_nothing_is_paid_at_once_or_skipped() {
     let plan = world.plan(&[json!({"type": "USAGE", "meter_id": meter["meter_id"], "unit_price": 1})]).await;
     let customer = world.customer().await;
     world.subscribe(&customer, &plan).await;
+    let mails = async |world: &World| {
+        let mails = world.owner.get_local("outbox").await;
+        let of = |mail: &Value| text(&mail["invoice_id"]).to_owned();
+        mails.as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
     world.advance_to("2025-02-01T02:00:00Z").await;
     let invoice = world.owner.get("/invoices").await["data"][0].clone();
     assert_eq!((&invoice["status"], &invoice["invoice_number"]), (&json!("PAID"), &json!("INV-2025-0001")));
+    assert_eq!(mails(&world).await, [""; 0], "there is nothing to be told");
+    let send = format!("/invoices/{}/send-email", text(&invoice["id"]));
+    assert_eq!(world.owner.call(Method::POST, &send, None).await.0, 200);
+    world.drain().await;
+    assert_eq!(mails(&world).await, [text(&invoice["id"])], "who wants it sent gets it sent");
     assert_eq!(
         (figures(&invoice), &invoice["amount_paid"].to_string()),
         ("0.00 0.00 0.00 0.00".into(), &"0.00".into())
@@ -161,6 +171,7 @@ async fn an_invoice_of_nothing_is_paid_at_once_or_skipped() {
     world.advance_to("2025-04-01T02:00:00Z").await;
     let invoice = world.owner.get("/invoices").await["data"][0].clone();
     assert_eq!((&invoice["status"], &invoice["invoice_number"]), (&json!("OPEN"), &json!("INV-2025-0002")));
+    assert_eq!(mails(&world).await.len(), 2, "it is mailed");
 }
 
 #[tokio::test]

@@ -191,7 +191,7 @@ async fn a_plan_that_was_decided_on_survives_other_changes() {
     let change = json!({"plan_id": pro["id"], "at_period_end": true});
     let expected = json!({"at": "2025-02-01T00:00:00Z", "plan_id": pro["id"], "plan_name": "Pro",
         "price_version": pro["price_version"].as_u64().unwrap() + 1, "billing_interval": "month",
-        "interval_count": 1, "quantity": null, "overrides": []});
+        "interval_count": 1, "quantity": null, "overrides": [], "is_paused": false});
     let changed = done(&world.owner, &subscription, "change-plan", Some(change)).await;
     assert_eq!((&changed["pending_change"], &changed["plan_name"]), (&expected, &json!("Basic")));
 
@@ -201,8 +201,10 @@ async fn a_plan_that_was_decided_on_survives_other_changes() {
     done(&world.owner, &subscription, "change-quantity", Some(quantity)).await;
     let none = json!({"overrides": []});
     world.owner.changed(Method::PUT, &format!("{path}/overrides"), none).await;
-    for action in ["pause", "resume"] {
+    for (action, is_paused) in [("pause", true), ("resume", false)] {
         let answer = done(&world.owner, &subscription, action, None).await;
+        let mut expected = expected.clone();
+        expected["is_paused"] = is_paused.into();
         assert_eq!(answer["pending_change"], expected, "after {action}");
     }
     let end = json!({"cancel_at_period_end": true});
@@ -252,7 +254,7 @@ async fn seats_and_pauses_are_prorated() {
     ");
     for (body, status, expected) in [
         (json!({"resume": true}), 409, "invalid_transition"),
-        (json!({"pause": true, "at_period_end": true}), 422, "at_period_end"),
+        (json!({"resume": true, "at_period_end": true}), 422, "at_period_end"),
         (json!({"pause": true, "resume": true}), 422, "plan_id"),
         (json!({"pause": true, "quantity": 2}), 422, "plan_id"),
         (json!({"pause": false}), 422, "plan_id"),

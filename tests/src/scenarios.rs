@@ -8,6 +8,9 @@ use crate::client::{World, text};
 
 mod calendar;
 mod changes;
+mod edges;
+mod parts;
+mod undo;
 mod usage;
 
 /// One customer, who has one subscription.
@@ -20,8 +23,13 @@ struct Scene {
 impl Scene {
     /// A subscription by days from the start of 2025, to a monthly plan of these charges, unless `fields` say other.
     async fn new(charges: &[Value], fields: Value) -> Self {
+        Self::counting("SUM", charges, fields).await
+    }
+
+    /// As [`Scene::new`], with usage that is counted so.
+    async fn counting(aggregation: &str, charges: &[Value], fields: Value) -> Self {
         let world = World::new().await;
-        let meter = world.meter("SUM").await;
+        let meter = world.meter(aggregation).await;
         let mut scene = Self { world, meter, subscription: Value::Null };
         let plan = scene.plan("Basic", "month", charges).await;
         scene.world.customer().await;
@@ -130,4 +138,9 @@ fn advance(name: &str, price: u32) -> Value {
 
 fn calls(price: &str) -> Value {
     json!({"type": "USAGE", "display_name": "Calls", "unit_price": price})
+}
+
+/// Seats at a price each, paid in advance.
+fn seats(price: u32, quantity: u32) -> Value {
+    json!({"type": "FIXED", "display_name": "Seats", "unit_price": price, "quantity": quantity, "in_advance": true})
 }

@@ -14,7 +14,7 @@ use domain::{
     property::{Properties, Property},
     series::Range,
 };
-use store::{Change, CommitOutcome, HeadId, PageRequest, Position, Store, StoreError};
+use store::{Change, CommitOutcome, CustomerFilter, HeadId, PageRequest, Position, Store, StoreError};
 use testkit::EmbeddedDynamo;
 
 const SUM: Counting<'static> = Counting { aggregation: Aggregation::Sum, property: "", filters: &[] };
@@ -69,20 +69,27 @@ async fn pages_by_number_and_by_cursor_have_every_row_once_newest_first() {
     let (mut by_number, mut by_cursor) = (Vec::new(), Vec::new());
     for number in 1..=5 {
         let request = PageRequest { position: Position::Number(number), size: 10 };
-        let page = store.list_customers(organization, &request).await.unwrap();
+        let page = store.list_customers(organization, &CustomerFilter::default(), &request).await.unwrap();
         assert_eq!((page.total, page.next_cursor.is_some()), (45, number < 5));
         by_number.extend(page.rows.into_iter().map(|row| row.id));
     }
     let mut position = Some(Position::Number(1));
     while let Some(at) = position {
-        let page = store.list_customers(organization, &PageRequest { position: at, size: 7 }).await.unwrap();
+        let page = store
+            .list_customers(organization, &CustomerFilter::default(), &PageRequest { position: at, size: 7 })
+            .await
+            .unwrap();
         position = page.next_cursor.map(|cursor| Position::from_cursor(&cursor).unwrap());
         by_cursor.extend(page.rows.into_iter().map(|row| row.id));
     }
     assert_eq!(by_number, expected);
     assert_eq!(by_cursor, expected);
     let request = PageRequest { position: Position::Number(1), size: 10 };
-    assert_eq!(store.list_customers(id(2), &request).await.unwrap().total, 0, "of another organization");
+    assert_eq!(
+        store.list_customers(id(2), &CustomerFilter::default(), &request).await.unwrap().total,
+        0,
+        "of another organization"
+    );
 }
 
 #[tokio::test]

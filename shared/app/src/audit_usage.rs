@@ -1,25 +1,20 @@
-//! The audit of usage: every total once more from the events themselves, beside what is stored.
+//! The audit of usage: every total once more from the events themselves, beside what is stored, and whatever lies
+//! where nothing leads to it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+mod examined;
+mod recount;
 
-use chrono::{Datelike, Timelike};
 use domain::{
-    commit::{Bucket, HeadWrite},
-    event::{Event, Revision},
     head::Head,
-    hours::Hours,
     id::{CustomerId, MeterId, OrganizationId},
     meter::Meter,
     month::Month,
-    quantity::QuantityOverflow,
-    refold::Refold,
-    revision::Corrections,
-    series::Range,
-    totals::Totals,
 };
-use store::{CommitOutcome, HeadId, PageRequest, Position, Store, StoreError};
+use store::{CommitOutcome, HeadId, PageRequest, Position, Store, StoreError, UsageFound};
 
 use crate::AppError;
+
+use self::examined::{Examined, examine};
 
 /// What the audit of one organization has looked at, and what it found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +23,12 @@ pub struct Audit {
     pub heads: u64,
     /// Events, each once.
     pub events: u64,
+    /// Events and corrections that totals have, and that are not there any more.
+    pub lost: u64,
     /// Everything that is not as the events say.
     pub findings: Vec<Finding>,
+    /// Meters that are gone from before they were kept when deleted: nobody knows how their events are counted.
+    pub unknown_meters: Vec<MeterId>,
 }
 
 /// Something that is not as the events say.
@@ -37,8 +36,8 @@ pub struct Audit {
 pub struct Finding {
     /// Which meter.
     pub meter: MeterId,
-    /// Whose.
-    pub customer: CustomerId,
+    /// Whose; `None` if it is not about one customer.
+    pub customer: Option<CustomerId>,
     /// In which month.
     pub month: Month,
     /// What is wrong, for people.
@@ -47,187 +46,174 @@ pub struct Finding {
     pub is_repaired: bool,
 }
 
-/// Events of one month whose identities are held to find one that is there twice.
-const IDENTITIES_MAX: u64 = 5_000_000;
+/// What the audit may do about what it finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repairs {
+    /// Nothing.
+    #[default]
+    None,
+    /// Put right what the events say, where none of them is lost: totals that are made to agree with fewer events
+    /// would hide that.
+    WithoutLoss,
+    /// Put right what the events that are left say.
+    AcceptingLoss,
+}
 
 /// How often a head is looked at again that changes meanwhile.
 const ATTEMPTS_MAX: usize = 20;
 
-/// Rebuilds every total of an organization from its events and compares; puts right what is wrong if
-/// `repairs`. `progress` is told of every meter.
+/// Rebuilds every total of an organization from its events and compares; puts right what is wrong as far as
+/// `repairs` allows. `progress` is told of every meter. Scans the whole usage table.
 ///
 /// Errors: those of the store.
 pub async fn audit(
     store: &Store,
     organization: OrganizationId,
-    repairs: bool,
+    repairs: Repairs,
     progress: impl Fn(&Meter),
 ) -> Result<Audit, AppError> {
-    let mut audit = Audit::default();
+    let found = store.survey_usage(Some(organization)).await?.remove(&organization).unwrap_or_default();
+    audit_found(store, organization, &found, repairs, progress).await
+}
+
+/// The same of what a survey of the usage table has found.
+///
+/// Errors: those of the store.
+pub async fn audit_found(
+    store: &Store,
+    organization: OrganizationId,
+    found: &UsageFound,
+    repairs: Repairs,
+    progress: impl Fn(&Meter),
+) -> Result<Audit, AppError> {
+    let mut months = found.months.clone();
     let mut position = Position::Number(1);
     loop {
         let page = store.list_meters(organization, &PageRequest { position, size: 100 }).await?;
         for meter in &page.rows {
-            progress(meter);
-            for month in store.list_months(organization, meter.id).await? {
-                for (customer, head) in store.list_heads(organization, meter.id, month).await? {
-                    let id = HeadId { organization, meter: meter.id, customer, month };
-                    audit_head(store, id, meter, head, repairs, &mut audit).await?;
-                }
-            }
+            let noted = store.list_months(organization, meter.id).await?;
+            months.entry(meter.id).or_default().extend(noted);
         }
         match page.next_cursor.as_deref().and_then(Position::from_cursor) {
             Some(next) => position = next,
-            None => return Ok(audit),
+            None => break,
         }
     }
+    let mut audit = Audit::default();
+    for (id, months) in months {
+        let meter = match store.get_meter(organization, id).await {
+            Ok(meter) => meter,
+            Err(StoreError::NotFound(_)) => {
+                audit.unknown_meters.push(id);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        progress(&meter);
+        for month in months {
+            if found.unnoted.contains(&(id, month)) {
+                audit_note(store, (organization, id, month), repairs, &mut audit).await?;
+            }
+            let headless = found.headless.iter().filter(|head| (head.meter, head.month) == (id, month));
+            for head in headless {
+                audit_head(store, *head, &meter, store.get_head(*head).await?, repairs, &mut audit).await?;
+            }
+            let heads = match store.list_heads(organization, id, month).await {
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    let what = format!("heads of the month cannot be read: {error}");
+                    let finding = Finding { meter: id, customer: None, month, what, is_repaired: false };
+                    audit.findings.push(finding);
+                    continue;
+                }
+                heads => heads?,
+            };
+            for (customer, head) in heads {
+                let id = HeadId { organization, meter: id, customer, month };
+                if !found.headless.contains(&id) {
+                    audit_head(store, id, &meter, head, repairs, &mut audit).await?;
+                }
+            }
+        }
+    }
+    Ok(audit)
 }
 
+/// A month of which there is something, and which is not noted.
+async fn audit_note(
+    store: &Store,
+    (organization, meter, month): (OrganizationId, MeterId, Month),
+    repairs: Repairs,
+    audit: &mut Audit,
+) -> Result<(), AppError> {
+    let is_repaired = repairs != Repairs::None;
+    if is_repaired {
+        store.note_month(organization, meter, month).await?;
+    }
+    let what =
+        "the month is not noted among those of its meter: questions without a range leave it out".to_owned();
+    audit.findings.push(Finding { meter, customer: None, month, what, is_repaired });
+    Ok(())
+}
+
+/// The totals of a head beside its events. One of version 0 is not there, and its segments are.
 async fn audit_head(
     store: &Store,
     id: HeadId,
     meter: &Meter,
     mut head: Head,
-    repairs: bool,
+    repairs: Repairs,
     audit: &mut Audit,
 ) -> Result<(), AppError> {
     for _ in 0..ATTEMPTS_MAX {
-        let counted = recount(store, id, meter, &head).await?;
-        let stored = store.get_hours(id, hourly_days(&head)).await?;
-        if stored.values().any(|(version, _)| *version > head.version) {
-            head = store.get_head(id).await?; // sealed in between
-            continue;
+        let examined = match examine(store, id, meter, &head).await {
+            Ok(examined) => examined,
+            Err(AppError::Internal(cause)) => {
+                audit.heads += 1;
+                audit.add(id, format!("its events cannot be read: {cause}"), false);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if examined.newest > head.version {
+            let version = head.version;
+            head = store.get_head(id).await?;
+            if head.version != version {
+                continue; // sealed in between
+            }
         }
-        let wrong = differences(&head, &stored, &counted)?;
-        let mut is_repaired = false;
-        if repairs && !wrong.is_empty() {
-            let outcome = store.commit_head(id, &repaired(&head, &counted)).await?;
+        let Examined { counted, wrong, beyond_repair, .. } = &examined;
+        let lost = counted.lost(&head);
+        let is_allowed = match repairs {
+            Repairs::None => false,
+            Repairs::WithoutLoss => lost == 0,
+            Repairs::AcceptingLoss => true,
+        };
+        let is_repaired = is_allowed && examined.is_repairable();
+        if is_repaired {
+            let (restored, hours) = examined.restored(&head);
+            let outcome = store.restore_head(id, &restored, &hours, head.version).await?;
             if outcome == CommitOutcome::Conflict {
                 head = store.get_head(id).await?;
                 continue;
             }
-            is_repaired = true;
         }
         audit.heads += 1;
         audit.events += counted.members;
-        let HeadId { meter, customer, month, .. } = id;
-        let finding = |what| Finding { meter, customer, month, what, is_repaired };
-        audit.findings.extend(wrong.into_iter().map(finding));
+        audit.lost += lost;
+        for what in wrong {
+            audit.add(id, what.clone(), is_repaired);
+        }
+        for what in beyond_repair {
+            audit.add(id, what.clone(), false);
+        }
         return Ok(());
     }
     Err(AppError::Unavailable("a head changes too often to be audited".into()))
 }
 
-fn hourly_days(head: &Head) -> Vec<u32> {
-    (1..=31).filter(|day| head.hourly.contains(*day)).collect()
-}
-
-/// What the events of a month say.
-struct Recount {
-    members: u64,
-    corrections: u64,
-    twice: u64,
-    days: BTreeMap<u32, Result<Totals, QuantityOverflow>>,
-    hours: BTreeMap<u32, BTreeMap<u32, Result<Totals, QuantityOverflow>>>,
-}
-
-async fn recount(store: &Store, id: HeadId, meter: &Meter, head: &Head) -> Result<Recount, AppError> {
-    let counting = meter.counting();
-    let sealed = store.list_corrections(id, head).await?;
-    let corrections = Corrections::among(sealed.iter().chain(&head.tail));
-    let mut days = BTreeMap::new();
-    let mut hours = BTreeMap::new();
-    let (mut members, mut twice, mut seen) = (0, 0, HashSet::new());
-    let mut see = |event: &dyn Fn() -> (i64, String), is_held: bool| {
-        members += 1;
-        twice += u64::from(is_held && !seen.insert(event()));
-    };
-    let is_held = head.members <= IDENTITIES_MAX;
-    let fold_of = |bucket: Bucket| {
-        let (corrections, range) = (&corrections, bucket.range(id.month));
-        move || Refold::new(counting, corrections.clone(), range)
-    };
-    for event in head.tail.iter().filter(|event| event.revision == Revision::First) {
-        see(&|| (event.occurred_at.timestamp_millis(), event.key.clone()), is_held);
-        let day = event.occurred_at.day();
-        days.entry(day).or_insert_with(fold_of(Bucket { day, hour: None })).add(event);
+impl Audit {
+    fn add(&mut self, id: HeadId, what: String, is_repaired: bool) {
+        let HeadId { meter, customer, month, .. } = id;
+        self.findings.push(Finding { meter, customer: Some(customer), month, what, is_repaired });
     }
-    let whole = Range { from: id.month.start(), until: id.month.end() };
-    store
-        .visit_members::<StoreError>(id, head, &[whole], |row| {
-            let at = row.occurred_at();
-            see(&|| (at.timestamp_millis(), row.key().into_owned()), is_held);
-            let (day, hour) = (at.day(), at.hour());
-            days.entry(day).or_insert_with(fold_of(Bucket { day, hour: None })).add(row);
-            if head.hourly.contains(day) {
-                let bucket = Bucket { day, hour: Some(hour) };
-                hours.entry((day, hour)).or_insert_with(fold_of(bucket)).add(row);
-            }
-            Ok(())
-        })
-        .await?;
-    let days = days.into_iter().map(|(day, fold)| (day, fold.finish())).collect();
-    let mut by_day = BTreeMap::<_, BTreeMap<_, _>>::new();
-    for ((day, hour), fold) in hours {
-        by_day.entry(day).or_default().insert(hour, fold.finish());
-    }
-    let in_tail = head.tail.iter().filter(|event| event.revision != Revision::First).count();
-    let corrections = (sealed.len() + in_tail) as u64;
-    Ok(Recount { members, corrections, twice, days, hours: by_day })
-}
-
-/// What is not as the events say, for people.
-fn differences(
-    head: &Head,
-    hours: &BTreeMap<u32, (u64, Hours)>,
-    counted: &Recount,
-) -> Result<Vec<String>, AppError> {
-    let mut wrong = Vec::new();
-    let mut number = |what: &str, stored: u64, counted: u64| {
-        if stored != counted {
-            wrong.push(format!("{what}: {stored} stored, {counted} found"));
-        }
-    };
-    number("events", head.members, counted.members);
-    number("corrections", head.corrections, counted.corrections);
-    number("events that are there twice", 0, counted.twice);
-    let days = head.days.keys().chain(counted.days.keys()).collect::<BTreeSet<_>>();
-    for day in days {
-        let found = exact(counted.days.get(day))?;
-        if head.days.get(day).copied() != found {
-            wrong.push(format!("day {day}: {:?} stored, {found:?} found", head.days.get(day)));
-        }
-    }
-    for (day, (_, stored)) in hours {
-        let found = counted.hours.get(day);
-        for hour in 0..24 {
-            let found = exact(found.and_then(|hours| hours.get(&hour)))?;
-            let stored = stored.totals.get(&hour).copied().filter(|totals| totals.events > 0);
-            if stored != found {
-                wrong.push(format!("day {day}, hour {hour}: {stored:?} stored, {found:?} found"));
-            }
-        }
-    }
-    Ok(wrong)
-}
-
-/// Totals with anything in them.
-fn exact(totals: Option<&Result<Totals, QuantityOverflow>>) -> Result<Option<Totals>, AppError> {
-    let totals = totals.cloned().transpose().map_err(AppError::internal)?;
-    Ok(totals.filter(|totals| totals.events > 0))
-}
-
-/// The head with the totals that its events say, tail and segments as they are.
-fn repaired(head: &Head, counted: &Recount) -> HeadWrite {
-    let exact = |totals: &BTreeMap<u32, Result<Totals, QuantityOverflow>>| {
-        let totals = totals.iter().filter_map(|(place, totals)| Some((*place, (*totals).ok()?)));
-        totals.filter(|(_, totals)| totals.events > 0).collect::<BTreeMap<_, _>>()
-    };
-    let (members, corrections) = (counted.members, counted.corrections);
-    let head_as_found = Head { members, corrections, days: exact(&counted.days), ..head.clone() };
-    let hours = hourly_days(head).into_iter().map(|day| {
-        let totals = counted.hours.get(&day).map(&exact).unwrap_or_default();
-        (day, Hours { totals })
-    });
-    HeadWrite::Seal { head: head_as_found, segments: Vec::new(), hours: hours.collect() }
 }

@@ -116,7 +116,7 @@ pub(crate) async fn change_read(
     Ok(platform.store.get_subscription(actor.organization, subscription.id).await?)
 }
 
-/// Gives up what was decided for later: another plan or quantity, or an end.
+/// Gives up what was decided for later: another plan or quantity, a pause, or an end.
 ///
 /// Errors: `Conflict` if nothing was.
 pub async fn undo(platform: &Platform, actor: &Actor, id: SubscriptionId) -> Result<Subscription, AppError> {
@@ -384,7 +384,7 @@ fn moved(
         Asked::Pause if is_trial => {
             Err(AppError::conflict("invalid_transition", "a trial is not billed: it cannot be paused"))
         }
-        Asked::Pause => Ok(Subscription { status: SubscriptionStatus::Paused, ..subscription }),
+        Asked::Pause => Ok(subscription), // its terms say from when on
         Asked::Resume => Ok(Subscription { status: SubscriptionStatus::Active, ..subscription }),
         Asked::Cancel(reason) => {
             let cancellation = Some(Cancellation { at: now, reason: reason.clone() });

@@ -130,7 +130,7 @@ pub(crate) async fn of_heads(
         let usage = match shared {
             Some(total) => ChargeUsage::of_total(*total),
             None => {
-                let _turn = turn_of(meter.aggregation != Aggregation::WeightedSum, turns).await;
+                let _turn = turn_of(ChargeFold::holds(price, meter.counting()), turns).await;
                 let part = of_part(platform, (price, meter), (ranges, whole), heads).await;
                 part.map_err(|error| of_charge(charge, error))?
             }
@@ -142,9 +142,9 @@ pub(crate) async fn of_heads(
     Ok(BillUsage { charges, writes: Some(heads.writes()).filter(|_| !has_level) })
 }
 
-/// What is folded from events takes turns, so that a bill holds no more at once than one charge may.
-async fn turn_of(is_by_event: bool, turns: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
-    if is_by_event { Some(turns.lock().await) } else { None }
+/// What has to hold values or events takes turns, so that a bill holds no more at once than one charge may.
+async fn turn_of(holds: bool, turns: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
+    if holds { Some(turns.lock().await) } else { None }
 }
 
 /// The error, told of the charge that cannot be billed for it.
@@ -183,7 +183,8 @@ async fn of_part(
     let heads = heads.of(meter.id, periods);
     let ranges = periods.iter().copied().map(range_of).collect::<Vec<_>>();
     let members = heads.iter().map(|(_, head)| head.members).fold(0, u64::saturating_add);
-    let share = platform.memory.share(members);
+    let holds = ChargeFold::holds(price, meter.counting());
+    let share = platform.memory.share(if holds { members } else { 0 });
     let mut fold = ChargeFold::bounded(price, meter.counting(), share.bytes());
     loop {
         visit_usage::visit_counted(platform, &heads, &ranges, |event| Ok(fold.add(event)?)).await?;

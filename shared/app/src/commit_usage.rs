@@ -81,7 +81,10 @@ async fn write_of(
     let mut hours = BTreeMap::new();
     for (day, source) in wanted {
         let of_day = match source {
-            HoursSource::Stored => stored.get(&day).map(|(_, hours)| hours.clone()).unwrap_or_default(),
+            HoursSource::Stored => match stored.get(&day) {
+                Some((_, hours)) => hours.clone(),
+                None => hours_of(store, id, before, counting, day).await?, // they were lost
+            },
             HoursSource::Empty => Hours::default(),
             HoursSource::Members => hours_of(store, id, before, counting, day).await?,
         };
@@ -125,6 +128,7 @@ async fn hours_of(
     counting: Counting<'_>,
     day: u32,
 ) -> Result<Hours, AppError> {
+    let corrections = Corrections::among(&store.list_corrections(id, head).await?);
     let mut hours = BTreeMap::new();
     let range = Bucket { day, hour: None }.range(id.month);
     store
@@ -132,7 +136,7 @@ async fn hours_of(
             if range.contains(row.occurred_at()) {
                 let hour = row.occurred_at().hour();
                 let range = Head::hour_range(id.month, day, hour);
-                let fold = || Refold::new(counting, Corrections::default(), range);
+                let fold = || Refold::new(counting, corrections.clone(), range);
                 hours.entry(hour).or_insert_with(fold).add(row);
             }
             Ok(())

@@ -11,6 +11,8 @@ use domain::{
 };
 use store::{InvoiceFilter, Page, PageRequest, Position, StoreError};
 
+pub use store::CustomerFilter;
+
 use crate::{AppError, Platform};
 
 /// What is said of a customer when it is made or changed as a whole.
@@ -112,14 +114,15 @@ pub async fn get(platform: &Platform, actor: &Actor, id: CustomerId) -> Result<O
     open(platform, actor.organization, customer).await
 }
 
-/// The organization's customers.
+/// The organization's customers that fit `filter`.
 pub async fn list(
     platform: &Platform,
     actor: &Actor,
+    filter: &CustomerFilter,
     page: &PageRequest,
 ) -> Result<Page<OpenCustomer>, AppError> {
     actor.require(Scope::BillingRead)?;
-    let found = platform.store.list_customers(actor.organization, page).await?;
+    let found = platform.store.list_customers(actor.organization, filter, page).await?;
     let opened = found.rows.into_iter().map(|customer| open(platform, actor.organization, customer));
     let rows = futures::future::try_join_all(opened).await?;
     Ok(Page { rows, total: found.total, next_cursor: found.next_cursor })

@@ -20,7 +20,7 @@ const ATTEMPTS_MAX: u32 = 50;
 /// What a finalized invoice is sent by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mailing {
-    /// By mail, if the organization wants that.
+    /// By mail, if the organization wants that and it does not come to nothing.
     AsSet,
     /// Not at all.
     No,
@@ -137,7 +137,8 @@ pub(crate) async fn finalize(
     mailing: Mailing,
 ) -> Result<(Invoice, Vec<OutboxEntry>), AppError> {
     let is_mailed = match mailing {
-        Mailing::AsSet => settings.emails_invoices,
+        // Of nothing there is nothing to be told.
+        Mailing::AsSet => settings.emails_invoices && !rated.total().map_err(AppError::internal)?.is_zero(),
         Mailing::No => false,
         Mailing::Yes => true,
     };

@@ -22,7 +22,7 @@ use domain::{
     series::Range,
     subscription::{PlansById, Subscription},
     subscription_change::{Change, ChangeError},
-    timeline::{Bill, DueKind},
+    timeline::{Bill, Due, DueKind, Reason},
     totals::{Latest, Usage},
     user::Scope,
 };
@@ -216,7 +216,7 @@ async fn metered(
 }
 
 /// All bills until the end of so many periods, as closing makes them: the last has what is paid in advance for
-/// the period after.
+/// the period after. One that has nothing else belongs to that, and is not shown.
 fn bills(
     subscription: &Subscription,
     plans: &PlansById,
@@ -243,7 +243,11 @@ fn bills(
         && at <= end
     {
         let bill = timeline.bill(last, at).map_err(|error| invalid(&error))?;
-        if !bill.dues.is_empty() {
+        let is_after = |due: &Due| match &due.kind {
+            DueKind::Fixed(period, _, Reason::Interval) => end <= period.start(),
+            DueKind::Fixed(..) | DueKind::Once | DueKind::Usage(..) => false,
+        };
+        if !bill.dues.iter().all(is_after) {
             let overflow = |error: &dyn std::error::Error| AppError::invalid(at_fault, error.to_string());
             let used = used(&bill, usage).map_err(|error| overflow(&error))?;
             let draft = period_close::draft(subscription, &bill, &used, LateLines::default(), at);

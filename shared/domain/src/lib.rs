@@ -9,6 +9,7 @@ pub mod charge;
 pub mod charge_model;
 pub mod charge_usage;
 pub mod commit;
+pub mod country;
 pub mod credit;
 pub mod currency;
 pub mod customer;

@@ -221,8 +221,8 @@ impl Subscription {
         }
     }
 
-    /// This subscription with what follows from its terms: the plan of `now`, and the next bill. What could not
-    /// be billed under other terms is tried again at once.
+    /// This subscription with what follows from its terms: the plan of `now`, a pause that begins, and the next bill.
+    /// What could not be billed under other terms is tried again at once.
     ///
     /// Errors: `OutOfRange` past the calendar.
     pub fn settled(self, plans: &PlansById, now: DateTime<Utc>) -> Result<Self, PeriodError> {
@@ -232,8 +232,14 @@ impl Subscription {
         let billing_error = self.billing_error.clone().map(retried);
         let this = Self { next_bill_at, billing_error, ..self };
         Ok(match current {
-            Some(SubscriptionTerms { plan, plan_name, price_version, interval, .. }) => {
-                Self { plan, plan_name, price_version, interval, ..this }
+            Some(SubscriptionTerms { plan, plan_name, price_version, interval, is_paused, .. }) => {
+                let status = match this.status {
+                    SubscriptionStatus::Active | SubscriptionStatus::PastDue if is_paused => {
+                        SubscriptionStatus::Paused
+                    }
+                    status => status,
+                };
+                Self { plan, plan_name, price_version, interval, status, ..this }
             }
             None => this,
         })

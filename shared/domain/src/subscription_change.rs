@@ -147,7 +147,14 @@ impl Subscription {
         let later = self.terms.iter().filter(|later| terms.from < later.from && later.from != current.from);
         for later in later.cloned() {
             let later = match change {
-                Change::Plan(..) | Change::Cancel => break,
+                Change::Cancel => break,
+                // Of what was decided on before, a pause means the same for any plan.
+                Change::Plan(..) => SubscriptionTerms {
+                    from: later.from,
+                    proration: later.proration,
+                    is_paused: later.is_paused,
+                    ..terms.clone()
+                },
                 Change::Pause | Change::Resume => SubscriptionTerms { is_paused: terms.is_paused, ..later },
                 Change::Quantity(..) | Change::Prices(_) | Change::Version(_) if later.plan != terms.plan => {
                     later
@@ -159,6 +166,7 @@ impl Subscription {
                 Change::Quantity(..) | Change::Prices(_) => SubscriptionTerms {
                     from: later.from,
                     proration: later.proration,
+                    is_paused: later.is_paused,
                     ..migrated(terms.clone(), plan, later.price_version)
                 },
                 Change::Version(version) => migrated(later, plan, *version),

@@ -18,6 +18,15 @@ use crate::{
     transaction::{Otherwise, Transaction},
 };
 
+/// Which customers of an organization are listed: all that fit what is given.
+#[derive(Clone, Debug, Default)]
+pub struct CustomerFilter {
+    /// Only the one that its organization calls so.
+    pub external_id: Option<String>,
+    /// Only those whose invoices go there.
+    pub email: Option<String>,
+}
+
 const LIST: List = List { what: "CUSTOMERS", shards: 4, filter: None };
 
 impl Store {
@@ -56,13 +65,25 @@ impl Store {
         Reader::new("claim", &claim)?.parse("owner").map(Some)
     }
 
-    /// The customers of an organization.
+    /// The customers of an organization that fit `filter`.
     pub async fn list_customers(
         &self,
         organization: OrganizationId,
+        filter: &CustomerFilter,
         request: &PageRequest,
     ) -> Result<Page<Customer>, StoreError> {
-        self.list(organization, &LIST, request).await?.try_map(|item| customer_from(&item))
+        let email = filter.email.as_ref();
+        let Some(external_id) = &filter.external_id else {
+            let list = List { filter: email.map(|email| ("email", email.clone())), ..LIST };
+            return self.list(organization, &list, request).await?.try_map(|item| customer_from(&item));
+        };
+        let found = match self.find_customer_by_external_id(organization, external_id).await? {
+            Some(id) => self.get(keys::customer(organization, id)).await?,
+            None => None,
+        };
+        let found = found.map(|item| customer_from(&item)).transpose()?;
+        let found = found.filter(|customer| email.is_none_or(|email| customer.email.as_ref() == Some(email)));
+        Ok(Page::of(found.map(|customer| (customer.id.to_string(), customer)).into_iter().collect(), request))
     }
 
     /// Puts `customer` over `before`, which was read. Errors: `Taken` if its external id is.

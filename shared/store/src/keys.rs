@@ -8,7 +8,7 @@ use std::{collections::HashMap, fmt::Display};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     id::{
         AlertId, ApiKeyId, CustomerId, EventId, FeatureId, Id, InvoiceId, MeterId, MeterToken,
@@ -317,7 +317,11 @@ pub(crate) fn months_partition(organization: OrganizationId, meter: MeterId) -> 
 }
 
 pub(crate) fn month(id: HeadId) -> Key {
-    Key::new(months_partition(id.organization, id.meter), id.month)
+    month_of(id.organization, id.meter, id.month)
+}
+
+pub(crate) fn month_of(organization: OrganizationId, meter: MeterId, month: Month) -> Key {
+    Key::new(months_partition(organization, meter), month)
 }
 
 pub(crate) fn segments_partition(id: HeadId) -> String {
@@ -341,6 +345,15 @@ pub(crate) fn segments_of(month: Month, run: WindowRun) -> (String, String) {
 /// The prefix of segments of corrections.
 pub(crate) const CORRECTIONS: &str = "C";
 
+/// All segments of a head's month lie from the first of these to the second, corrections first; totals by hour
+/// lie behind.
+pub(crate) const ALL_SEGMENTS: (&str, &str) = (CORRECTIONS, "S~");
+
+/// What all partitions of an organization's usage begin with.
+pub(crate) fn usage_prefix(organization: OrganizationId) -> String {
+    format!("{}#", compact(organization))
+}
+
 fn window_text(month: Month, window: Window) -> String {
     let seconds = (window.start - month.start()).num_seconds();
     match window.level {
@@ -350,6 +363,25 @@ fn window_text(month: Month, window: Window) -> String {
         Level::Minute => format!("I{seconds:06x}"),
         Level::Second => format!("S{seconds:06x}"),
     }
+}
+
+/// The window that the key of a segment says; an inner `None` for corrections.
+pub(crate) fn segment_window(month: Month, sk: &str) -> Option<Option<Window>> {
+    let window = sk.split('#').next()?;
+    let seconds = || {
+        let seconds = i64::from_str_radix(window.get(1..)?, 16).ok()?;
+        Some(month.start() + TimeDelta::seconds(seconds))
+    };
+    let level = match window.chars().next()? {
+        'C' => return Some(None),
+        'M' => return Some(Some(Window { level: Level::Month, start: month.start() })),
+        'D' => Level::Day,
+        'H' => Level::Hour,
+        'I' => Level::Minute,
+        'S' => Level::Second,
+        _ => return None,
+    };
+    Some(Some(Window { level, start: seconds()? }))
 }
 
 /// The version that the head got with a segment.

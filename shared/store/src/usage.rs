@@ -209,7 +209,7 @@ impl Store {
     }
 }
 
-fn head_item(id: HeadId, head: &Head) -> Item {
+pub(crate) fn head_item(id: HeadId, head: &Head) -> Item {
     Item::terse(keys::head(id))
         .number("version", head.version + 1)
         .bytes("b", codec::encode_head(head, id.month))

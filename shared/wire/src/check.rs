@@ -1,6 +1,7 @@
 //! Checking fields: all complaints of a request in one answer.
 
 use app::{AppError, FieldError};
+use domain::country::Country;
 
 /// Collects what is wrong with the fields of a request.
 #[derive(Debug, Default)]
@@ -50,14 +51,11 @@ impl Check {
         Some(self.text_without(field, &text.replace("\r\n", "\n"), max, is_refused))
     }
 
-    /// Two letters of ISO 3166, in capitals; empty text counts as none.
+    /// A country, as two letters of ISO 3166 in capitals; empty text counts as none.
     pub(crate) fn optional_country(&mut self, field: &str, text: Option<String>) -> Option<String> {
-        let country = self.optional_text(field, text, 2)?.to_ascii_uppercase();
-        let is_country = country.len() == 2 && country.chars().all(|letter| letter.is_ascii_uppercase());
-        if !is_country && !self.errors.iter().any(|error| error.field == field) {
-            self.refuse(field, "must be two letters of ISO 3166");
-        }
-        Some(country)
+        let text = text.filter(|text| !text.trim().is_empty())?;
+        let country = self.value(field, text.trim().parse::<Country>())?;
+        Some(country.code().to_owned())
     }
 
     /// An address on the web, by https; empty text counts as none.

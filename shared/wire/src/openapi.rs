@@ -6,21 +6,16 @@
 use axum::http::Method;
 use utoipa::{
     ToSchema,
-    openapi::{
-        Components, Content, HttpMethod, Info, License, OpenApi, PathItem, Paths, Ref, RefOr, Required,
-        Response, Tag,
-        path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
-        request_body::RequestBodyBuilder,
-        schema::{ObjectBuilder, Schema, Type},
-        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
-        tag::TagBuilder,
-    },
+    openapi::{RefOr, schema::Schema},
 };
+
+pub use self::document::document;
 
 use crate::{
     alert::{AlertBody, AlertChangesBody, NewAlertBody, TriggerBody},
     api_key::{ApiKeyBody, NewApiKeyBody},
     charge::{ChargeBody, ChargeChangesBody, NewChargeBody},
+    cloud_event::{self, CloudEventBody},
     customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
     entitlement::{EntitlementBody, GrantChangesBody, NewPlanFeatureBody, PlanFeatureBody},
     estimate::{EstimateBody, NewEstimateBody},
@@ -35,13 +30,12 @@ use crate::{
     organization::{OrganizationBody, OrganizationChangesBody},
     plan::{NewPlanBody, PlanBody, PlanChangesBody},
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
-    problem::Problem,
     public_invoice::PublicInvoiceBody,
     session::{LogInBody, MeBody, SignUpBody},
     subscription::{NewSubscriptionBody, SubscriptionBody},
     subscription_change::{
         CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PauseBody,
-        PreviewChangeBody,
+        PreviewChangeBody, ResumeBody,
     },
     test_clock::{AdvanceClockBody, TestClockBody},
     usage::{AcceptedBody, TrackBody, UsageBody},
@@ -49,6 +43,8 @@ use crate::{
     usage_log::{CorrectionBody, EventBody, EventStatusBody, NewCorrectionBody, ReplayBody},
     usage_read::{SeriesBody, TopCustomersBody, UsageAnswerBody, UsageByMeterBody},
 };
+
+mod document;
 
 /// One endpoint.
 #[derive(Clone)]
@@ -64,6 +60,8 @@ pub struct Endpoint {
     request: Option<Named>,
     /// Whether there may be no request body.
     is_optional: bool,
+    /// Other content types of the request body, each with its schema, and whether it is a list of that.
+    others: Vec<(&'static str, Named, bool)>,
     status: u16,
     /// Another status with the same body.
     or: Option<u16>,
@@ -117,6 +115,7 @@ fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'st
         query: &[],
         request: None,
         is_optional: false,
+        others: Vec::new(),
         status: 200,
         or: None,
         answer: Answer::Nothing,
@@ -130,6 +129,16 @@ impl Endpoint {
 
     fn may_take<T: ToSchema>(self) -> Self {
         Self { is_optional: true, ..self.takes::<T>() }
+    }
+
+    fn or_takes<T: ToSchema>(mut self, content_type: &'static str) -> Self {
+        self.others.push((content_type, named::<T>(), false));
+        self
+    }
+
+    fn or_takes_list<T: ToSchema>(mut self, content_type: &'static str) -> Self {
+        self.others.push((content_type, named::<T>(), true));
+        self
     }
 
     fn gives<T: ToSchema>(self, status: u16) -> Self {
@@ -261,7 +270,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/api/v1/customers", "Customers", "Make a customer")
             .takes::<NewCustomerBody>()
             .gives::<CustomerBody>(201),
-        get("/api/v1/customers", "Customers", "List customers").asks(PAGE).gives::<List<CustomerBody>>(200),
+        get("/api/v1/customers", "Customers", "List customers")
+            .asks(&["page", "page_size", "cursor", "external_id", "email"])
+            .gives::<List<CustomerBody>>(200),
         get("/api/v1/customers/{id}", "Customers", "A customer").gives::<CustomerBody>(200),
         put("/api/v1/customers/{id}", "Customers", "Change a customer")
             .takes::<CustomerChangesBody>()
@@ -354,7 +365,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .may_take::<PauseBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/resume", "Subscriptions", "Resume a subscription")
-            .may_take::<PauseBody>()
+            .may_take::<ResumeBody>()
             .gives::<SubscriptionBody>(200),
         post("/api/v1/subscriptions/{id}/undo", "Subscriptions", "Give up a change or an end to come")
             .gives::<SubscriptionBody>(200),
@@ -442,11 +453,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/api/v1/sdk/track", "Usage", "Track usage, as the SDKs do")
             .takes::<TrackBody>()
             .gives::<AcceptedBody>(201),
-        post("/api/v1/usage", "Usage", "Track usage, as JSON or as a CloudEvent")
+        post("/api/v1/usage", "Usage", "Track usage, as JSON or as CloudEvents")
             .takes::<UsageBody>()
+            .or_takes::<CloudEventBody>(cloud_event::SINGLE)
+            .or_takes_list::<CloudEventBody>(cloud_event::BATCH)
             .gives::<AcceptedBody>(201),
         post("/api/v1/usage/batch", "Usage", "Track up to 1,000 events: a verdict for each")
             .takes::<UsageBatchBody>()
+            .or_takes_list::<CloudEventBody>(cloud_event::BATCH)
             .gives::<UsageBatchAnswerBody>(202)
             .or(207),
         get("/api/v1/usage", "Usage", "Usage of one meter or of all")
@@ -489,127 +503,4 @@ pub fn endpoints() -> Vec<Endpoint> {
         )
         .gives::<ReplayBody>(202),
     ]
-}
-
-/// The document.
-pub fn document() -> OpenApi {
-    let mut components = Components::new();
-    components.security_schemes.insert(
-        "apiKey".to_owned(),
-        RefOr::T(SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")))),
-    );
-    components.security_schemes.insert(
-        "session".to_owned(),
-        RefOr::T(SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("access_token")))),
-    );
-    let mut paths = Paths::new();
-    let mut tags = Vec::<Tag>::new();
-    let problem = named::<Problem>();
-    components.schemas.extend(problem.schemas);
-    for endpoint in endpoints() {
-        if !tags.iter().any(|tag| tag.name == endpoint.tag) {
-            tags.push(TagBuilder::new().name(endpoint.tag).build());
-        }
-        for named in endpoint.request.iter().chain(endpoint.answer.json()) {
-            components.schemas.extend(named.schemas.iter().cloned());
-        }
-        let item = PathItem::new(http_method(&endpoint.method), endpoint.operation());
-        paths.paths.entry(endpoint.path.to_owned()).or_default().merge_operations(item);
-    }
-    let mut info = Info::new("Fluxrate", env!("CARGO_PKG_VERSION"));
-    info.description = Some(
-        "Usage-based billing: meters, plans, subscriptions, exact invoices. \
-         Amounts are decimal numbers: read them digit by digit, not as floats."
-            .to_owned(),
-    );
-    let mut license = License::new("Apache-2.0");
-    license.identifier = Some("Apache-2.0".to_owned());
-    info.license = Some(license);
-    let mut document = OpenApi::new(info, paths);
-    document.components = Some(components);
-    document.tags = Some(tags);
-    document
-}
-
-impl Answer {
-    fn json(&self) -> Option<&Named> {
-        match self {
-            Self::Json(named) => Some(named),
-            Self::Nothing | Self::Pdf => None,
-        }
-    }
-}
-
-impl Endpoint {
-    fn operation(&self) -> Operation {
-        let mut operation = OperationBuilder::new().tag(self.tag).summary(Some(self.summary));
-        operation = operation.operation_id(Some(self.operation_id()));
-        for name in self.path.split(['{', '}']).skip(1).step_by(2) {
-            operation = operation.parameter(parameter(name, ParameterIn::Path));
-        }
-        for name in self.query {
-            operation = operation.parameter(parameter(name, ParameterIn::Query));
-        }
-        if let Some(request) = &self.request {
-            let body = RequestBodyBuilder::new().content("application/json", reference(&request.name));
-            let required = if self.is_optional { Required::False } else { Required::True };
-            operation = operation.request_body(Some(body.required(Some(required)).build()));
-        }
-        let mut answer = Response::new("Success");
-        match &self.answer {
-            Answer::Nothing => {}
-            Answer::Json(named) => {
-                answer.content.insert("application/json".to_owned(), RefOr::T(reference(&named.name)));
-            }
-            Answer::Pdf => {
-                let bytes = ObjectBuilder::new().schema_type(Type::String).build();
-                answer.content.insert("application/pdf".to_owned(), RefOr::T(Content::new(Some(bytes))));
-            }
-        }
-        if let Some(status) = self.or {
-            operation = operation.response(status.to_string(), answer.clone());
-        }
-        operation = operation.response(self.status.to_string(), answer);
-        let mut problem = Response::new("A problem, as RFC 9457 has them");
-        problem.content.insert("application/problem+json".to_owned(), RefOr::T(reference(&Problem::name())));
-        operation = operation.response("default", problem);
-        if !self.is_public {
-            let none: [String; 0] = [];
-            operation = operation
-                .security(SecurityRequirement::new("apiKey", none.clone()))
-                .security(SecurityRequirement::new("session", none));
-        }
-        operation.build()
-    }
-
-    /// `post_plans_id_charges`
-    fn operation_id(&self) -> String {
-        let path = self.path.trim_start_matches("/api/v1/").replace(['{', '}'], "").replace(['/', '-'], "_");
-        format!("{}_{path}", self.method.as_str().to_lowercase())
-    }
-}
-
-fn reference(name: &str) -> Content {
-    Content::new(Some(RefOr::<Schema>::Ref(Ref::from_schema_name(name))))
-}
-
-fn parameter(name: &str, place: ParameterIn) -> Parameter {
-    let is_path = matches!(place, ParameterIn::Path);
-    let schema_type = if matches!(name, "page" | "page_size") { Type::Integer } else { Type::String };
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(place)
-        .required(if is_path { Required::True } else { Required::False })
-        .schema(Some(ObjectBuilder::new().schema_type(schema_type)))
-        .build()
-}
-
-fn http_method(method: &Method) -> HttpMethod {
-    match method.as_str() {
-        "POST" => HttpMethod::Post,
-        "PUT" => HttpMethod::Put,
-        "PATCH" => HttpMethod::Patch,
-        "DELETE" => HttpMethod::Delete,
-        _ => HttpMethod::Get,
-    }
 }

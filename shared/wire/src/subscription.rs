@@ -220,6 +220,8 @@ pub struct PendingChangeBody {
     pub quantity: Option<NumberOut>,
     /// Its own prices then, in place of the plan's, and quantities that were changed.
     pub overrides: Vec<PriceOverrideOutBody>,
+    /// Whether it is then paused, and nothing is billed.
+    pub is_paused: bool,
 }
 
 impl PendingChangeBody {
@@ -237,6 +239,7 @@ impl PendingChangeBody {
             interval_count: terms.interval.count(),
             quantity,
             overrides,
+            is_paused: terms.is_paused,
         }
     }
 }

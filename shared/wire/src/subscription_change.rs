@@ -32,10 +32,21 @@ pub struct CancelBody {
     proration: Option<ChangeProrationBody>,
 }
 
-/// A pause, or its end. It counts at once.
+/// A pause.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PauseBody {
+    /// Whether it begins at the end of the current period, rather than at once; it does not if not given.
+    #[serde(default)]
+    at_period_end: bool,
+    /// How this change is settled; as the subscription has it if not given.
+    proration: Option<ChangeProrationBody>,
+}
+
+/// The end of a pause. It counts at once.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeBody {
     /// How this change is settled; as the subscription has it if not given.
     proration: Option<ChangeProrationBody>,
 }
@@ -107,7 +118,7 @@ pub struct PreviewChangeBody {
     overrides: Option<Vec<PriceOverrideBody>>,
     /// It ends.
     cancel: Option<bool>,
-    /// It is paused, at once.
+    /// It is paused.
     pause: Option<bool>,
     /// It is resumed, at once.
     resume: Option<bool>,
@@ -145,6 +156,13 @@ impl CancelBody {
 }
 
 impl PauseBody {
+    /// From when on, and how it is settled.
+    pub fn into_domain(self) -> Terms {
+        terms(self.at_period_end, self.proration)
+    }
+}
+
+impl ResumeBody {
     /// From when on, and how it is settled.
     pub fn into_domain(self) -> Terms {
         terms(false, self.proration)
@@ -198,12 +216,9 @@ impl PreviewChangeBody {
     /// What was asked for.
     pub fn into_domain(self) -> Result<(Asked, Terms), AppError> {
         let Self { at_period_end, proration, .. } = self;
-        let flags = [
-            (self.cancel, Asked::Cancel(None), "cancel"),
-            (self.pause, Asked::Pause, "pause"),
-            (self.resume, Asked::Resume, "resume"),
-        ];
-        let mut flags = flags.into_iter().filter(|(flag, ..)| *flag == Some(true));
+        let flags =
+            [(self.cancel, Asked::Cancel(None)), (self.pause, Asked::Pause), (self.resume, Asked::Resume)];
+        let mut flags = flags.into_iter().filter(|(flag, _)| *flag == Some(true));
         let (flag, other) = (flags.next(), flags.next());
         if let Some(overrides) = self.overrides {
             if self.plan_id.is_some() || self.quantity.is_some() || flag.is_some() {
@@ -223,17 +238,10 @@ impl PreviewChangeBody {
                 ChangeQuantityBody { quantity, charge_id: self.charge_id, at_period_end, proration }
                     .into_domain()
             }
-            (None, None, Some((_, Asked::Pause | Asked::Resume, field)))
-                if other.is_none() && at_period_end =>
-            {
-                Err(AppError::invalid(
-                    "at_period_end",
-                    format!("does not go with {field}, which counts at once"),
-                ))
+            (None, None, Some((_, Asked::Resume))) if other.is_none() && at_period_end => {
+                Err(AppError::invalid("at_period_end", "does not go with resume, which counts at once"))
             }
-            (None, None, Some((_, asked, _))) if other.is_none() => {
-                Ok((asked, terms(at_period_end, proration)))
-            }
+            (None, None, Some((_, asked))) if other.is_none() => Ok((asked, terms(at_period_end, proration))),
             (_, _, Some(_)) | (None, None, None) => Err(AppError::invalid(
                 "plan_id",
                 "or quantity, overrides, cancel, pause or resume: one change is needed",

@@ -1,6 +1,9 @@
 //! Bodies of tax: an organization's rates, and what they come to on an invoice.
 
-use domain::tax::{TaxExemption, TaxLine, TaxRate, TaxTreatment};
+use domain::{
+    country::Country,
+    tax::{TaxExemption, TaxLine, TaxRate, TaxTreatment},
+};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -84,10 +87,7 @@ impl NewTaxRateBody {
     pub(crate) fn into_domain(self, check: &mut Check, index: usize) -> Option<TaxRate> {
         let field = |name: &str| format!("tax_rates[{index}].{name}");
         let name = check.optional_text(&field("name"), self.name, 50);
-        let country = check.optional_country(&field("country"), Some(self.country.clone()));
-        if country.is_none() {
-            check.refuse(field("country"), "must be two letters of ISO 3166");
-        }
+        let country = check.value(&field("country"), self.country.trim().parse::<Country>());
         let state = check.optional_text(&field("state"), self.state, 100);
         let percent = check.value(&field("rate"), self.rate.decimal());
         if percent.is_some_and(|percent| !(Decimal::ZERO..=Decimal::ONE_HUNDRED).contains(&percent)) {
@@ -98,7 +98,8 @@ impl NewTaxRateBody {
             check.refuse(field("replaces_country_rates"), "is for the rate of a state");
         }
         let name = name.unwrap_or_else(|| "Tax".to_owned());
-        Some(TaxRate { name, country: country?, state, percent: percent?, replaces_country })
+        let country = country?.code().to_owned();
+        Some(TaxRate { name, country, state, percent: percent?, replaces_country })
     }
 }
 

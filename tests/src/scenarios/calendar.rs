@@ -218,3 +218,140 @@ async fn an_agreed_end_cuts_the_last_month() {
     CANCELED
     ");
 }
+
+#[tokio::test]
+async fn the_30th_of_january_comes_to_the_29th_of_a_leap_february() {
+    let mut scene = Scene::new(&[], json!({"start_date": "2029-01-01"})).await;
+    let plan = scene.plan("Leap", "month", &[fixed("Base", 30)]).await;
+    scene.until("2028-01-30").await;
+    scene.subscription = scene.subscribed(&plan, json!({"start_date": "2028-01-30"})).await;
+    scene.until("2028-04-30T02:00:00Z").await;
+    insta::assert_snapshot!(scene.billed().await, @"
+    OPEN INV-2028-0001, 2028-01-30 to 2028-02-29
+      Base: 30.00
+      total 30.00
+    OPEN INV-2028-0002, 2028-02-29 to 2028-03-30
+      Base: 30.00
+      total 30.00
+    OPEN INV-2028-0003, 2028-03-30 to 2028-04-30
+      Base: 30.00
+      total 30.00
+    ");
+}
+
+#[tokio::test]
+async fn an_anchor_on_the_31st_cuts_the_first_month() {
+    let fields = json!({"start_date": "2025-01-15", "billing_anchor": "2024-12-31"});
+    let mut scene = Scene::new(&[advance("Base", 31), fixed("Support", 62)], fields).await;
+    scene.until("2025-03-31T02:00:00Z").await;
+    insta::assert_snapshot!(scene.billed().await, @"
+    OPEN INV-2025-0001, 2025-01-15 to 2025-01-31
+      Base, 16 of 31 days: 16.00
+      total 16.00
+    OPEN INV-2025-0002, 2025-01-15 to 2025-01-31
+      Support, 16 of 31 days: 32.00
+      Base: 31.00
+      total 63.00
+    OPEN INV-2025-0003, 2025-01-31 to 2025-02-28
+      Support: 62.00
+      Base: 31.00
+      total 93.00
+    OPEN INV-2025-0004, 2025-02-28 to 2025-03-31
+      Support: 62.00
+      Base: 31.00
+      total 93.00
+    ");
+}
+
+#[tokio::test]
+async fn quarters_of_the_calendar_begin_with_what_is_left_of_one() {
+    let mut scene = Scene::new(&[], json!({"start_date": "2027-01-01"})).await;
+    let plan = scene.plan("Quarterly", "month", &[advance("Base", 90), calls("0.10")]).await;
+    let fields = json!({"start_date": "2025-02-15", "billing_time": "calendar", "billing_interval": "month",
+        "interval_count": 3});
+    scene.subscription = scene.subscribed(&plan, fields).await;
+    scene.until("2025-03-31").await;
+    scene.used("2025-03-31T00:00:00Z", 10).await;
+    scene.until("2025-07-01T02:00:00Z").await;
+    insta::assert_snapshot!(scene.billed().await, @"
+    OPEN INV-2025-0001, 2025-02-15 to 2025-04-01
+      Base, 45 of 90 days: 45.00
+      total 45.00
+    OPEN INV-2025-0002, 2025-02-15 to 2025-04-01
+      Calls × 10: 1.00
+      Base: 90.00
+      total 91.00
+    OPEN INV-2025-0003, 2025-04-01 to 2025-07-01
+      Calls × 0: 0.00
+      Base: 90.00
+      total 90.00
+    ");
+}
+
+#[tokio::test]
+async fn weeks_of_new_york_begin_on_mondays_there() {
+    let mut scene = Scene::new(&[], json!({"start_date": "2027-01-01"})).await;
+    let plan = scene.plan("Weekly", "week", &[fixed("Base", 7), calls("0.10")]).await;
+    let fields =
+        json!({"start_date": "2025-03-05", "billing_time": "calendar", "time_zone": "America/New_York"});
+    scene.subscription = scene.subscribed(&plan, fields).await;
+    scene.until("2025-03-10T04:00:00Z").await; // the clocks went forward on Sunday
+    scene.used("2025-03-10T03:59:59Z", 10).await;
+    scene.used("2025-03-10T04:00:00Z", 100).await;
+    scene.until("2025-03-17T06:00:00Z").await;
+    insta::assert_snapshot!(scene.billed().await, @"
+    OPEN INV-2025-0001, 2025-03-05T05:00:00 to 2025-03-10T04:00:00
+      Base, 5 of 7 days: 5.00
+      Calls × 10: 1.00
+      total 6.00
+    OPEN INV-2025-0002, 2025-03-10T04:00:00 to 2025-03-17T04:00:00
+      Base: 7.00
+      Calls × 100: 10.00
+      total 17.00
+    ");
+}
+
+#[tokio::test]
+async fn a_day_of_25_hours_costs_as_much_as_any_other() {
+    let mut scene = Scene::new(&[], json!({"start_date": "2027-01-01"})).await;
+    let plan = scene.plan("Daily", "day", &[fixed("Base", 24), calls("1")]).await;
+    let fields = json!({"start_date": "2025-10-25", "end_date": "2025-10-27", "time_zone": "Europe/Berlin"});
+    scene.subscription = scene.subscribed(&plan, fields).await;
+    scene.until("2025-10-26T23:00:00Z").await;
+    scene.used("2025-10-26T22:59:59Z", 5).await; // of the long day
+    scene.until("2025-10-28T12:00:00Z").await;
+    insta::assert_snapshot!(scene.billed().await, @"
+    OPEN INV-2025-0001, 2025-10-24T22:00:00 to 2025-10-25T22:00:00
+      Base: 24.00
+      Calls × 0: 0.00
+      total 24.00
+    OPEN INV-2025-0002, 2025-10-25T22:00:00 to 2025-10-26T23:00:00
+      Base: 24.00
+      Calls × 5: 5.00
+      total 29.00
+    OPEN INV-2025-0003, 2025-10-26T23:00:00 to 2025-10-27T23:00:00
+      Base: 24.00
+      Calls × 0: 0.00
+      total 24.00
+    ");
+}
+
+#[tokio::test]
+async fn dinars_have_three_decimals() {
+    let mut scene = Scene::new(&[], json!({"start_date": "2027-01-01"})).await;
+    let plan = scene.plan_in("KWD", "Kuwait", "month", &[advance("Base", 10), calls("0.0005")]).await;
+    let fields = json!({"start_date": "2025-01-15", "billing_time": "calendar", "time_zone": "Asia/Kuwait"});
+    scene.subscription = scene.subscribed(&plan, fields).await;
+    scene.until("2025-01-30").await;
+    scene.used("2025-01-29T00:00:00Z", 3).await;
+    scene.until("2025-02-01T02:00:00Z").await;
+    insta::assert_snapshot!(scene.billed().await, @"
+    OPEN INV-2025-0001, 2025-01-14T21:00:00 to 2025-01-31T21:00:00
+      Base, 17 of 31 days: 5.484
+      total 5.484
+    OPEN INV-2025-0002, 2025-01-14T21:00:00 to 2025-01-31T21:00:00
+      Calls × 3: 0.002
+      Base: 10.000
+      total 10.002
+    ");
+}

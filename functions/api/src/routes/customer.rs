@@ -1,6 +1,9 @@
 //! Customers, and what they have.
 
-use app::{customers, invoices, read_usage, subscriptions};
+use app::{
+    customers::{self, CustomerFilter},
+    invoices, read_usage, subscriptions,
+};
 use axum::http::StatusCode;
 use domain::id::CustomerId;
 use wire::{
@@ -44,8 +47,9 @@ async fn list(
     Parameters(mut query): Parameters,
 ) -> Answer<List<CustomerBody>> {
     let page = query.page();
+    let filter = CustomerFilter { external_id: query.text("external_id"), email: query.text("email") };
     query.finish()?;
-    let customers = customers::list(&platform, &actor, &page).await?;
+    let customers = customers::list(&platform, &actor, &filter, &page).await?;
     ok(List::from_page(customers, &page, |customer| CustomerBody::from_domain(actor.organization, customer)))
 }
 

@@ -27,7 +27,7 @@ use wire::{
     subscription::{NewSubscriptionBody, PendingChangeBody, SubscriptionBody, SubscriptionStatusName},
     subscription_change::{
         CancelBody, ChangePlanBody, ChangeQuantityBody, ComingInvoicesBody, OverridesBody, PauseBody,
-        PreviewChangeBody,
+        PreviewChangeBody, ResumeBody,
     },
     usage_read::UsageByMeterBody,
 };
@@ -156,7 +156,7 @@ async fn pause(
 async fn resume(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    OptionalBody(asked): OptionalBody<PauseBody>,
+    OptionalBody(asked): OptionalBody<ResumeBody>,
 ) -> Answer<SubscriptionBody> {
     let changed = change(&platform, &actor, id, Asked::Resume, asked.into_domain()).await?;
     ok(body(&platform, &actor, changed).await?)

@@ -225,7 +225,7 @@ fn story(unit: ProrationUnit, days: i64, every: &'static [&'static str]) -> impl
             let events = events
                 .into_iter()
                 .map(|(quarters, steps)| at(start, quarters) + Duration::milliseconds(steps));
-            let events = events.collect();
+            let events = events.chain([end]).collect();
             Story {
                 timeline: Timeline {
                     schedule,

@@ -179,12 +179,24 @@ pub(super) fn check(story: &Story) -> Result<(), TestCaseError> {
     }
     for (event, owners) in story.events.iter().zip(owners) {
         let phase = story.phase(*event);
-        let is_billed = start <= *event && *event < end && !phase.charges.is_empty();
-        let usage = phase.charges.iter().find(|charge| charge.meter().is_some());
-        let owner = usage.filter(|_| is_billed).map(|charge| {
-            let interval = charge.price.interval().unwrap_or(phase.interval);
-            (charge.display_name.clone(), around(interval, *event).1.min(end))
+        let usage = |phase: &Phase| {
+            let charge = phase.charges.iter().find(|charge| charge.meter().is_some())?.clone();
+            Some((charge.price.interval().unwrap_or(phase.interval), charge.display_name))
+        };
+        let owner = usage(phase).filter(|(interval, _)| {
+            let is_inside = start <= *event && *event < end;
+            // Who is stopped in the middle of an interval pays for the instant of that, too.
+            let is_stopped = *event == end && timeline.ends_at == Some(end);
+            let was_in_force = |n: usize, phase: &Phase| {
+                phase.from < end && timeline.phases.get(n + 1).is_none_or(|next| start < next.from)
+            };
+            let mut phases = timeline.phases.iter().enumerate().filter(|(n, phase)| was_in_force(*n, phase));
+            is_inside
+                || is_stopped
+                    && around(*interval, end).0 != end
+                    && phases.any(|(_, phase)| usage(phase).is_some_and(|(other, _)| other == *interval))
         });
+        let owner = owner.map(|(interval, name)| (name, around(interval, *event).1.min(end)));
         prop_assert_eq!(owners, Vec::from_iter(owner), "the event of {}", event);
     }
     Ok(())
