@@ -44,6 +44,7 @@ mod preview;
 mod preview_laws;
 mod pricing;
 mod public_invoices;
+mod regenerate;
 mod repeats;
 mod scenarios;
 mod store;

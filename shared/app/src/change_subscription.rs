@@ -223,7 +223,10 @@ pub(crate) async fn coming(
         }
         // What is late comes to the next invoice, and is settled by it.
         let late = match invoices.is_empty() {
-            true => late_usage::lines(platform, (organization, &settings), subscription, plans, at).await?,
+            true => {
+                let of = (subscription, plans);
+                late_usage::lines(platform, (organization, &settings), of, at, None).await?
+            }
             false => LateLines::default(),
         };
         let draft = draft_of(platform, organization, subscription, &bill, late).await?;

@@ -9,10 +9,16 @@ use domain::{
     outbox::{InvoiceEvent, OutboxEntry},
     period_close::bill_of,
     rating::lines,
+    subscription::{PlansById, Subscription},
+    timeline::Bill,
 };
 use store::StoreError;
 
-use crate::{AppError, Platform, charge_usage, close_period::plans_of, late_usage};
+use crate::{
+    AppError, Platform, charge_usage,
+    close_period::plans_of,
+    late_usage::{self, OwnLines},
+};
 
 /// How often a number is tried for that others take at the same time.
 const ATTEMPTS_MAX: u32 = 50;
@@ -266,8 +272,25 @@ async fn rated(
         return Ok(invoice.clone()); // deleted since the subscription ended: what was drafted stands
     }
     let bill = bill_of(&subscription, &plans, invoice).map_err(AppError::internal)?;
-    let usage = charge_usage::of_bill(platform, organization, invoice.customer, &bill).await?;
-    let lines = lines(&bill, invoice.currency, &usage.charges).map_err(AppError::cannot_be_billed)?;
-    let late = late_usage::lines(platform, (organization, settings), &subscription, &plans, bill.at).await?;
-    Ok(invoice.clone().with_lines(lines, &usage, late))
+    rate(platform, (organization, settings), (&subscription, &plans), &bill, invoice.clone()).await
+}
+
+/// The draft of a bill with the lines that the usage known by now makes.
+///
+/// Errors: `cannot_be_billed` if they cannot be computed exactly.
+pub(crate) async fn rate(
+    platform: &Platform,
+    (organization, settings): (OrganizationId, &Settings),
+    (subscription, plans): (&Subscription, &PlansById),
+    bill: &Bill,
+    draft: Invoice,
+) -> Result<Invoice, AppError> {
+    let usage = charge_usage::of_bill(platform, organization, draft.customer, bill).await?;
+    let lines = lines(bill, draft.currency, &usage.charges).map_err(AppError::cannot_be_billed)?;
+    let draft = Invoice { lines, ..draft };
+    let own = OwnLines { bill, draft: &draft, usage: &usage };
+    let of = (subscription, plans);
+    let late = late_usage::lines(platform, (organization, settings), of, bill.at, Some(own)).await?;
+    let lines = draft.lines.clone();
+    Ok(draft.with_lines(lines, &usage, late))
 }

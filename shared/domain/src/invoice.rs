@@ -21,12 +21,17 @@ use crate::{
 /// An invoice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoice {
-    /// Its id. That of a subscription's invoice follows from the subscription and the period.
+    /// Its id. That of a subscription's invoice follows from the subscription, the bill, and how many of its invoices
+    /// were voided before.
     pub id: InvoiceId,
     /// Who pays it.
     pub customer: CustomerId,
     /// The subscription and the period it bills, unless it was written by hand.
     pub billed: Option<(SubscriptionId, BillingPeriod)>,
+    /// The void invoice of the same bill that it was made in place of.
+    pub replaces: Option<InvoiceId>,
+    /// The invoice of the same bill that was made in place of it, once it was void.
+    pub replaced_by: Option<InvoiceId>,
     /// Its number, given when it is finalized.
     pub number: Option<InvoiceNumber>,
     /// Where it is in its life.

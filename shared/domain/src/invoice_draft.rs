@@ -109,6 +109,8 @@ impl Invoice {
             id,
             customer,
             billed: None,
+            replaces: None,
+            replaced_by: None,
             number: None,
             status: InvoiceStatus::Draft { finalize_at: None },
             currency,

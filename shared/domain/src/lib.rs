@@ -44,6 +44,7 @@ pub mod quantity;
 mod range;
 pub mod rating;
 pub mod refold;
+pub mod regenerate;
 pub mod revision;
 pub mod schedule;
 pub mod seen_usage;

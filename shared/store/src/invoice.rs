@@ -74,6 +74,29 @@ impl Store {
             .await
     }
 
+    /// Makes the draft of a bill that has none, or in place of `void`, which then says so, with what is to be told.
+    ///
+    /// Errors: `Conflict` if the bill has got another one, or `void` changed meanwhile.
+    pub async fn create_draft(
+        &self,
+        change: &Change,
+        draft: &Invoice,
+        void: Option<&Invoice>,
+        outbox: &[OutboxEntry],
+    ) -> Result<(), StoreError> {
+        let organization = change.organization;
+        let mut transaction = Transaction::new(self)
+            .create(invoice_item(organization, draft)?, Otherwise::Conflict)
+            .create(reference(organization, draft), Otherwise::Conflict)
+            .outbox(organization, outbox)
+            .audited(change, "make invoice again", draft.id);
+        if let Some(void) = void {
+            let replaced = Invoice { replaced_by: Some(draft.id), ..void.clone() };
+            transaction = transaction.replace(invoice_item(organization, &replaced)?, void.version);
+        }
+        transaction.commit(self).await
+    }
+
     /// An invoice.
     pub async fn get_invoice(
         &self,

@@ -43,6 +43,8 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
         .map("tax", tax_item(&invoice.tax))
         .optional("credits_applied", credit_of(invoice))
         .map("payment_due", payment_due_item(invoice.payment_due))
+        .optional("replaces", invoice.replaces)
+        .optional("replaced_by", invoice.replaced_by)
         .optional("memo", invoice.memo.as_deref())
         .properties("metadata", &invoice.metadata)
         .optional("public_token_hash", invoice.public_token_hash.as_deref())
@@ -95,6 +97,8 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         id: item.parse("id")?,
         customer: item.parse("customer")?,
         billed,
+        replaces: item.optional("replaces")?,
+        replaced_by: item.optional("replaced_by")?,
         number: number.transpose()?,
         status: status_from(item)?,
         currency,
