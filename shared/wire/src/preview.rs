@@ -164,6 +164,10 @@ pub struct PreviewInvoiceBody {
     pub prices_include_tax: bool,
     /// Both.
     pub total: NumberOut,
+    /// What would be taken off that of what the customer has to its credit by then.
+    pub credits_applied: NumberOut,
+    /// What would be to be paid.
+    pub amount_due: NumberOut,
 }
 
 /// A line of an invoice that would be made.
@@ -350,6 +354,8 @@ impl PreviewInvoiceBody {
             tax_treatment: TaxTreatmentName::from_domain(draft.tax.treatment),
             prices_include_tax: draft.tax.is_included,
             total: amounts.total,
+            credits_applied: amounts.credits_applied,
+            amount_due: amounts.amount_due,
             lines: draft.lines.into_iter().map(PreviewLineBody::from_domain).collect(),
         })
     }
@@ -360,6 +366,8 @@ pub(crate) struct Amounts {
     pub(crate) subtotal: NumberOut,
     pub(crate) tax: NumberOut,
     pub(crate) total: NumberOut,
+    pub(crate) credits_applied: NumberOut,
+    pub(crate) amount_due: NumberOut,
 }
 
 impl Amounts {
@@ -372,6 +380,8 @@ impl Amounts {
             subtotal: amount(invoice.subtotal())?,
             tax: amount(invoice.tax.total(invoice.currency))?,
             total: amount(invoice.total())?,
+            credits_applied: amount(Ok(invoice.credits_applied))?,
+            amount_due: amount(invoice.amount_due())?,
         })
     }
 }
