@@ -16,6 +16,7 @@ mod chaos;
 mod checks;
 mod client;
 mod contract;
+mod corrections;
 mod demo;
 mod draft_invoices;
 mod entitlements;
