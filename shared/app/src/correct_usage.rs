@@ -116,20 +116,22 @@ async fn check_open(
 ) -> Result<(), AppError> {
     let filter = InvoiceFilter { customer: Some(customer), ..InvoiceFilter::default() };
     let mut position = Position::Number(1);
+    let mut billed = None::<Invoice>;
     loop {
         let page = PageRequest { position, size: 100 };
         let invoices = platform.store.list_invoices(organization, &filter, &page).await?;
-        if let Some(invoice) = invoices.rows.iter().find(|invoice| has_billed(invoice, meter, event)) {
-            let number = invoice.number.map(|number| format!(" by {number}")).unwrap_or_default();
-            let detail =
-                format!("this event is billed already{number}: it can be corrected with a credit only");
-            return Err(AppError::conflict("period_closed", detail));
-        }
+        let rows = invoices.rows.into_iter().filter(|invoice| has_billed(invoice, meter, event));
+        // The one that billed it first: late lines of its period came after.
+        billed = billed.into_iter().chain(rows).min_by_key(|invoice| invoice.issued_at);
         match invoices.next_cursor.as_deref().and_then(Position::from_cursor) {
             Some(next) => position = next,
-            None => return Ok(()),
+            None => break,
         }
     }
+    let Some(invoice) = billed else { return Ok(()) };
+    let number = invoice.number.map(|number| format!(" by {number}")).unwrap_or_default();
+    let detail = format!("this event is billed already{number}: it can be corrected with a credit only");
+    Err(AppError::conflict("period_closed", detail))
 }
 
 fn has_billed(invoice: &Invoice, meter: MeterId, event: &UsageEvent) -> bool {

@@ -292,14 +292,7 @@ impl EventBody {
     /// The body of a line of a log.
     pub fn from_domain(entry: LogEntry) -> Self {
         let (status, reason) = state(&entry.state);
-        let shown = match &entry.state {
-            EventState::Replaced(counted) => counted,
-            EventState::Counted
-            | EventState::Filtered
-            | EventState::Voided
-            | EventState::Conflict
-            | EventState::Rejected { .. } => &entry.event,
-        };
+        let shown = entry.shown();
         Self {
             id: entry.id.to_string(),
             customer_id: entry.customer.to_string(),
