@@ -25,7 +25,7 @@ audit: ## Rebuild every total of DATA from its events, and compare (REPAIR=1 put
 	cargo run -p fluxrate-admin -- --data $(DATA) audit $(if $(REPAIR),--repair) $(if $(ACCEPT_LOSS),--accept-loss)
 
 chaos: ## Count 200,000 events while everything goes wrong, over many seeds
-	FLUXRATE_CHAOS_EVENTS=200000 FLUXRATE_CHAOS_SEEDS=5 cargo nextest run --release --profile chaos -p fluxrate-tests chaos
+	FLUXRATE_CHAOS_EVENTS=200000 FLUXRATE_CHAOS_SEEDS=2 cargo nextest run --release --profile chaos -p fluxrate-tests chaos
 
 test: format lint lint-template unit ## Check and test everything
 	@echo "everything passed: format, lints, template, unit, property, store, adapter, HTTP, Lambda and scenario tests"

@@ -257,10 +257,10 @@ async fn survive_all(stories: &[(Aggregation, DeduplicateBy, u64, TimeDelta)]) {
     let mut deaths = 0;
     for seed in 1..=setting("FLUXRATE_CHAOS_SEEDS", 1) {
         for ((aggregation, by, part_of, part), n) in stories.iter().zip(0..) {
-            let (seed, events) = (seed + 1000 * n, events / part_of);
+            let (seed, events) = (seed + 1000 * n, (events / part_of).max(100));
             let story = Story { seed, aggregation: *aggregation, by: *by, events, part: *part };
             let began = std::time::Instant::now();
-            let longest = std::time::Duration::from_secs(60 + events / 100);
+            let longest = std::time::Duration::from_secs(60 + events / 20);
             let survived = tokio::time::timeout(longest, survive(story)).await;
             deaths += survived.unwrap_or_else(|_| panic!("{story:?}: counting never ends"));
             println!("{story:?}: {:?}", began.elapsed());
@@ -274,8 +274,8 @@ async fn every_event_is_counted_once_whatever_goes_wrong() {
     let second = TimeDelta::seconds(1);
     survive_all(&[
         (Aggregation::Sum, DeduplicateBy::KeyAndTimestamp, 1, second),
-        (Aggregation::Sum, DeduplicateBy::Key, 10, second),
-        (Aggregation::Count, DeduplicateBy::Key, 20, TimeDelta::hours(5)),
+        (Aggregation::Sum, DeduplicateBy::Key, 20, second),
+        (Aggregation::Count, DeduplicateBy::Key, 50, TimeDelta::hours(5)),
     ])
     .await;
 }
@@ -285,11 +285,11 @@ async fn what_cannot_be_taken_out_of_totals_is_right_whatever_goes_wrong() {
     let second = TimeDelta::seconds(1);
     survive_all(&[
         (Aggregation::Max, DeduplicateBy::KeyAndTimestamp, 4, second),
-        (Aggregation::Min, DeduplicateBy::Key, 20, TimeDelta::hours(5)),
+        (Aggregation::Min, DeduplicateBy::Key, 50, TimeDelta::hours(5)),
         (Aggregation::UniqueCount, DeduplicateBy::KeyAndTimestamp, 4, second),
-        (Aggregation::UniqueCount, DeduplicateBy::Key, 20, second),
+        (Aggregation::UniqueCount, DeduplicateBy::Key, 100, second),
         (Aggregation::Last, DeduplicateBy::KeyAndTimestamp, 10, TimeDelta::hours(5)),
-        (Aggregation::Last, DeduplicateBy::Key, 20, second),
+        (Aggregation::Last, DeduplicateBy::Key, 100, second),
     ])
     .await;
 }
@@ -299,7 +299,7 @@ async fn levels_are_right_whatever_goes_wrong() {
     survive_all(&[
         (Aggregation::WeightedSum, DeduplicateBy::KeyAndTimestamp, 10, TimeDelta::days(1)),
         (Aggregation::WeightedSum, DeduplicateBy::KeyAndTimestamp, 20, TimeDelta::minutes(1)),
-        (Aggregation::WeightedSum, DeduplicateBy::Key, 20, TimeDelta::hours(5)),
+        (Aggregation::WeightedSum, DeduplicateBy::Key, 100, TimeDelta::hours(5)),
     ])
     .await;
 }

@@ -32,6 +32,22 @@ fn the_document_is_openapi_3_1_and_refers_to_nothing_that_is_not_there() {
     }
 }
 
+#[test]
+fn cloud_events_are_documented_with_what_makes_their_key() {
+    let content = |path: &str| &DOCUMENT["paths"][path]["post"]["requestBody"]["content"];
+    let one = "#/components/schemas/CloudEventBody";
+    let single = &content("/api/v1/usage")["application/cloudevents+json"]["schema"];
+    assert_eq!(single["$ref"], one, "{single}");
+    for path in ["/api/v1/usage", "/api/v1/usage/batch"] {
+        let list = &content(path)["application/cloudevents-batch+json"]["schema"];
+        assert_eq!(list["items"]["$ref"], one, "{path}: {list}");
+    }
+    let body = &DOCUMENT["components"]["schemas"]["CloudEventBody"];
+    assert_eq!(body["required"], json!(["specversion", "id", "source", "type", "subject"]));
+    let source = body["properties"]["source"]["description"].as_str().unwrap();
+    assert!(source.contains("`source|id`"), "{source}");
+}
+
 fn collect<'a>(value: &'a Value, references: &mut Vec<&'a str>) {
     match value {
         Value::Object(map) => {

@@ -27,6 +27,7 @@ mod invoices;
 mod isolation;
 mod lambda;
 mod late_usage;
+mod late_usage_cost;
 mod levels;
 mod lifecycle;
 mod local;

@@ -6,6 +6,7 @@ use app::{
     generate_invoice::generate,
     ingest_usage,
     plans::{self, NewCharge, NewPlan},
+    read_usage,
     subscriptions::{self, NewBilling, NewSubscription},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,6 +21,7 @@ use domain::{
     plan::PlanType,
     property::{Properties, Property},
     quantity::Quantity,
+    totals::Usage,
 };
 use fluxrate_bench::rig::Rig;
 use rust_decimal::Decimal;
@@ -95,6 +97,35 @@ async fn count(rig: &Rig, meter: &Meter, customer: CustomerId, events: usize) {
         let outcomes = ingest_usage::count(&rig.platform, part).await;
         assert!(outcomes.iter().all(Result::is_ok));
     }
+}
+
+#[tokio::test]
+async fn the_stats_of_a_meter_read_what_they_count_once() {
+    let rig = Rig::new(at("2025-01-01T00:00:00Z"), Line::counting()).await.unwrap();
+    let meter = rig.meter("users", Aggregation::UniqueCount, DeduplicateBy::KeyAndTimestamp).await.unwrap();
+    let customer = rig.customer("acme").await.unwrap();
+    rig.set_now(at("2025-01-15T00:00:00Z"));
+    count(&rig, &meter, customer, 400).await;
+    let distinct = (0..400).map(|n| told(n).0).collect::<BTreeSet<_>>().len() as u64;
+    let stats = async |now: &str| {
+        rig.set_now(at(now));
+        rig.line.take_consumed();
+        let stats = read_usage::stats(&rig.platform, &rig.actor(), meter.id).await.unwrap();
+        let counted = [stats.today, stats.this_week, stats.this_month].map(|usage| {
+            let Usage { quantity, events } = usage.unwrap();
+            (quantity.to_string(), events)
+        });
+        (counted, rig.line.take_consumed().usage_read_tenths)
+    };
+    let (all, none) = ((distinct.to_string(), 400), ("0".to_owned(), 0));
+    let (counted, of_month) = stats("2025-01-24T00:00:00Z").await;
+    assert_eq!(counted, [none.clone(), none.clone(), all.clone()]);
+    let (counted, of_week) = stats("2025-01-16T00:00:00Z").await;
+    assert_eq!(counted, [none, all.clone(), all.clone()]);
+    let (counted, of_day) = stats("2025-01-15T12:00:00Z").await;
+    assert_eq!(counted, [all.clone(), all.clone(), all]);
+    // In two passes: 22 MB of values are more than one of three may hold.
+    assert_eq!((of_week, of_day), (of_month, of_month), "all three are counted from what is read for one");
 }
 
 #[tokio::test]

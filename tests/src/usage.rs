@@ -76,10 +76,11 @@ async fn a_batch_gets_a_verdict_for_each_event() {
 #[tokio::test]
 async fn every_way_in_has_one_key_space() {
     let (world, meter, caller) = world("SUM").await;
-    let cloud = |id: &str, amount: Value| {
-        json!({"specversion": "1.0", "id": id, "source": "/gateway", "type": "calls", "subject": "acme",
+    let from = |source: &str, id: &str, amount: Value| {
+        json!({"specversion": "1.0", "id": id, "source": source, "type": "calls", "subject": "acme",
             "time": "2025-01-15T10:00:00Z", "data": {"n": amount, "region": "eu"}})
     };
+    let cloud = |id: &str, amount: Value| from("/gateway", id, amount);
     let send = async |path: &str, kind: &str, body: Value| {
         let request = caller.request(Method::POST, path).header("content-type", kind);
         let answer = request.body(body.to_string()).send().await.unwrap();
@@ -95,7 +96,7 @@ async fn every_way_in_has_one_key_space() {
     assert_eq!(answer["results"][2]["error"]["errors"][0]["field"], "events[2].properties.n");
 
     // The same keys by way of the SDK's door, with another timestamp.
-    for (key, quantity) in [("e1", json!(5)), ("e2", json!(2.5))] {
+    for (key, quantity) in [("/gateway|e1", json!(5)), ("/gateway|e2", json!(2.5))] {
         let body = json!({"meter_token": meter["meter_token"], "customer_external_id": "acme",
             "quantity": quantity, "idempotency_key": key, "timestamp": "2025-01-16T00:00:00Z",
             "metadata": {"region": "eu"}});
@@ -103,9 +104,16 @@ async fn every_way_in_has_one_key_space() {
     }
     let (status, _) = send("/usage", "text/plain", json!({})).await;
     assert_eq!(status, 415);
+    // Another source counts for itself, whatever ids it gives; so does who gives only an id.
+    let (_, other) = send("/usage", "application/cloudevents+json", from("/other", "e1", json!(10))).await;
+    assert_eq!(other["idempotency_key"], "/other|e1");
+    assert_ne!(other["id"], first["id"]);
+    let bare = json!({"meter_token": meter["meter_token"], "customer_external_id": "acme", "quantity": 100,
+        "idempotency_key": "e1", "timestamp": "2025-01-15T10:00:00Z"});
+    caller.created("/sdk/track", bare).await;
     world.drain().await;
     let found = usage(&caller, &format!("meter_id={}", text(&meter["meter_id"]))).await;
-    assert_eq!((found["total_usage"].to_string().as_str(), &found["event_count"]), ("7.5", &json!(2)));
+    assert_eq!((found["total_usage"].to_string().as_str(), &found["event_count"]), ("117.5", &json!(4)));
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use domain::{
     property::{Properties, Property},
     quantity::Quantity,
     series::{Range, Step},
-    totals::{Tally, Totals},
+    totals::{Tally, Totals, Usage},
     zone::Steps,
 };
 use fluxrate_bench::{rig::Rig, traffic::Random};
@@ -127,6 +127,16 @@ async fn what_is_rated_is_never_refused_for_its_size_and_questions_are_by_day_an
     assert_eq!(asked(range("2025-01-14T00:00:00Z", "2025-01-15T00:00:00Z")).await.unwrap(), 0);
     assert_eq!(asked(range("2025-01-15T10:00:00Z", "2025-01-15T11:00:00Z")).await.unwrap(), 360);
 
+    // What a meter has seen is told all the same, but for what would take too long.
+    rig.set_now(at("2025-01-15T18:00:00Z"));
+    let stats = read_usage::stats(platform, actor, meter.id).await.unwrap();
+    assert_eq!((stats.total_events, stats.unique_customers), (30_000_000, 1));
+    assert_eq!((stats.today, stats.this_week, stats.this_month), (None, None, None));
+    rig.set_now(at("2025-01-14T18:00:00Z"));
+    let stats = read_usage::stats(platform, actor, meter.id).await.unwrap();
+    assert_eq!((stats.today, stats.this_month), (Some(Usage::default()), None));
+    rig.set_now(at("2025-01-31T12:00:00Z"));
+
     // The log alike, where it is filtered.
     let log = async |range: Range| {
         let filter = LogFilter { range: Some(range), key: Some("400".into()), ..LogFilter::default() };
@@ -191,6 +201,18 @@ async fn keys_that_were_not_got_to_are_asked_for_again() {
     }));
     assert_eq!(rig.platform.store.get_heads(&ids).await.unwrap(), expected);
     assert_eq!(rig.line.take_consumed().requests, 3);
+
+    // How long others were held up before says nothing of the next hundred.
+    let ids =
+        (1..=150).map(|n| HeadId { customer: customer(n), ..head_of(&calm, &meter) }).collect::<Vec<_>>();
+    let mut requests = 0;
+    let rig = calm.over(Line::new(move |_, _| {
+        requests += 1;
+        if matches!(requests, 1..=5 | 7..=9) { Fault::HalfAnswered } else { Fault::None }
+    }));
+    let heads = rig.platform.store.get_heads(&ids).await.unwrap();
+    assert_eq!(heads.values().map(|head| head.members).sum::<u64>(), 9);
+    assert_eq!(rig.line.take_consumed().requests, 10);
 
     let stuck = calm.over(Line::new(|_, _| Fault::HalfAnswered));
     let answer = stuck.platform.store.get_heads(&ids).await;

@@ -9,7 +9,7 @@ use codec::Block;
 use criterion::BatchSize;
 use domain::{
     commit::{Draft, HeadWrite, HoursSource, Sifted},
-    event::{Event, TrackedEvent, UsageEvent},
+    event::{TrackedEvent, UsageEvent},
     head::Head,
     hours::Hours,
     id::{CustomerId, Id},
@@ -193,12 +193,7 @@ impl Stored {
             if !is_inside {
                 continue;
             }
-            let block = Block::decode(bytes, month().start())?;
-            let Some((first, last)) = block.span() else { continue };
-            let from = lookup.wanted.range((first, std::borrow::Cow::Borrowed(""))..);
-            for (at, key) in from.take_while(|(at, _)| *at <= last) {
-                found.extend(block.rows_at(*at).filter(|row| row.has_key(key)).map(|row| row.to_event()));
-            }
+            found.extend(Block::find(bytes, month().start(), &lookup.wanted)?.to_events());
         }
         Ok(found)
     }

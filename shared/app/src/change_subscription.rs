@@ -5,10 +5,11 @@ use auth::Actor;
 use chrono::{DateTime, Duration, SubsecRound, Utc};
 use domain::{
     id::{ChargeId, OrganizationId, PlanId, SubscriptionId},
-    invoice::{Invoice, LineItem},
+    invoice::Invoice,
     outbox::subscription_events,
     period_close::draft,
     proration::ProrationChoice,
+    seen_usage::LateLines,
     subscription::{Cancellation, PlansById, Subscription, SubscriptionStatus},
     subscription_change::Change,
     timeline::Bill,
@@ -20,7 +21,6 @@ use crate::{
     AppError, Platform,
     charge_usage::of_bill,
     close_period::{close_until, plans_of},
-    finalize_invoice::terms,
     late_usage,
     preview::{PreviewedInvoice, invalid_change},
     price_override::{PriceOverride, prices_at},
@@ -202,7 +202,9 @@ pub(crate) async fn coming(
 ) -> Result<Vec<PreviewedInvoice>, AppError> {
     let organization = actor.organization;
     let timeline = subscription.timeline(plans);
-    let terms = terms(platform, organization, subscription.customer).await?;
+    let settings = platform.store.get_organization(organization).await?.settings;
+    let customer = platform.store.get_customer(organization, subscription.customer).await?;
+    let terms = settings.invoice_terms(&customer);
     let (mut invoices, mut empty) = (Vec::new(), 0);
     let mut last = subscription.billed_until;
     while invoices.len() < count
@@ -221,8 +223,8 @@ pub(crate) async fn coming(
         }
         // What is late comes to the next invoice, and is settled by it.
         let late = match invoices.is_empty() {
-            true => late_usage::lines(platform, organization, subscription, plans, at).await?,
-            false => Vec::new(),
+            true => late_usage::lines(platform, (organization, &settings), subscription, plans, at).await?,
+            false => LateLines::default(),
         };
         let draft = draft_of(platform, organization, subscription, &bill, late).await?;
         if draft.lines.is_empty() {
@@ -244,7 +246,7 @@ pub(crate) async fn draft_of(
     organization: OrganizationId,
     subscription: &Subscription,
     bill: &Bill,
-    late: Vec<LineItem>,
+    late: LateLines,
 ) -> Result<Invoice, AppError> {
     let usage = of_bill(platform, organization, subscription.customer, bill).await?;
     draft(subscription, bill, &usage, late, bill.at).map_err(AppError::cannot_be_billed)

@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use domain::{
     id::{OrganizationId, SubscriptionId},
     period_close::{CloseError, PeriodClose},
+    seen_usage::LateLines,
     subscription::{PlansById, Subscription},
 };
 use futures::future::try_join_all;
 use store::StoreError;
 
-use crate::{AppError, Platform, charge_usage, finalize_invoice::terms, late_usage};
+use crate::{AppError, Platform, charge_usage, late_usage};
 
 /// Closes every period of a subscription that has ended, one after the other. Closing again changes
 /// nothing. One that cannot be billed exactly is put off, and those after it wait. Returns how many were closed now.
@@ -124,13 +125,17 @@ async fn decided(
     (subscription, plans): (&Subscription, &PlansById),
     now: DateTime<Utc>,
 ) -> Result<Option<PeriodClose>, AppError> {
+    let settings = platform.store.get_organization(organization).await?.settings;
     let close = match PeriodClose::due(subscription, plans, now) {
         Ok(None) => PeriodClose::trial(subscription, plans, now),
         Ok(Some(bill)) => {
             let usage = charge_usage::of_bill(platform, organization, subscription.customer, &bill).await?;
             let late = match bill.dues.is_empty() {
-                true => Vec::new(), // there is no invoice for them: they wait for the next
-                false => late_usage::lines(platform, organization, subscription, plans, bill.at).await?,
+                true => LateLines::default(), // there is no invoice for them: they wait for the next
+                false => {
+                    late_usage::lines(platform, (organization, &settings), subscription, plans, bill.at)
+                        .await?
+                }
             };
             PeriodClose::decide(subscription, plans, &bill, &usage, late, now)
         }
@@ -141,8 +146,8 @@ async fn decided(
         Err(CloseError::NotDue) => return Ok(None),
         Err(error) => return Err(AppError::cannot_be_billed(error)),
     };
-    let terms = terms(platform, organization, subscription.customer).await?;
-    close.with_terms(&terms).map(Some).map_err(AppError::cannot_be_billed)
+    let customer = platform.store.get_customer(organization, subscription.customer).await?;
+    close.with_terms(&settings.invoice_terms(&customer)).map(Some).map_err(AppError::cannot_be_billed)
 }
 
 /// Puts off a bill that cannot be computed, and says so.

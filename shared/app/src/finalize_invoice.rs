@@ -237,7 +237,7 @@ pub(crate) async fn recomputed_under(
     draft: &Invoice,
 ) -> Result<Invoice, AppError> {
     let rated = match draft.is_rated() {
-        true => rated(platform, organization, draft).await?,
+        true => rated(platform, (organization, settings), draft).await?,
         false => draft.clone(),
     };
     let customer = platform.store.get_customer(organization, draft.customer).await?;
@@ -258,7 +258,7 @@ pub(crate) async fn terms(
 /// A subscription's draft with the lines that the usage known by now makes.
 async fn rated(
     platform: &Platform,
-    organization: OrganizationId,
+    (organization, settings): (OrganizationId, &Settings),
     invoice: &Invoice,
 ) -> Result<Invoice, AppError> {
     let Some((subscription, _)) = invoice.billed else { return Ok(invoice.clone()) };
@@ -270,7 +270,7 @@ async fn rated(
     }
     let bill = bill_of(&subscription, &plans, invoice).map_err(AppError::internal)?;
     let usage = charge_usage::of_bill(platform, organization, invoice.customer, &bill).await?;
-    let mut lines = lines(&bill, invoice.currency, &usage).map_err(AppError::cannot_be_billed)?;
-    lines.extend(late_usage::lines(platform, organization, &subscription, &plans, bill.at).await?);
-    Ok(Invoice { lines, ..invoice.clone() })
+    let lines = lines(&bill, invoice.currency, &usage.charges).map_err(AppError::cannot_be_billed)?;
+    let late = late_usage::lines(platform, (organization, settings), &subscription, &plans, bill.at).await?;
+    Ok(invoice.clone().with_lines(lines, &usage, late))
 }

@@ -12,7 +12,7 @@ use domain::{
     totals::Usage,
 };
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
-use store::HeadId;
+use store::{HeadId, Row};
 
 use crate::{
     AppError, Platform,
@@ -76,6 +76,58 @@ pub(crate) async fn answer(platform: &Platform, asked: Asked<'_>) -> Result<Usag
 /// Usage, however much it is, for what cannot be refused.
 pub(crate) async fn fold(platform: &Platform, asked: Asked<'_>) -> Result<UsageSeries, AppError> {
     let heads = asked.heads(platform).await?;
+    fold_heads(platform, asked, heads, asked.levels(platform).await?).await
+}
+
+/// Usage by all customers over ranges that may overlap. `None` where so many events have to be looked at that nobody
+/// waits for it; others are read once for all ranges.
+pub(crate) async fn totals_over(
+    platform: &Platform,
+    organization: OrganizationId,
+    meter: &Meter,
+    ranges: &[Range],
+) -> Result<Vec<Option<Usage>>, AppError> {
+    let question = &Question::default();
+    let asked = |range| Asked { organization, meter, customer: None, range, question };
+    let mut totals = vec![None; ranges.len()];
+    if meter.aggregation != Aggregation::UniqueCount {
+        for (range, total) in ranges.iter().zip(&mut totals) {
+            *total = Some(fold(platform, asked(*range)).await?.total);
+        }
+        return Ok(totals);
+    }
+    let mut counted = Vec::new();
+    for (range, total) in ranges.iter().zip(&mut totals) {
+        let heads = asked(*range).heads(platform).await?;
+        if events_near(platform, &heads, *range).await? <= FOLDED_EVENTS_MAX {
+            counted.push((*range, heads, total));
+        }
+    }
+    let heads = counted.iter().flat_map(|(_, heads, _)| heads.iter().cloned()).collect::<BTreeMap<_, _>>();
+    let share = platform.memory.share(members_of(heads.values()));
+    let bytes_max = share.bytes() / counted.len().max(1);
+    let series = counted.iter().map(|(range, ..)| Series::bounded(asked(*range).query(platform), bytes_max));
+    let mut series = series.collect::<Vec<_>>();
+    let mut under_way = series.iter_mut().collect::<Vec<_>>();
+    while !under_way.is_empty() {
+        for (id, head) in &heads {
+            add_events(platform, *id, head, &mut under_way).await?;
+        }
+        under_way.retain_mut(|series| series.begins_further_pass());
+    }
+    for ((.., total), series) in counted.into_iter().zip(series) {
+        *total = Some(series.total()?);
+    }
+    Ok(totals)
+}
+
+/// As [`fold`], of one customer whose heads were read before.
+pub(crate) async fn fold_known(
+    platform: &Platform,
+    asked: Asked<'_>,
+    heads: Heads,
+) -> Result<UsageSeries, AppError> {
+    let heads = heads.into_iter().filter(|(_, head)| head.touches(asked.range)).collect();
     fold_heads(platform, asked, heads, asked.levels(platform).await?).await
 }
 
@@ -186,7 +238,7 @@ async fn fold_heads(
 /// Of how many events something may have to be held.
 fn held_at_most(query: &Query<'_>, heads: &[(HeadId, Head)]) -> u64 {
     match query.counting.aggregation {
-        Aggregation::UniqueCount => heads.iter().map(|(_, head)| head.members).fold(0, u64::saturating_add),
+        Aggregation::UniqueCount => members_of(heads.iter().map(|(_, head)| head)),
         Aggregation::Count
         | Aggregation::Sum
         | Aggregation::Max
@@ -194,6 +246,39 @@ fn held_at_most(query: &Query<'_>, heads: &[(HeadId, Head)]) -> u64 {
         | Aggregation::Last
         | Aggregation::WeightedSum => 0,
     }
+}
+
+fn members_of<'h>(heads: impl Iterator<Item = &'h Head>) -> u64 {
+    heads.map(|head| head.members).fold(0, u64::saturating_add)
+}
+
+/// Takes one customer's month into several series that look at every event.
+async fn add_events(
+    platform: &Platform,
+    id: HeadId,
+    head: &Head,
+    all: &mut [&mut Series<'_>],
+) -> Result<(), AppError> {
+    let corrections = corrections_of(platform, id, head).await?;
+    let mut ranges = Vec::<Range>::new();
+    let mut each = Vec::new();
+    for series in all {
+        let mut corrections = corrections.clone();
+        series.add_head(id.customer, id.month, head, &BTreeMap::new(), &mut corrections).map_err(refused)?;
+        if series.begins_slice(id.customer, head, &mut corrections).map_err(refused)? {
+            ranges.extend(series.slice());
+            each.push((series, corrections));
+        }
+    }
+    let add = |row: &Row<'_>| {
+        each.iter_mut()
+            .try_for_each(|(series, corrections)| series.add_member(id.customer, row, corrections))
+            .map_err(refused)
+    };
+    platform.store.visit_members::<AppError>(id, head, &ranges, add).await?;
+    each.iter_mut()
+        .try_for_each(|(series, corrections)| series.end_slice(id.customer, corrections))
+        .map_err(refused)
 }
 
 /// Takes one customer's month into a series, as it was at one instant.
@@ -265,9 +350,23 @@ pub(crate) async fn check_folded(
     heads: &[(HeadId, Head)],
     range: Range,
 ) -> Result<(), AppError> {
-    let by_day = heads.iter().map(|(id, head)| head.members_near(id.month, range, &BTreeMap::new()));
-    if by_day.fold(0, u64::saturating_add) <= FOLDED_EVENTS_MAX {
+    let events = events_near(platform, heads, range).await?;
+    if events <= FOLDED_EVENTS_MAX {
         return Ok(());
+    }
+    let detail = format!(
+        "begins a range of about {events} events, more than the {FOLDED_EVENTS_MAX} that one answer is \
+         folded from: ask day by day, of one customer, or hour by hour within a day"
+    );
+    Err(AppError::invalid("start_date", detail))
+}
+
+/// About how many events have to be looked at for a range. What is not too many is told from the heads alone.
+async fn events_near(platform: &Platform, heads: &[(HeadId, Head)], range: Range) -> Result<u64, AppError> {
+    let by_day = heads.iter().map(|(id, head)| head.members_near(id.month, range, &BTreeMap::new()));
+    let by_day = by_day.fold(0, u64::saturating_add);
+    if by_day <= FOLDED_EVENTS_MAX {
+        return Ok(by_day);
     }
     let mut events = 0_u64;
     for (id, head) in heads {
@@ -277,14 +376,7 @@ pub(crate) async fn check_folded(
         let hours = hours.into_iter().map(|(day, (_, hours))| (day, hours)).collect();
         events = events.saturating_add(head.members_near(id.month, range, &hours));
     }
-    if events <= FOLDED_EVENTS_MAX {
-        return Ok(());
-    }
-    let detail = format!(
-        "begins a range of about {events} events, more than the {FOLDED_EVENTS_MAX} that one answer is \
-         folded from: ask day by day, of one customer, or hour by hour within a day"
-    );
-    Err(AppError::invalid("start_date", detail))
+    Ok(events)
 }
 
 /// Refuses to look for one event among so many that nobody waits for it.

@@ -17,10 +17,11 @@ use domain::{
     period::BillingPeriod,
     period_close,
     proration::{ProrationChoice, ProrationPolicy},
+    seen_usage::{BillUsage, LateLines},
     series::Range,
     subscription::{PlansById, Subscription},
     subscription_change::{Change, ChangeError},
-    timeline::{Bill, DueKind},
+    timeline::{Bill, Due, DueKind, Reason},
     totals::{Latest, Usage},
     user::Scope,
 };
@@ -211,7 +212,7 @@ async fn metered(
 }
 
 /// All bills until the end of so many periods, as closing makes them: the last has what is paid in advance for
-/// the period after.
+/// the period after. One that has nothing else belongs to that, and is not shown.
 fn bills(
     subscription: &Subscription,
     plans: &PlansById,
@@ -238,10 +239,14 @@ fn bills(
         && at <= end
     {
         let bill = timeline.bill(last, at).map_err(|error| invalid(&error))?;
-        if !bill.dues.is_empty() {
+        let is_after = |due: &Due| match &due.kind {
+            DueKind::Fixed(period, _, Reason::Interval) => end <= period.start(),
+            DueKind::Fixed(..) | DueKind::Once | DueKind::Usage(..) => false,
+        };
+        if !bill.dues.iter().all(is_after) {
             let overflow = |error: &dyn std::error::Error| AppError::invalid(at_fault, error.to_string());
             let used = used(&bill, usage).map_err(|error| overflow(&error))?;
-            let draft = period_close::draft(subscription, &bill, &used, Vec::new(), at);
+            let draft = period_close::draft(subscription, &bill, &used, LateLines::default(), at);
             let draft = draft.map_err(|error| overflow(&error))?;
             let draft = match terms {
                 Some(terms) => draft.with_terms(terms).map_err(|error| overflow(&error))?,
@@ -259,12 +264,12 @@ fn bills(
 fn used(
     bill: &Bill,
     usage: &BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>,
-) -> Result<Vec<ChargeUsage>, domain::quantity::QuantityOverflow> {
+) -> Result<BillUsage, domain::quantity::QuantityOverflow> {
     let used = bill.dues.iter().filter_map(|due| match (&due.charge.price, &due.kind) {
         (Price::Usage(price), DueKind::Usage(ranges, whole)) => Some((price, ranges, whole)),
         (Price::Usage(_) | Price::Fixed(_), _) => None,
     });
-    used.map(|(price, ranges, whole)| {
+    let charges = used.map(|(price, ranges, whole)| {
         let Some((meter, events)) = usage.get(&price.meter) else { return Ok(ChargeUsage::default()) };
         if meter.aggregation == Aggregation::WeightedSum {
             return Ok(level(meter, events, ranges, *whole)?.counted_by(meter));
@@ -276,8 +281,8 @@ fn used(
             }
         }
         Ok(fold.usage()?.counted_by(meter))
-    })
-    .collect()
+    });
+    Ok(BillUsage { charges: charges.collect::<Result<_, _>>()?, writes: None })
 }
 
 /// What the level of a WEIGHTED_SUM meter comes to over `ranges`, each by its share of `whole`.

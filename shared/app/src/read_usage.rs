@@ -58,12 +58,13 @@ pub struct MeterStats {
     pub unique_customers: u64,
     /// The timestamps of the earliest and the latest event.
     pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Usage since midnight, Monday and the first of the month, in UTC.
-    pub today: Usage,
+    /// Usage since midnight, UTC. `None`, as of the week and the month, where more events have to be looked at for it
+    /// than for one answer.
+    pub today: Option<Usage>,
     /// Since Monday.
-    pub this_week: Usage,
+    pub this_week: Option<Usage>,
     /// Since the first of the month.
-    pub this_month: Usage,
+    pub this_month: Option<Usage>,
     /// Events kept whose key had been counted with other content before.
     pub conflicts: u64,
     /// Events kept that could not be counted.
@@ -256,21 +257,6 @@ pub async fn total_of(
     Ok(fold_usage::fold(platform, asked).await?.total)
 }
 
-/// As [`total_of`], if nothing more happens until the end of the range: what a bill of it comes to.
-///
-/// Errors: as the store's.
-pub(crate) async fn total_to_end(
-    platform: &Platform,
-    organization: OrganizationId,
-    meter: &Meter,
-    customer: CustomerId,
-    range: Range,
-) -> Result<Usage, AppError> {
-    let question = &Question { holds_on: true, ..Question::default() };
-    let asked = Asked { organization, meter, customer: Some(customer), range, question };
-    Ok(fold_usage::fold(platform, asked).await?.total)
-}
-
 /// The customers who used most of a meter over `range`, most first.
 pub async fn top_customers(
     platform: &Platform,
@@ -300,9 +286,9 @@ pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result
         total_events: 0,
         unique_customers: 0,
         span: None,
-        today: Usage::default(),
-        this_week: Usage::default(),
-        this_month: Usage::default(),
+        today: None,
+        this_week: None,
+        this_month: None,
         conflicts: 0,
         rejected: 0,
     };
@@ -324,17 +310,13 @@ pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result
     stats.conflicts = uncounted.iter().filter(|event| event.is_conflict()).count() as u64;
     stats.rejected = uncounted.len() as u64 - stats.conflicts;
     let now = platform.now();
-    for (step, usage) in [
-        (Step::Day, &mut stats.today),
-        (Step::Week, &mut stats.this_week),
-        (Step::Month, &mut stats.this_month),
-    ] {
-        let steps = Steps::utc(step);
-        let from = steps.start_of(now);
-        let range = Range { from, until: steps.next(from) };
-        let asked =
-            Asked { organization, meter: &meter, customer: None, range, question: &Question::default() };
-        *usage = fold_usage::answer(platform, asked).await?.total;
+    let ranges = [Step::Day, Step::Week, Step::Month].map(|step| {
+        let from = Steps::utc(step).start_of(now);
+        Range { from, until: Steps::utc(step).next(from) }
+    });
+    let totals = fold_usage::totals_over(platform, organization, &meter, &ranges).await?;
+    if let [today, this_week, this_month] = totals[..] {
+        stats = MeterStats { today, this_week, this_month, ..stats };
     }
     Ok(stats)
 }

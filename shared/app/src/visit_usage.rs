@@ -6,34 +6,18 @@ use chrono::{DateTime, Utc};
 use domain::{
     event::{Event, Revision, UsageEvent},
     head::Head,
-    held,
     id::{CustomerId, OrganizationId},
     meter::Meter,
     month::Month,
     quantity::Quantity,
     revision::{Corrections, Visible},
     series::Range,
-    totals::{Latest, Tally, Totals, Usage},
+    totals::{Latest, Tally, Totals},
     zone::{Step, Steps},
 };
 use store::HeadId;
 
-use crate::{AppError, Platform, read_usage::total_to_end};
-
-/// The heads of the months that `ranges` touch.
-pub(crate) async fn heads_in(
-    platform: &Platform,
-    organization: OrganizationId,
-    meter: &Meter,
-    customer: CustomerId,
-    ranges: &[Range],
-) -> Result<Vec<(HeadId, Head)>, AppError> {
-    let months = ranges.iter().flat_map(|range| Month::in_range(range.from, range.until));
-    let months = months.collect::<BTreeSet<_>>().into_iter();
-    let ids = months.map(|month| HeadId { organization, meter: meter.id, customer, month });
-    let heads = platform.store.get_heads(&ids.collect::<Vec<_>>()).await?;
-    Ok(heads.into_iter().collect())
-}
+use crate::{AppError, Platform};
 
 /// Passes every event that counts in `ranges`, which do not overlap, to `visit`: each once, corrections applied,
 /// in no order, as they are read. The same heads give the same events again, whatever is counted meanwhile.
@@ -75,28 +59,6 @@ pub(crate) async fn visit_counted(
         }
     }
     Ok(())
-}
-
-/// What the level of a WEIGHTED_SUM meter comes to over several ranges, each by its share of `whole`, if nothing more
-/// happens until their end.
-///
-/// Errors: as the store's.
-pub(crate) async fn level_over(
-    platform: &Platform,
-    organization: OrganizationId,
-    meter: &Meter,
-    customer: CustomerId,
-    ranges: &[Range],
-    whole: Range,
-) -> Result<Usage, AppError> {
-    let (mut levels, mut events) = (Vec::new(), 0_u64);
-    for range in ranges {
-        let usage = total_to_end(platform, organization, meter, customer, *range).await?;
-        levels.push((usage.quantity, *range));
-        events += usage.events;
-    }
-    let quantity = held::weighted(&levels, whole)?;
-    Ok(Usage { quantity, events })
 }
 
 /// The corrections of a head.

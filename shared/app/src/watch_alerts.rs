@@ -11,6 +11,7 @@ use domain::{
     alert::{Alert, AlertScope, Reading, Watch},
     event::TrackedEvent,
     id::{CustomerId, FeatureId, Id, MeterId, OrganizationId, SubscriptionId},
+    seen_usage::LateLines,
     subscription::{Subscription, SubscriptionStatus},
 };
 use futures::{StreamExt, future::join_all, stream};
@@ -274,7 +275,8 @@ async fn amount(
     let Some(at) = timeline.next(last).map_err(AppError::internal)? else { return Ok(None) };
     let bill = timeline.bill(last, at).map_err(AppError::internal)?;
     let draft =
-        change_subscription::draft_of(platform, organization, subscription, &bill, Vec::new()).await?;
+        change_subscription::draft_of(platform, organization, subscription, &bill, LateLines::default())
+            .await?;
     Ok(Some(Reading {
         customer: subscription.customer,
         subscription: Some(subscription.id),

@@ -1,10 +1,13 @@
 //! Columns back to events, one row at a time and only as far as somebody looks.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 use chrono::{DateTime, Utc};
 use domain::{
-    event::{Event, Revision, UsageEvent},
+    event::{Event, Identity, Revision, UsageEvent},
     id::CorrectionId,
     property::{Properties, Property},
     quantity::Quantity,
@@ -66,8 +69,46 @@ impl Block {
         }
     }
 
+    /// Reads of a segment the events that are `wanted`, by time and key, and passes over the others.
+    ///
+    /// Errors: if the bytes are none.
+    pub fn find(
+        bytes: &[u8],
+        epoch: DateTime<Utc>,
+        wanted: &BTreeSet<Identity<'_>>,
+    ) -> Result<Self, Damaged> {
+        match bytes.split_first() {
+            Some((&FORMAT, rest)) => Self::read_rows(rest, epoch, |keyed| Rows::Some(keyed.places(wanted))),
+            _ => {
+                let all = Self::decode(bytes, epoch)?;
+                let places = all.places(wanted).into_iter();
+                let found = places.map(|row| Row { block: &all, row }.to_event()).collect::<Vec<_>>();
+                Self::of(&found)
+            }
+        }
+    }
+
+    /// The rows of events that are `wanted`, by time and key, in order.
+    fn places(&self, wanted: &BTreeSet<Identity<'_>>) -> Vec<usize> {
+        let Some((first, last)) = self.span() else { return Vec::new() };
+        let wanted = wanted.range((first, Cow::Borrowed(""))..).take_while(|(at, _)| *at <= last);
+        let places = wanted.flat_map(|(at, key)| self.rows_at(*at).filter(|row| row.has_key(key)));
+        let mut places = places.map(|row| row.row).collect::<Vec<_>>();
+        places.sort_unstable();
+        places
+    }
+
     /// Reads what follows the format, up to the end.
     pub(crate) fn read(bytes: &[u8], epoch: DateTime<Utc>) -> Result<Self, Damaged> {
+        Self::read_rows(bytes, epoch, |_| Rows::All)
+    }
+
+    /// Reads the rows that `pick` picks, from a block that has times and keys only.
+    fn read_rows(
+        bytes: &[u8],
+        epoch: DateTime<Utc>,
+        pick: impl FnOnce(&Self) -> Rows,
+    ) -> Result<Self, Damaged> {
         let mut head = Cursor::new(bytes, epoch);
         let flags = head.byte("flags")?;
         let count = usize::try_from(head.small("events")?).map_err(|_| Damaged("events"))?;
@@ -88,12 +129,17 @@ impl Block {
         let mut body = Cursor::new(&columns, epoch);
         let times = times(&mut body, epoch, count)?;
         let (keys, texts) = keys(&mut body, uuids, flags, count)?;
-        let ingested = ingested(&mut body, flags, &times)?;
-        let quantities = quantities(&mut body, count)?;
-        let revisions = revisions(&mut body, count)?;
+        let keyed = Self { times, keys, texts, ..Self::default() };
+        let rows = pick(&keyed);
+        let ingested = ingested(&mut body, flags, &keyed.times, &rows)?;
+        let quantities = quantities(&mut body, count, &rows)?;
+        let revisions = revisions(&mut body, count, &rows)?;
         let count_of_columns = body.length("columns")?;
-        let columns = (0..count_of_columns).map(|_| column(&mut body, count)).collect::<Result<_, _>>()?;
+        let columns = (0..count_of_columns).map(|_| column(&mut body, count, &rows));
+        let columns = columns.collect::<Result<_, _>>()?;
         body.end()?;
+        let Self { times, keys, texts, .. } = keyed;
+        let (times, keys) = (rows.of(times), rows.of(keys));
         Ok(Self { times, ingested, quantities, keys, texts, revisions, columns })
     }
 
@@ -137,6 +183,61 @@ impl Block {
     pub fn span(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
         let at = |millis: Option<&i64>| millis.and_then(|millis| DateTime::from_timestamp_millis(*millis));
         at(self.times.first()).zip(at(self.times.last()))
+    }
+}
+
+/// The rows of a segment that somebody looks at.
+enum Rows {
+    /// All.
+    All,
+    /// Some, in order.
+    Some(Vec<usize>),
+}
+
+impl Rows {
+    /// What a column of `count` numbers has for them, each read by `read`.
+    fn read<T>(
+        &self,
+        body: &mut Cursor<'_>,
+        count: usize,
+        what: &'static str,
+        mut read: impl FnMut(&mut Cursor<'_>, usize) -> Result<T, Damaged>,
+    ) -> Result<Vec<T>, Damaged> {
+        match self {
+            Self::All => {
+                let mut values = Vec::with_capacity(count);
+                for row in 0..count {
+                    values.push(read(body, row)?);
+                }
+                Ok(values)
+            }
+            Self::Some(rows) => {
+                let (mut values, mut next) = (Vec::with_capacity(rows.len()), 0);
+                for row in rows {
+                    body.pass_over(row.saturating_sub(next), what)?;
+                    values.push(read(body, *row)?);
+                    next = row + 1;
+                }
+                body.pass_over(count.saturating_sub(next), what)?;
+                Ok(values)
+            }
+        }
+    }
+
+    /// Theirs of the values of all rows.
+    fn of<T: Copy>(&self, values: Vec<T>) -> Vec<T> {
+        match self {
+            Self::All => values,
+            Self::Some(rows) => rows.iter().filter_map(|row| values.get(*row).copied()).collect(),
+        }
+    }
+
+    /// The place of a row among them.
+    fn place(&self, row: usize) -> Option<usize> {
+        match self {
+            Self::All => Some(row),
+            Self::Some(rows) => rows.binary_search(&row).ok(),
+        }
     }
 }
 
@@ -187,33 +288,30 @@ fn keys(body: &mut Cursor<'_>, uuids: &[u8], flags: u8, count: usize) -> Result<
     if is_whole { Ok((keys, texts.to_owned())) } else { Err(Damaged("key")) }
 }
 
-fn ingested(body: &mut Cursor<'_>, flags: u8, times: &[i64]) -> Result<Vec<i64>, Damaged> {
-    let by_row = flags & flag::INGESTED_BY_ROW != 0;
-    let mut last = None;
-    let mut read = |time: &i64| {
-        let from = if by_row { last.unwrap_or(*time) } else { *time };
-        let at = add(from, body.small_signed("ingested")?)?;
-        last = Some(at);
-        if is_instant(at) { Ok(at) } else { Err(Damaged("time")) }
-    };
-    let mut ingested = Vec::with_capacity(times.len());
-    for time in times {
-        ingested.push(read(time)?);
+fn ingested(body: &mut Cursor<'_>, flags: u8, times: &[i64], rows: &Rows) -> Result<Vec<i64>, Damaged> {
+    let checked = |at| if is_instant(at) { Ok(at) } else { Err(Damaged("time")) };
+    if flags & flag::INGESTED_BY_ROW == 0 {
+        return rows.read(body, times.len(), "ingested", |body, row| {
+            let time = times.get(row).copied().unwrap_or_default();
+            checked(add(time, body.small_signed("ingested")?)?)
+        });
     }
-    Ok(ingested)
+    let (mut ingested, mut last) = (Vec::with_capacity(times.len()), None);
+    for time in times {
+        let at = checked(add(last.unwrap_or(*time), body.small_signed("ingested")?)?)?;
+        ingested.push(at);
+        last = Some(at);
+    }
+    Ok(rows.of(ingested))
 }
 
-fn quantities(body: &mut Cursor<'_>, count: usize) -> Result<Vec<Quantity>, Damaged> {
+fn quantities(body: &mut Cursor<'_>, count: usize, rows: &Rows) -> Result<Vec<Quantity>, Damaged> {
     let zeros = body.byte("quantity")?;
     let scale = if count == 0 { 1 } else { scale(zeros)? };
-    let mut quantities = Vec::with_capacity(count);
-    for _ in 0..count {
-        quantities.push(scaled(body.signed("quantity")?, scale)?);
-    }
-    Ok(quantities)
+    rows.read(body, count, "quantity", |body, _| scaled(body.signed("quantity")?, scale))
 }
 
-fn revisions(body: &mut Cursor<'_>, count: usize) -> Result<Vec<(usize, Revision)>, Damaged> {
+fn revisions(body: &mut Cursor<'_>, count: usize, rows: &Rows) -> Result<Vec<(usize, Revision)>, Damaged> {
     let corrections = body.length("revisions")?;
     let mut read = || {
         let row = usize::try_from(body.small("revision")?).map_err(|_| Damaged("revision"))?;
@@ -227,10 +325,11 @@ fn revisions(body: &mut Cursor<'_>, count: usize) -> Result<Vec<(usize, Revision
             _ => Err(Damaged("revision")),
         }
     };
-    (0..corrections).map(|_| read()).collect()
+    let placed = (0..corrections).map(|_| read()).collect::<Result<Vec<_>, _>>()?.into_iter();
+    Ok(placed.filter_map(|(row, revision)| Some((rows.place(row)?, revision))).collect())
 }
 
-fn column(body: &mut Cursor<'_>, count: usize) -> Result<Column, Damaged> {
+fn column(body: &mut Cursor<'_>, count: usize, rows: &Rows) -> Result<Column, Damaged> {
     let is_metadata = match body.byte("column")? {
         0 => false,
         1 => true,
@@ -238,12 +337,12 @@ fn column(body: &mut Cursor<'_>, count: usize) -> Result<Column, Damaged> {
     };
     let name = body.text("column")?;
     let values = (0..body.length("column")?).map(|_| property(body)).collect::<Result<Vec<_>, _>>()?;
-    let mut place = || {
+    let place = |body: &mut Cursor<'_>| {
         let place = usize::try_from(body.small("column")?).map_err(|_| Damaged("column"))?;
         if place <= values.len() { Ok(place) } else { Err(Damaged("column")) }
     };
-    let rows = match place()? {
-        0 => (0..count).map(|_| place()).collect::<Result<_, _>>()?,
+    let rows = match place(body)? {
+        0 => rows.read(body, count, "column", |body, _| place(body))?,
         1 => Vec::new(),
         _ => return Err(Damaged("column")),
     };

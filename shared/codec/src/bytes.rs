@@ -144,6 +144,22 @@ impl<'a> Cursor<'a> {
         None
     }
 
+    /// Passes over so many numbers.
+    pub(crate) fn pass_over(&mut self, numbers: usize, what: &'static str) -> Result<(), Damaged> {
+        let mut left = numbers;
+        if left == 0 {
+            return Ok(());
+        }
+        for (place, byte) in self.bytes.iter().enumerate() {
+            left -= usize::from(byte & 0x80 == 0); // the last of a number
+            if left == 0 {
+                self.bytes = self.bytes.get(place + 1..).unwrap_or_default();
+                return Ok(());
+            }
+        }
+        Err(Damaged(what))
+    }
+
     pub(crate) fn signed(&mut self, what: &'static str) -> Result<i128, Damaged> {
         let value = self.unsigned(what)?;
         Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))

@@ -1,6 +1,6 @@
 //! What is written is read back, what is damaged is refused, and what was written once stays readable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
@@ -158,6 +158,12 @@ proptest! {
             let rows = block.rows_at(event.occurred_at).filter(|row| row.has_key(&event.key));
             prop_assert!(rows.map(|row| row.to_event()).any(|found| found == *event));
         }
+        for kept in [1, 2, 3, 50] {
+            let wanted = events.iter().step_by(kept).map(UsageEvent::identity).collect::<BTreeSet<_>>();
+            let found = Block::find(&bytes, month().start(), &wanted).unwrap();
+            let expected = block.to_events().filter(|event| wanted.contains(&event.identity()));
+            prop_assert_eq!(found.to_events().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        }
         for (row, event) in block.rows().zip(block.rows().map(|row| row.to_event())) {
             for name in event.properties.keys().chain(event.metadata.keys()) {
                 prop_assert_eq!(row.property(name), event.property(name));
@@ -180,6 +186,7 @@ proptest! {
             formatted.extend(&bytes);
             let _ = decode_head(&formatted, month(), 1);
             let _ = decoded(&formatted);
+            let _ = Block::find(&formatted, month().start(), &BTreeSet::new());
             let _ = decode_hours(&formatted, month());
         }
     }
@@ -196,6 +203,8 @@ proptest! {
         prop_assert!(decoded(&bytes[..place]).is_err());
         bytes[place] ^= flip;
         let _ = decoded(&bytes).map(|events| events.len());
+        let wanted = events.iter().step_by(2).map(UsageEvent::identity).collect::<BTreeSet<_>>();
+        let _ = Block::find(&bytes, month().start(), &wanted).map(|found| found.to_events().count());
         let mut bytes = encode_head(&head, month());
         let place = at.index(bytes.len());
         prop_assert!(decode_head(&bytes[..place], month(), 1).is_err());

@@ -103,6 +103,13 @@ impl<'a> ChargeFold<'a> {
         }
     }
 
+    /// Whether there is anything that it has to hold: distinct values, or events that may be free.
+    pub fn holds(price: &UsagePrice, counting: Counting<'_>) -> bool {
+        let mut pricings = price.filters.iter().map(|filter| &filter.pricing).chain([&price.pricing]);
+        counting.aggregation == Aggregation::UniqueCount
+            || pricings.any(|pricing| matches!(pricing.model, ChargeModel::Percentage(_)))
+    }
+
     /// Takes in one event, unless the meter's filters leave it out.
     ///
     /// Errors: if a quantity cannot be computed exactly.

@@ -6,7 +6,7 @@
 //! its tail becomes ([`Draft::seal`]). An event becomes a member in the very write that changes the totals, so
 //! the two never differ, and a repeat always meets the first.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 
@@ -168,11 +168,14 @@ impl Head {
         let mut fresh = Vec::new();
         let mut sift = |(index, event): (usize, &'a UsageEvent)| {
             let is_first = event.revision == Revision::First;
-            let Some(known) = members.get_mut(&(event.occurred_at, event.key.as_str())) else {
-                members.insert((event.occurred_at, event.key.as_str()), Members::One(event));
-                let after = visible_of([event]);
-                fresh.push(Fresh { index, event, before: None, after, is_first });
-                return Verdict::Counted;
+            let known = match members.entry((event.occurred_at, event.key.as_str())) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    place.insert(Members::One(event));
+                    let after = visible_of([event]);
+                    fresh.push(Fresh { index, event, before: None, after, is_first });
+                    return Verdict::Counted;
+                }
             };
             let same = known.iter().find(|known| known.revision == event.revision);
             if let Some(same) = same {

@@ -14,6 +14,7 @@ use crate::{
     period::BillingPeriod,
     property::Properties,
     proration::Proration,
+    seen_usage::SeenUsage,
     tax::Tax,
 };
 
@@ -34,6 +35,8 @@ pub struct Invoice {
     pub currency: Currency,
     /// What is billed.
     pub lines: Vec<LineItem>,
+    /// How far the usage was looked at that they were rated from.
+    pub seen: Vec<SeenUsage>,
     /// Whether somebody wrote the lines of a subscription's draft anew. They then stay as they are.
     pub has_edited_lines: bool,
     /// Tax on the lines.

@@ -11,6 +11,7 @@ use crate::{
     outbox::OutboxMessage,
     period_close::PeriodClose,
     property::Properties,
+    seen_usage::{BillUsage, LateLines, SeenUsage},
     tax::{Tax, TaxTerms},
 };
 
@@ -112,6 +113,7 @@ impl Invoice {
             status: InvoiceStatus::Draft { finalize_at: None },
             currency,
             lines: Vec::new(),
+            seen: Vec::new(),
             has_edited_lines: false,
             tax: Tax::none(),
             payment_due: PaymentDue::AsSet,
@@ -173,6 +175,7 @@ impl Invoice {
             customer,
             currency,
             lines,
+            seen: if is_edited { Vec::new() } else { self.seen.clone() },
             has_edited_lines,
             payment_due: edit.payment_due.unwrap_or(self.payment_due),
             memo: edit.memo.unwrap_or_else(|| self.memo.clone()),
@@ -183,6 +186,14 @@ impl Invoice {
         let edited = Self { tax: Tax::none(), ..edited };
         edited.line_sum().map_err(|_| EditError::Total)?;
         Ok(edited)
+    }
+
+    /// This draft with lines that were rated from what was used, and from what is late for bills before.
+    #[must_use]
+    pub fn with_lines(self, mut lines: Vec<LineItem>, usage: &BillUsage, late: LateLines) -> Self {
+        lines.extend(late.lines);
+        let own = usage.writes.map(|writes| SeenUsage { invoice: self.id, writes });
+        Self { lines, seen: own.into_iter().chain(late.seen).collect(), ..self }
     }
 
     /// The lines as they are given, in their order, and whether they differ from those of this draft.

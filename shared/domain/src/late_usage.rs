@@ -17,6 +17,7 @@ use crate::{
     period::{BillingPeriod, PeriodError},
     period_close::invoice_id,
     rating::{self, RatingError, UnratedCharge},
+    seen_usage::SeenUsage,
     subscription::{PlansById, Subscription},
     timeline::Bill,
 };
@@ -90,14 +91,26 @@ impl Billed {
     }
 }
 
-/// The lines of late usage for `looked_back_at`, each with its usage as it is known now. What a void invoice
-/// has of it counts as billed, since nothing of that is to be paid.
+/// Whether all of a bill's usage is on some invoices, whose lines were rated when its heads had been written as
+/// often as now.
+pub fn is_seen<'a>(billed: &Billed, invoices: impl IntoIterator<Item = &'a Invoice>, writes: u64) -> bool {
+    let now = SeenUsage { invoice: billed.invoice.id, writes };
+    invoices.into_iter().any(|invoice| invoice.seen.contains(&now))
+}
+
+/// The lines of late usage for bills that were looked back at, each with its usage as it is known now; `None` if it
+/// is not rated again, or all of it is billed. What a void invoice has of it counts as billed, since nothing of that is
+/// to be paid.
 ///
 /// Errors: as for [`rating::lines`].
-pub fn lines(before: &[(Billed, Vec<ChargeUsage>)], zone: Tz) -> Result<Vec<LineItem>, UnratedCharge> {
+pub fn lines(
+    before: &[(Billed, Option<Vec<ChargeUsage>>)],
+    zone: Tz,
+) -> Result<Vec<LineItem>, UnratedCharge> {
     let invoices = || before.iter().map(|(billed, _)| &billed.invoice);
     let mut late = Vec::new();
-    for (billed, usage) in before.iter().filter(|(billed, _)| billed.is_rated_again()) {
+    for (billed, usage) in before {
+        let Some(usage) = usage else { continue };
         for whole in rating::lines(&billed.bill, billed.invoice.currency, usage)? {
             let line = line(&whole, &billed.invoice, invoices(), zone);
             late.extend(line.map_err(|error| UnratedCharge::of(&whole.description, error))?);

@@ -44,6 +44,7 @@ pub mod rating;
 pub mod refold;
 pub mod revision;
 pub mod schedule;
+pub mod seen_usage;
 pub mod series;
 pub mod slices;
 pub mod subscription;

@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    charge_usage::ChargeUsage,
     id::InvoiceId,
-    invoice::{GRACE_PERIOD, Invoice, InvoiceStatus, LineItem},
+    invoice::{GRACE_PERIOD, Invoice, InvoiceStatus},
     money::MoneyError,
     outbox::{InvoiceEvent, OutboxEntry, subscription_events},
     period::PeriodError,
     rating::{UnratedCharge, lines},
+    seen_usage::{BillUsage, LateLines},
     subscription::{PlansById, Subscription, SubscriptionStatus},
     timeline::Bill,
 };
@@ -81,14 +81,14 @@ impl PeriodClose {
         Ok(Self { invoice: None, subscription: next, outbox })
     }
 
-    /// What a bill that is due means at `now`. `usage` is that of its usage charges, in its order; `late` are
-    /// the lines of usage that was late for earlier bills, which come after its own.
+    /// What a bill that is due means at `now`, by what was used of it. `late` is what was late for earlier bills,
+    /// whose lines come after its own.
     pub fn decide(
         subscription: &Subscription,
         plans: &PlansById,
         bill: &Bill,
-        usage: &[ChargeUsage],
-        late: Vec<LineItem>,
+        usage: &BillUsage,
+        late: LateLines,
         now: DateTime<Utc>,
     ) -> Result<Self, CloseError> {
         let mut outbox = Vec::new();
@@ -120,19 +120,18 @@ impl PeriodClose {
 pub fn draft(
     subscription: &Subscription,
     bill: &Bill,
-    usage: &[ChargeUsage],
-    late: Vec<LineItem>,
+    usage: &BillUsage,
+    late: LateLines,
     now: DateTime<Utc>,
 ) -> Result<Invoice, CloseError> {
-    let mut lines = lines(bill, subscription.currency, usage)?;
-    lines.extend(late);
+    let lines = lines(bill, subscription.currency, &usage.charges)?;
     let finalize_at = now + GRACE_PERIOD;
-    Ok(Invoice {
+    let draft = Invoice {
         billed: Some((subscription.id, bill.period)),
         status: InvoiceStatus::Draft { finalize_at: Some(finalize_at) },
-        lines,
         ..Invoice::draft(invoice_id(subscription, bill.at), subscription.customer, subscription.currency, now)
-    })
+    };
+    Ok(draft.with_lines(lines, usage, late))
 }
 
 /// The id of a subscription's invoice for the bill at `at`. Its time is that; its bytes are those that tell

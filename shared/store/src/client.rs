@@ -71,8 +71,8 @@ impl Store {
         mut keys: Vec<Key>,
     ) -> Result<Vec<Attributes>, StoreError> {
         let mut items = Vec::new();
-        let mut pause = PAUSE;
         while !keys.is_empty() {
+            let mut pause = PAUSE;
             let batch = keys.split_off(keys.len().saturating_sub(BATCH_KEYS_MAX));
             let batch = batch.into_iter().map(Key::attributes).collect();
             let mut wanted =

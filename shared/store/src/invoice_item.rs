@@ -11,6 +11,7 @@ use domain::{
     money::Money,
     period::BillingPeriod,
     proration::{Proration, ProrationUnit},
+    seen_usage::SeenUsage,
     tax::{Tax, TaxLine, TaxTreatment},
 };
 use rust_decimal::Decimal;
@@ -49,6 +50,13 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
         .time("updated_at", invoice.updated_at)
         .time("issued_at", invoice.issued_at)
         .time("due_at", invoice.due_at);
+    if !invoice.seen.is_empty() {
+        let seen = invoice.seen.iter();
+        item = item.map(
+            "seen",
+            seen.fold(Item::default(), |map, seen| map.number(&seen.invoice.to_string(), seen.writes)),
+        );
+    }
     if let Some((subscription, period)) = invoice.billed {
         item = item.display("subscription", subscription).map("period", period_item(period));
     }
@@ -90,6 +98,7 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         status: status_from(item)?,
         currency,
         lines: lines.collect::<Result<_, _>>()?,
+        seen: item.optional_map("seen")?.map(seen_from).transpose()?.unwrap_or_default(),
         has_edited_lines: item.flag("has_edited_lines")?,
         tax: tax_from(item.map("tax")?, currency)?,
         payment_due: payment_due_from(item.map("payment_due")?)?,
@@ -106,6 +115,14 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
     };
     invoice.verify().map_err(damaged)?;
     Ok(invoice)
+}
+
+fn seen_from(map: Reader<'_>) -> Result<Vec<SeenUsage>, StoreError> {
+    let read = |id: &str| {
+        let invoice = id.parse().map_err(|_| map.corrupt("seen"))?;
+        Ok(SeenUsage { invoice, writes: map.number(id)? })
+    };
+    map.names().map(read).collect()
 }
 
 fn damaged(mismatch: InvoiceMismatch) -> StoreError {

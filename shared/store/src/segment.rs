@@ -1,8 +1,9 @@
 //! Segments: the members of a head that are not in its tail, read as they were when the head was.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, Utc};
 use codec::Block;
 use domain::{
     commit::Lookup,
@@ -87,8 +88,9 @@ impl Store {
         let mut start = None;
         loop {
             let (items, next) = self.segments(id, (&first, &last), start).await?;
-            for block in blocks(id, head, &items)? {
-                find_in_block(&block, &lookup.wanted, &mut found);
+            let find = |bytes: &[u8], epoch| Block::find(bytes, epoch, &lookup.wanted);
+            for block in blocks_by(id, head, &items, find)? {
+                found.extend(block.to_events());
             }
             start = next;
             if start.is_none() {
@@ -150,22 +152,24 @@ impl Store {
 
 /// The segments among `items` that were there when `head` was read.
 fn blocks(id: HeadId, head: &Head, items: &[Attributes]) -> Result<Vec<Block>, StoreError> {
+    blocks_by(id, head, items, Block::decode)
+}
+
+/// The same, as `read` reads them.
+fn blocks_by(
+    id: HeadId,
+    head: &Head,
+    items: &[Attributes],
+    read: impl Fn(&[u8], DateTime<Utc>) -> Result<Block, codec::Damaged>,
+) -> Result<Vec<Block>, StoreError> {
     let mut blocks = Vec::with_capacity(items.len());
     for item in items {
         let item = Reader::terse("segment", item);
         let version = keys::segment_version(item.text("sk")?).ok_or_else(|| item.corrupt("sk"))?;
         if version <= head.version {
-            let block = Block::decode(item.bytes("b")?, id.month.start());
+            let block = read(item.bytes("b")?, id.month.start());
             blocks.push(block.map_err(|_| item.corrupt("b"))?);
         }
     }
     Ok(blocks)
-}
-
-fn find_in_block(block: &Block, wanted: &BTreeSet<domain::event::Identity<'_>>, found: &mut Vec<UsageEvent>) {
-    let Some((first, last)) = block.span() else { return };
-    let from = wanted.range((first, std::borrow::Cow::Borrowed(""))..);
-    for (at, key) in from.take_while(|(at, _)| *at <= last) {
-        found.extend(block.rows_at(*at).filter(|row| row.has_key(key)).map(|row| row.to_event()));
-    }
 }

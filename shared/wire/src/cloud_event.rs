@@ -1,25 +1,29 @@
-//! CloudEvents 1.0 as usage: `type` names the meter, `subject` the customer, `id` is the idempotency key, `time`
-//! the timestamp, and `data` has the properties.
+//! CloudEvents 1.0 as usage: `type` names the meter, `subject` the customer, `source` and `id` make the idempotency
+//! key, `time` is the timestamp, and `data` has the properties.
 
 use std::{collections::BTreeSet, fmt};
 
 use app::{
     AppError,
-    track_usage::{CustomerRef, MeterRef, Usage},
+    track_usage::{CustomerRef, MeterRef, Usage, key_of_source},
 };
-use domain::property::{Properties, Property};
+use domain::{
+    event::KEY_CHARACTERS_MAX,
+    property::{Properties, Property},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
 };
 use serde_json::{Value, value::RawValue};
+use utoipa::ToSchema;
 
 use crate::{
     check::Check,
     json,
     problem::Problem,
     properties::PropertiesIn,
-    time,
+    time::{self, TimeIn},
     usage_batch::{Told, check_count},
 };
 
@@ -28,6 +32,29 @@ pub const SINGLE: &str = "application/cloudevents+json";
 
 /// The content type of a list of events.
 pub const BATCH: &str = "application/cloudevents-batch+json";
+
+/// A CloudEvent 1.0 that tells of usage. Other attributes are kept as metadata.
+#[derive(Clone, Debug, ToSchema)]
+pub struct CloudEventBody {
+    /// `1.0`.
+    pub specversion: String,
+    /// Tells the event from all others of its `source`, in 1 to 255 characters.
+    pub id: String,
+    /// Where the event comes from. With `id` it makes the idempotency key, `source|id`, with a `\` before each `|` or
+    /// `\` in the source: the same `id` of another source is another event. A key of more than 255 characters is
+    /// `sha256:` and the hash of it in hexadecimal digits. An event that is also sent another way counts once if that
+    /// key is its `idempotency_key` there.
+    pub source: String,
+    /// The meter's name.
+    #[schema(rename = "type")]
+    pub kind: String,
+    /// What your own systems call the customer.
+    pub subject: String,
+    /// When; now if not given.
+    pub time: Option<TimeIn>,
+    /// Values to aggregate, filter and group by.
+    pub data: Option<PropertiesIn>,
+}
 
 /// One event, its attributes as they came.
 #[derive(Debug, Default)]
@@ -116,10 +143,20 @@ fn into_domain(event: CloudEvent) -> Result<Usage, AppError> {
     if version.as_deref() != Some("1.0") {
         check.refuse("specversion", "must be `1.0`");
     }
-    if attributes.get("source").and_then(Property::as_text).is_none_or(str::is_empty) {
+    let source = attributes.get("source").and_then(Property::as_text).unwrap_or_default().to_owned();
+    if source.is_empty() {
         check.refuse("source", "is required");
     }
-    let id = check.text("id", id.unwrap_or_default(), 255);
+    let id = id.unwrap_or_default();
+    if !(1..=KEY_CHARACTERS_MAX).contains(&id.chars().count()) {
+        check.refuse("id", "must have 1 to 255 characters");
+    }
+    // Together they are what tells events apart, and `source` stays among what is told.
+    let key = key_of_source(&source, &id);
+    let is_hashed = !key.contains('|');
+    if is_hashed {
+        attributes.insert("id".to_owned(), Property::Text(id));
+    }
     let kind = check.text("type", kind.unwrap_or_default(), 255);
     let subject = check.text("subject", subject.unwrap_or_default(), 255);
     let timestamp = time.and_then(|text| check.value("time", time::parse(&text).ok_or(time::INVALID)));
@@ -128,7 +165,7 @@ fn into_domain(event: CloudEvent) -> Result<Usage, AppError> {
         customer: CustomerRef::ExternalId(subject),
         quantity: None,
         timestamp,
-        idempotency_key: Some(id),
+        idempotency_key: Some(key),
         properties: event.data.unwrap_or_default().0,
         metadata: attributes,
     })
@@ -147,11 +184,20 @@ mod tests {
         let usage = single(EVENT.as_bytes()).unwrap();
         assert_eq!(usage.meter, MeterRef::Name("calls".into()));
         assert_eq!(usage.customer, CustomerRef::ExternalId("acme".into()));
-        assert_eq!(usage.idempotency_key.as_deref(), Some("e1"));
+        assert_eq!(usage.idempotency_key.as_deref(), Some("/api|e1"));
         assert_eq!(usage.timestamp, Some("2025-01-15T10:00:00Z".parse().unwrap()));
         assert_eq!(usage.properties["amount"], Property::Number("1.50".into()));
         let kept = usage.metadata.keys().map(String::as_str).collect::<Vec<_>>();
         assert_eq!(kept, ["region", "source"], "what says where it comes from is kept");
+    }
+
+    #[test]
+    fn an_event_whose_key_is_hashed_keeps_its_id() {
+        let body = EVENT.replace("/api", &format!("/{}", "a".repeat(300)));
+        let usage = single(body.as_bytes()).unwrap();
+        assert!(usage.idempotency_key.unwrap().starts_with("sha256:"));
+        assert_eq!(usage.metadata["id"], Property::Text("e1".into()));
+        assert_eq!(usage.metadata["source"].as_text().unwrap().len(), 301);
     }
 
     #[test]
@@ -165,6 +211,8 @@ mod tests {
         };
         check(r#""1.0""#, r#""0.3""#, "specversion");
         check(r#""id": "e1", "#, "", "id");
+        check(r#""e1""#, r#""""#, "id");
+        check("e1", &"e".repeat(256), "id");
         check(r#""source": "/api", "#, "", "source");
         check(r#""subject": "acme","#, "", "subject");
         check(r#""type": "calls","#, "", "type");

@@ -107,12 +107,13 @@ pub struct MeterStatsBody {
     pub first_event_date: Option<TimeOut>,
     /// Timestamp of the latest event.
     pub last_event_date: Option<TimeOut>,
-    /// Usage since midnight UTC.
-    pub today_usage: QuantityOut,
+    /// Usage since midnight UTC. Null, as the two below, of a UNIQUE_COUNT meter for which more than 20 million events
+    /// would have to be looked at: ask for its usage by the day or the hour.
+    pub today_usage: Option<QuantityOut>,
     /// Usage since Monday.
-    pub this_week_usage: QuantityOut,
+    pub this_week_usage: Option<QuantityOut>,
     /// Usage since the first of the month.
-    pub this_month_usage: QuantityOut,
+    pub this_month_usage: Option<QuantityOut>,
     /// Events that were not counted since their key had been counted with other content before. Kept until they count.
     pub conflicts: u64,
     /// Events that could not be counted. Kept until they count.
@@ -149,9 +150,9 @@ impl MeterStatsBody {
             unique_customers: stats.unique_customers,
             first_event_date: stats.span.map(|(first, _)| TimeOut(first)),
             last_event_date: stats.span.map(|(_, last)| TimeOut(last)),
-            today_usage: QuantityOut(stats.today.quantity),
-            this_week_usage: QuantityOut(stats.this_week.quantity),
-            this_month_usage: QuantityOut(stats.this_month.quantity),
+            today_usage: stats.today.map(|usage| QuantityOut(usage.quantity)),
+            this_week_usage: stats.this_week.map(|usage| QuantityOut(usage.quantity)),
+            this_month_usage: stats.this_month.map(|usage| QuantityOut(usage.quantity)),
             conflicts: stats.conflicts,
             rejected: stats.rejected,
         }

@@ -11,7 +11,7 @@ use utoipa::{
         Response, Tag,
         path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
-        schema::{ObjectBuilder, Schema, Type},
+        schema::{ArrayBuilder, ObjectBuilder, Schema, Type},
         security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
         tag::TagBuilder,
     },
@@ -21,6 +21,7 @@ use crate::{
     alert::{AlertBody, AlertChangesBody, NewAlertBody, TriggerBody},
     api_key::{ApiKeyBody, NewApiKeyBody},
     charge::{ChargeBody, ChargeChangesBody, NewChargeBody},
+    cloud_event::{self, CloudEventBody},
     customer::{CustomerBody, CustomerChangesBody, NewCustomerBody},
     entitlement::{EntitlementBody, GrantChangesBody, NewPlanFeatureBody, PlanFeatureBody},
     estimate::{EstimateBody, NewEstimateBody},
@@ -64,6 +65,8 @@ pub struct Endpoint {
     request: Option<Named>,
     /// Whether there may be no request body.
     is_optional: bool,
+    /// Other content types of the request body, each with its schema, and whether it is a list of that.
+    others: Vec<(&'static str, Named, bool)>,
     status: u16,
     /// Another status with the same body.
     or: Option<u16>,
@@ -117,6 +120,7 @@ fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'st
         query: &[],
         request: None,
         is_optional: false,
+        others: Vec::new(),
         status: 200,
         or: None,
         answer: Answer::Nothing,
@@ -130,6 +134,16 @@ impl Endpoint {
 
     fn may_take<T: ToSchema>(self) -> Self {
         Self { is_optional: true, ..self.takes::<T>() }
+    }
+
+    fn or_takes<T: ToSchema>(mut self, content_type: &'static str) -> Self {
+        self.others.push((content_type, named::<T>(), false));
+        self
+    }
+
+    fn or_takes_list<T: ToSchema>(mut self, content_type: &'static str) -> Self {
+        self.others.push((content_type, named::<T>(), true));
+        self
     }
 
     fn gives<T: ToSchema>(self, status: u16) -> Self {
@@ -442,11 +456,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/api/v1/sdk/track", "Usage", "Track usage, as the SDKs do")
             .takes::<TrackBody>()
             .gives::<AcceptedBody>(201),
-        post("/api/v1/usage", "Usage", "Track usage, as JSON or as a CloudEvent")
+        post("/api/v1/usage", "Usage", "Track usage, as JSON or as CloudEvents")
             .takes::<UsageBody>()
+            .or_takes::<CloudEventBody>(cloud_event::SINGLE)
+            .or_takes_list::<CloudEventBody>(cloud_event::BATCH)
             .gives::<AcceptedBody>(201),
         post("/api/v1/usage/batch", "Usage", "Track up to 1,000 events: a verdict for each")
             .takes::<UsageBatchBody>()
+            .or_takes_list::<CloudEventBody>(cloud_event::BATCH)
             .gives::<UsageBatchAnswerBody>(202)
             .or(207),
         get("/api/v1/usage", "Usage", "Usage of one meter or of all")
@@ -510,7 +527,8 @@ pub fn document() -> OpenApi {
         if !tags.iter().any(|tag| tag.name == endpoint.tag) {
             tags.push(TagBuilder::new().name(endpoint.tag).build());
         }
-        for named in endpoint.request.iter().chain(endpoint.answer.json()) {
+        let others = endpoint.others.iter().map(|(_, named, _)| named);
+        for named in endpoint.request.iter().chain(endpoint.answer.json()).chain(others) {
             components.schemas.extend(named.schemas.iter().cloned());
         }
         let item = PathItem::new(http_method(&endpoint.method), endpoint.operation());
@@ -551,7 +569,11 @@ impl Endpoint {
             operation = operation.parameter(parameter(name, ParameterIn::Query));
         }
         if let Some(request) = &self.request {
-            let body = RequestBodyBuilder::new().content("application/json", reference(&request.name));
+            let mut body = RequestBodyBuilder::new().content("application/json", reference(&request.name));
+            for (content_type, named, is_list) in &self.others {
+                let content = if *is_list { list(&named.name) } else { reference(&named.name) };
+                body = body.content(*content_type, content);
+            }
             let required = if self.is_optional { Required::False } else { Required::True };
             operation = operation.request_body(Some(body.required(Some(required)).build()));
         }
@@ -591,6 +613,10 @@ impl Endpoint {
 
 fn reference(name: &str) -> Content {
     Content::new(Some(RefOr::<Schema>::Ref(Ref::from_schema_name(name))))
+}
+
+fn list(name: &str) -> Content {
+    Content::new(Some(ArrayBuilder::new().items(Ref::from_schema_name(name))))
 }
 
 fn parameter(name: &str, place: ParameterIn) -> Parameter {

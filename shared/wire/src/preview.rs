@@ -69,7 +69,7 @@ pub struct NewPreviewBody {
     #[serde(default)]
     usage: Vec<PreviewUsageBody>,
     /// How many periods are shown, up to 60; 1 if not given. The last invoice is the one that is made at their end, with
-    /// what is paid in advance for the period after.
+    /// what is paid in advance for the period after; if it has nothing else it is not shown.
     periods: Option<u32>,
 }
 

@@ -179,20 +179,16 @@ impl<'a> Folding<'a> {
     }
 
     fn add(&mut self, event: &impl Event, is_sealed: bool) {
-        let Self { corrections, deciding, .. } = self;
-        let (counting, month) = (self.counting, self.month);
+        let Self { counting, month, corrections, deciding, .. } = self;
         let deciding = &*deciding.get_or_insert_with(|| Corrections::among(&*corrections));
-        let fold_of = |bucket: Bucket| {
-            let range = bucket.range(month);
-            move || Refold::new(counting, deciding.clone(), range)
-        };
+        let fold = |bucket: Bucket| Refold::new(*counting, deciding.clone(), bucket.range(*month));
         let at = event.occurred_at();
         let (day, hour) = (at.day(), at.hour());
-        self.days.entry(day).or_insert_with(fold_of(Bucket { day, hour: None })).add(event);
+        self.days.entry(day).or_insert_with(|| fold(Bucket { day, hour: None })).add(event);
         // Totals by hour are those of segments alone.
         if is_sealed && self.hourly.contains(day) {
-            let bucket = Bucket { day, hour: Some(hour) };
-            self.hours.entry((day, hour)).or_insert_with(fold_of(bucket)).add(event);
+            let of_hour = || fold(Bucket { day, hour: Some(hour) });
+            self.hours.entry((day, hour)).or_insert_with(of_hour).add(event);
         }
         self.members += 1;
         if let Some(seen) = &mut self.seen {

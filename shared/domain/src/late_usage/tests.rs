@@ -80,7 +80,7 @@ fn the_line_is_the_difference_of_the_whole() {
         (true, ("10", 1), ("20", 2), None),                 // as much as before: nothing to bill
     ] {
         let before = billed("2025-01-01", "2025-02-01", is_volume, billed_before);
-        let lines = lines(&[(before, used(now.0, now.1))], Tz::UTC).unwrap();
+        let lines = lines(&[(before, Some(used(now.0, now.1)))], Tz::UTC).unwrap();
         let expected =
             expected.map(|figures| format!("Calls, late usage of 2025-01-01 to 2025-02-01 | {figures}"));
         assert_eq!(shown(&lines), expected.into_iter().collect::<Vec<_>>(), "{billed_before:?} {now:?}");
@@ -89,13 +89,13 @@ fn the_line_is_the_difference_of_the_whole() {
 
 #[test]
 fn what_earlier_late_lines_have_is_not_billed_again() {
-    let first = lines(&[(january(("8", 8)), used("14", 9))], Tz::UTC).unwrap();
+    let first = lines(&[(january(("8", 8)), Some(used("14", 9)))], Tz::UTC).unwrap();
     for status in [InvoiceStatus::Open, InvoiceStatus::Void { at: at("2025-03-02") }] {
         let mut later = february();
         later.invoice.lines.extend(first.clone());
         later.invoice.status = status;
         let with = |january_now: &str, events: u64| {
-            let before = [(january(("8", 8)), used(january_now, events)), (later.clone(), used("0", 0))];
+            let before = [(january(("8", 8)), Some(used(january_now, events))), (later.clone(), None)];
             lines(&before, Tz::UTC).unwrap()
         };
         assert_eq!(with("14", 9), []);
@@ -126,12 +126,15 @@ fn only_what_is_final_and_was_not_given_up_is_rated_again() {
     ] {
         let mut before = january(("8", 8));
         before.invoice.status = status;
-        let lines = lines(&[(before, used("9", 9))], Tz::UTC).unwrap();
-        assert_eq!(lines.len(), usize::from(is_rated), "{status:?}");
+        assert_eq!(before.is_rated_again(), is_rated, "{status:?}");
     }
     let mut before = january(("8", 8));
     before.invoice.lines.clear();
-    assert_eq!(lines(&[(before, used("9", 9))], Tz::UTC).unwrap(), [], "it was not billed by that line");
+    assert_eq!(
+        lines(&[(before, Some(used("9", 9)))], Tz::UTC).unwrap(),
+        [],
+        "it was not billed by that line"
+    );
 }
 
 #[test]
@@ -154,6 +157,19 @@ fn only_the_oldest_draft_looks_back_and_not_past_written_lines() {
 
 #[test]
 fn the_period_is_named_in_the_time_zone_of_its_bill() {
-    let lines = lines(&[(january(("8", 8)), used("9", 9))], Tz::America__New_York).unwrap();
+    let lines = lines(&[(january(("8", 8)), Some(used("9", 9)))], Tz::America__New_York).unwrap();
     assert_eq!(lines[0].description, "Calls, late usage of 2024-12-31 to 2025-01-31");
+}
+
+#[test]
+fn usage_is_seen_by_whoever_counted_as_many_writes_of_its_heads() {
+    let saw = |of: &Billed, writes| SeenUsage { invoice: of.invoice.id, writes };
+    let (mut first, mut second) = (january(("8", 8)), february());
+    assert!(!is_seen(&first, [&first.invoice, &second.invoice], 7), "nobody says so");
+    first.invoice.seen = vec![saw(&first, 5)];
+    second.invoice.seen = vec![saw(&second, 9), saw(&first, 7)];
+    for (writes, expected) in [(5, true), (6, false), (7, true), (8, false), (9, false)] {
+        assert_eq!(is_seen(&first, [&first.invoice, &second.invoice], writes), expected, "{writes}");
+    }
+    assert!(!is_seen(&second, [&first.invoice, &second.invoice], 7), "of another bill");
 }
