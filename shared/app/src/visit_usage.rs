@@ -1,6 +1,6 @@
 //! Reading events one by one: those that count, as they are read, and the levels that they lead to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::{
