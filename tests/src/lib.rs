@@ -55,5 +55,6 @@ mod usage;
 mod usage_answers;
 mod usage_audit;
 mod usage_batches;
+mod usage_door;
 mod usage_limits;
 mod usage_rejected;

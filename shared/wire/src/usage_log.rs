@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::{
     check::Check,
-    number::NumberIn,
+    number::QuantityIn,
     properties::PropertiesIn,
     time::{TimeIn, TimeOut},
     usage::{customer_ref, meta_data, meter_ref},
@@ -190,7 +190,7 @@ pub struct NewCorrectionBody {
     /// The timestamp of the event: needed where the meter tells events apart by it, and quicker elsewhere.
     timestamp: Option<TimeIn>,
     /// How much was really used.
-    quantity: Option<NumberIn>,
+    quantity: Option<QuantityIn>,
     /// The values that are right.
     properties: Option<PropertiesIn>,
     /// Whatever else.
