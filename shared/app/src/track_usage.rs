@@ -297,25 +297,12 @@ pub(crate) fn checked(meter: &Meter, usage: &Usage, now: DateTime<Utc>) -> Resul
 /// How much was used: the quantity given, else the meter's property; an event is one where that is all
 /// that is counted.
 fn quantity(meter: &Meter, usage: &Usage) -> Result<Quantity, AppError> {
-    let in_properties = || {
-        let Some(property) = usage.properties.get(&meter.property) else { return Ok(None) };
-        let field = || format!("properties.{}", meter.property);
-        let text = match property {
-            Property::Number(text) | Property::Text(text) => text,
-            Property::Null | Property::Bool(_) | Property::Nested(_) => {
-                return Err(AppError::invalid(field(), "must be a decimal number"));
-            }
-        };
-        let quantity =
-            Quantity::rounded(text).map_err(|error| AppError::invalid(field(), error.to_string()))?;
-        Ok(Some((field(), quantity)))
-    };
-    let counts_by_event = matches!(meter.aggregation, Aggregation::Count | Aggregation::UniqueCount);
+    let counts_by_event = counts_by_event(meter);
     let is_level = meter.aggregation == Aggregation::WeightedSum;
     let given = match usage.quantity {
         Some(quantity) => Some(("quantity".to_owned(), quantity)),
         None if counts_by_event => None,
-        None => in_properties()?,
+        None => in_property(meter, &usage.properties)?,
     };
     match given {
         Some((field, quantity)) if is_level && quantity > LEVEL_MAX => {
@@ -335,6 +322,50 @@ fn quantity(meter: &Meter, usage: &Usage) -> Result<Quantity, AppError> {
             format!("properties.{}", meter.property),
             "is required: it says how much was used",
         )),
+    }
+}
+
+/// Whether an event is one, where it does not say how much was used.
+fn counts_by_event(meter: &Meter) -> bool {
+    matches!(meter.aggregation, Aggregation::Count | Aggregation::UniqueCount)
+}
+
+/// How much was used by the meter's property, with the field that says so, if it is there.
+fn in_property(meter: &Meter, properties: &Properties) -> Result<Option<(String, Quantity)>, AppError> {
+    let Some(property) = properties.get(&meter.property) else { return Ok(None) };
+    let field = format!("properties.{}", meter.property);
+    let text = match property {
+        Property::Number(text) | Property::Text(text) => text,
+        Property::Null | Property::Bool(_) | Property::Nested(_) => {
+            return Err(AppError::invalid(field, "must be a decimal number"));
+        }
+    };
+    match Quantity::rounded(text) {
+        Ok(quantity) => Ok(Some((field, quantity))),
+        Err(error) => Err(AppError::invalid(field, error.to_string())),
+    }
+}
+
+/// How much would be used by an event that is only previewed: the quantity given, else the meter's property as when it is
+/// tracked, else 1.
+///
+/// Errors: `Invalid` with the field.
+pub(crate) fn previewed_quantity(
+    meter: &Meter,
+    given: Option<Quantity>,
+    properties: &Properties,
+) -> Result<Quantity, AppError> {
+    let measured = match given {
+        Some(quantity) => Some(("quantity".to_owned(), quantity)),
+        None if counts_by_event(meter) => None,
+        None => in_property(meter, properties)?,
+    };
+    match measured {
+        Some((field, quantity)) if quantity < Quantity::ZERO => {
+            Err(AppError::invalid(field, "must not be negative"))
+        }
+        Some((_, quantity)) => Ok(quantity),
+        None => Ok(Quantity::ONE),
     }
 }
 
