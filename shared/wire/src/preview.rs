@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use crate::{
     check::Check,
     line::{LinePartBody, LineTypeName, Origin, ShareBody},
-    number::{NumberIn, NumberOut},
+    number::{NumberIn, NumberOut, QuantityIn},
     plan::IntervalName,
     price,
     price_override::{self, PriceOverrideBody},
@@ -106,7 +106,7 @@ pub struct PreviewUsageBody {
     /// When.
     timestamp: TimeIn,
     /// How much; 1 if not given.
-    quantity: Option<NumberIn>,
+    quantity: Option<QuantityIn>,
     /// Values that filters look at.
     #[serde(default)]
     properties: PropertiesIn,
@@ -295,7 +295,7 @@ impl ChangeBody {
 impl PreviewUsageBody {
     fn into_domain(self, check: &mut Check, index: usize) -> Option<(MeterId, UsageEvent)> {
         let meter = check.value("meter_id", self.meter_id.parse());
-        let NumberIn(quantity) = self.quantity.unwrap_or(NumberIn(Quantity::ONE));
+        let QuantityIn(quantity) = self.quantity.unwrap_or(QuantityIn(Quantity::ONE));
         if quantity < Quantity::ZERO {
             check.refuse("quantity", "must not be negative");
         }
