@@ -3,7 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{World, fields, figures, text};
+use crate::{
+    client::{World, fields, figures, text},
+    public_invoices::planted,
+};
 
 /// Two lines that come to 1,700.
 fn lines() -> Value {
@@ -226,7 +229,7 @@ async fn a_draft_can_go_to_another_customer() {
     let (world, customer) = in_india().await;
     let other = world.customer_in("US", "", json!({"name": "Other"})).await;
     let path = draft(&world, &customer).await;
-    let token = world.owner.changed(Method::POST, &format!("{path}/generate-token"), json!({})).await;
+    let token = planted(&world, &world.owner.get(&path).await).await;
     let moved = world.owner.changed(Method::PUT, &path, json!({"customer_id": other["id"]})).await;
     assert_eq!(
         (&moved["customer_id"], figures(&moved)),
@@ -238,11 +241,12 @@ async fn a_draft_can_go_to_another_customer() {
             .clone()
     };
     assert_eq!((of(&customer).await, of(&other).await), (json!(0), json!(1)));
-    let public = world.anonymous().get(&format!("/invoices/public/{}", text(&token["public_token"]))).await;
-    assert_eq!(public["customer"]["name"], "Other", "its token still leads to it");
     let euros = json!({"currency": "EUR", "line_items": lines(), "payment_terms_days": 7});
     let euros = world.owner.changed(Method::PUT, &path, euros).await;
     assert_eq!((&euros["currency"], &euros["due_date"]), (&json!("EUR"), &json!("2025-01-08T00:00:00Z")));
+    world.owner.changed(Method::POST, &format!("{path}/finalize"), json!({})).await;
+    let public = world.anonymous().get(&format!("/invoices/public/{token}")).await;
+    assert_eq!(public["customer"]["name"], "Other", "a token leads to it still");
 }
 
 #[tokio::test]

@@ -445,7 +445,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         post(
             "/api/v1/invoices/{id}/generate-token",
             "Invoices",
-            "Make a token for the invoice's public page; the one before leads nowhere from then on",
+            "Make a token for the page of an invoice that is no draft; the one before leads nowhere from then on",
         )
         .gives::<PublicTokenBody>(200),
         get("/api/v1/invoices/public/{token}", "Invoices", "An invoice as its customer sees it")
