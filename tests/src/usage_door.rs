@@ -107,3 +107,34 @@ async fn a_correction_is_rounded_as_what_it_corrects() {
     assert_eq!(correct(r#""quantity": 1e30"#).await, of(422, "quantity", "1.2 replaced"));
     assert_eq!(correct(r#""quantity": " 1""#).await, of(422, "quantity", "1.2 replaced"));
 }
+
+#[tokio::test]
+async fn of_two_events_of_one_key_in_a_request_the_first_counts() {
+    let (world, meter) = world("SUM").await;
+    let event = |key: &str, at: &str, quantity: u32| {
+        json!({"meter_id": meter["meter_id"], "customer_external_id": "acme", "quantity": quantity,
+            "timestamp": format!("2025-01-{at}:00:00Z"), "idempotency_key": key})
+    };
+    let events = [
+        event("k", "15T10", 5),
+        event("other", "14T00", 1),
+        event("k", "15T09", 9), // other content, earlier
+        event("k", "12T00", 5), // the same, earlier still
+        event("late", "01T00", 2),
+        event("late", "10T00", 7), // other content, later
+    ];
+    let batch = json!({"events": events});
+    for _ in 0..2 {
+        assert_eq!(world.owner.post("/usage/batch", batch.clone()).await.0, 202);
+        let rows = ["1 counted", "2 counted", "5 counted", "7 conflict", "9 conflict"];
+        assert_eq!(log(&world, &meter).await, rows);
+    }
+    let path = format!("/meters/{}/usage?start_date=2025-01-15T09:30:00Z", text(&meter["meter_id"]));
+    assert_eq!(world.owner.get(&path).await["total_usage"].to_string(), "5", "when it was told first");
+    let listed = world.owner.get("/usage/rejected?status=conflict").await;
+    let listed = listed["data"].as_array().unwrap().iter();
+    let mut listed = listed.map(|row| [text(&row["quantity"]), text(&row["timestamp"])]).collect::<Vec<_>>();
+    listed.sort_unstable();
+    let as_told = [["7", "2025-01-10T00:00:00Z"], ["9", "2025-01-15T09:00:00Z"]];
+    assert_eq!(listed, as_told);
+}

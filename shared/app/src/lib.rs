@@ -39,6 +39,7 @@ pub mod price_override;
 pub mod public_invoices;
 pub mod read_usage;
 pub mod send_email;
+mod send_usage;
 pub mod sessions;
 pub mod settings;
 pub mod subscriptions;

@@ -20,7 +20,7 @@ use store::{StoreError, event_bytes};
 use crate::{
     AppError, Platform,
     customers::find_or_create,
-    port::{Message, PortError},
+    send_usage::send,
 };
 
 /// Usage that a sender tells of.
@@ -98,51 +98,11 @@ pub async fn track_all(
     Ok(verdicts)
 }
 
-/// Bytes of events in one message. A message body is of 256 KiB at most, and base64 makes four bytes of three.
-const MESSAGE_BYTES_MAX: usize = 150 * 1024;
-
 /// The most bytes of one event, with its properties and metadata.
 const EVENT_BYTES_MAX: usize = 64 * 1024;
 
 /// The largest level of a WEIGHTED_SUM meter, 10^15: held for ten years, its area is still exact.
 const LEVEL_MAX: Quantity = Quantity::from_units(10_i128.pow(15 + Quantity::DECIMALS));
-
-/// Sends what was accepted, in as few messages as there can be. What the queue did not take is no longer
-/// accepted.
-async fn send(platform: &Platform, verdicts: &mut [Result<Accepted, AppError>]) {
-    let mut chunks = Vec::<(Vec<usize>, Vec<TrackedEvent>)>::new();
-    let mut bytes = MESSAGE_BYTES_MAX;
-    for (index, verdict) in verdicts.iter().enumerate() {
-        let Ok(accepted) = verdict else { continue };
-        bytes += event_bytes(&accepted.tracked.event);
-        if bytes > MESSAGE_BYTES_MAX {
-            bytes = event_bytes(&accepted.tracked.event);
-            chunks.push((Vec::new(), Vec::new()));
-        }
-        if let Some((indexes, events)) = chunks.last_mut() {
-            indexes.push(index);
-            events.push(accepted.tracked.clone());
-        }
-    }
-    let (indexes, messages): (Vec<_>, Vec<_>) =
-        chunks.into_iter().map(|(indexes, events)| (indexes, Message::CountUsage(events))).unzip();
-    if messages.is_empty() {
-        return;
-    }
-    let mut sent = platform.queue.send(&messages).await.into_iter();
-    for indexes in indexes {
-        let Err(error) = sent.next().unwrap_or_else(|| Err(PortError::new("sending", "not confirmed")))
-        else {
-            continue;
-        };
-        tracing::warn!(error = ?error, events = indexes.len(), "the queue did not take {} events", indexes.len());
-        for index in indexes {
-            if let Some(verdict) = verdicts.get_mut(index) {
-                *verdict = Err(AppError::Unavailable(error.to_string().into()));
-            }
-        }
-    }
-}
 
 /// What the events of one request name, each looked up once.
 struct Door {
