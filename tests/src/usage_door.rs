@@ -138,3 +138,46 @@ async fn of_two_events_of_one_key_in_a_request_the_first_counts() {
     let as_told = [["7", "2025-01-10T00:00:00Z"], ["9", "2025-01-15T09:00:00Z"]];
     assert_eq!(listed, as_told);
 }
+
+#[tokio::test]
+async fn a_request_with_a_key_counts_once_whatever_its_events_have() {
+    let (world, meter) = world("COUNT").await;
+    let event = json!({"meter_id": meter["meter_id"], "customer_external_id": "acme"});
+    let mut keyed = event.clone();
+    keyed["idempotency_key"] = json!("own");
+    let batch = json!({"events": [event, keyed, event, {"quantity": 1}]}).to_string();
+    let track = json!({"meter_token": meter["meter_token"], "customer_external_id": "acme", "quantity": 1})
+        .to_string();
+    let send = async |path: &str, key: &str, body: &str| {
+        let request = world.owner.request(Method::POST, path).header("content-type", "application/json");
+        let request = request.header("idempotency-key", key).body(body.to_owned());
+        checked(&Method::POST, path, request).await
+    };
+    let count = async || {
+        world.drain().await;
+        let stats = world.owner.get(&format!("/meters/{}/stats", text(&meter["meter_id"]))).await;
+        assert_eq!((&stats["conflicts"], &stats["rejected"]), (&json!(0), &json!(0)));
+        stats["total_events"].clone()
+    };
+    // Sent again once everything was counted, and before.
+    for _ in 0..3 {
+        let (status, answer) = send("/usage/batch", "r1", &batch).await;
+        let keys = answer["results"].as_array().unwrap().iter().map(|result| &result["idempotency_key"]);
+        let expected = [json!("r1#0"), json!("own"), json!("r1#2"), Value::Null];
+        assert_eq!((status, keys.collect::<Vec<_>>()), (207, expected.iter().collect()));
+        assert_eq!(count().await, 3);
+    }
+    send("/usage/batch", "r2", &batch).await;
+    send("/usage/batch", "r2", &batch).await;
+    assert_eq!(count().await, 5, "`own` is the same event in every request");
+    for (path, body) in [("/sdk/track", &track), ("/usage", &event.to_string())] {
+        let first = send(path, path, body).await;
+        assert_eq!((first.0, &first.1["idempotency_key"]), (201, &json!(path)));
+        assert_eq!(send(path, path, body).await.1["id"], first.1["id"]);
+    }
+    assert_eq!(count().await, 7);
+    for (path, body) in [("/sdk/track", &track), ("/usage", &event.to_string()), ("/usage/batch", &batch)] {
+        let (status, answer) = send(path, &"k".repeat(256), body).await;
+        assert_eq!((status, &answer["code"]), (400, &json!("invalid_idempotency_key")), "{path}");
+    }
+}

@@ -15,6 +15,7 @@ pub mod draft_invoices;
 pub mod entitlements;
 mod error;
 pub mod estimate;
+pub mod event_key;
 pub mod finalize_invoice;
 pub mod find_usage;
 mod fold_usage;
