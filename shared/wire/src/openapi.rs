@@ -112,6 +112,16 @@ const USAGE: &[&str] = &[
     "filter[property]",
 ];
 
+const RANGE_PARAMETERS: [(&str, &str); 3] = [
+    ("start_date", "An instant, or a date, which is its first instant in `time_zone`."),
+    (
+        "end_date",
+        "The first instant that is left out, or a date, which is covered to its end. `2025-01-31T23:59:59Z` leaves \
+         out the last second of the day, `2025-01-31` nothing of it. Now if left out.",
+    ),
+    ("time_zone", "Of dates and steps: a name such as `Europe/Berlin`. UTC if left out."),
+];
+
 const ANSWERED_ONCE: &str = "A repeat under the same key is answered as the first was, and does nothing.";
 const KEY_OF_EVENT: &str = "The key of an event that has none itself.";
 const KEY_OF_EVENTS: &str = "Makes the key of each event that has none itself: this, a `#`, and its index from 0, or \
@@ -648,6 +658,7 @@ fn parameter(name: &str, place: ParameterIn) -> Parameter {
         .name(name)
         .parameter_in(place)
         .required(if is_path { Required::True } else { Required::False })
+        .description(RANGE_PARAMETERS.iter().find(|(of, _)| *of == name).map(|(_, says)| *says))
         .schema(Some(ObjectBuilder::new().schema_type(schema_type)))
         .build()
 }

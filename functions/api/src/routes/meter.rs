@@ -82,7 +82,7 @@ async fn events(
     let zone = query.zone();
     let filter = LogFilter {
         customer: query.parse("customer_id"),
-        range: query.bounds(zone),
+        range: query.bounds(platform.now(), zone),
         least: query.parse::<QuantityIn>("min_quantity").map(|least| least.0),
         key: query.text("idempotency_key"),
     };
