@@ -216,3 +216,55 @@ async fn a_range_that_is_left_open_goes_until_now_and_an_instant_as_its_end_is_l
         assert_eq!((status, fields(&problem)), (422, vec!["start_date"]), "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_stats_of_a_meter_are_all_of_what_counts() {
+    let mut world = World::new().await;
+    let body = json!({"name": "Calls", "lookup_key": "calls", "type": "meter", "meter_name": "calls",
+        "property_name": "n", "aggregation_type": "COUNT",
+        "filters": [{"property": "region", "operator": "equals", "values": ["eu"]}]});
+    let meter = world.owner.created("/features", body).await;
+    world.advance_to("2025-03-10T12:00:00Z").await;
+    let id = text(&meter["meter_id"]);
+    let rows = [
+        ("filtered before", "acme", "2025-01-05T00:00:00Z", "us"),
+        ("void before", "acme", "2025-01-10T08:00:00Z", "eu"),
+        ("filtered that day", "other", "2025-01-10T09:00:00Z", "us"),
+        ("first", "acme", "2025-01-10T19:30:00Z", "eu"),
+        ("later", "other", "2025-01-10T20:00:00Z", "eu"),
+        ("last", "other", "2025-03-08T03:00:00.250Z", "eu"),
+        ("void after", "other", "2025-03-08T23:00:00Z", "eu"),
+        ("of nobody else", "third", "2025-03-09T00:00:00Z", "us"),
+        ("void alone", "fourth", "2025-03-09T00:00:00Z", "eu"),
+    ];
+    let events = rows.map(|(key, customer, at, region)| {
+        let mut event = event(&meter, customer, key, at, json!(1));
+        event["properties"] = json!({"region": region});
+        event
+    });
+    assert_eq!(world.owner.post("/usage/batch", json!({"events": events})).await.0, 202);
+    world.drain().await;
+    let stats = async || {
+        let stats = world.owner.get(&format!("/meters/{id}/stats")).await;
+        let usage = world.owner.get(&format!("/meters/{id}/usage?start_date=2024-12-01")).await;
+        assert_eq!(stats["total_events"], usage["event_count"]);
+        assert_eq!(stats["unique_customers"], usage["unique_customers"]);
+        let dates =
+            ["first_event_date", "last_event_date"].map(|name| stats[name].as_str().map(str::to_owned));
+        (stats["total_events"].as_u64().unwrap(), stats["unique_customers"].as_u64().unwrap(), dates)
+    };
+    let between = |first: &str, last: &str| [first, last].map(|date| Some(date.to_owned()));
+    assert_eq!(stats().await, (6, 3, between("2025-01-10T08:00:00Z", "2025-03-09T00:00:00Z")));
+    for (key, customer, ..) in rows.iter().filter(|(key, ..)| key.starts_with("void")) {
+        let body = json!({"meter_id": id, "customer_external_id": customer, "idempotency_key": key, "action": "void"});
+        assert_eq!(world.owner.post("/usage/corrections", body).await.0, 202);
+    }
+    world.drain().await;
+    assert_eq!(stats().await, (3, 2, between("2025-01-10T19:30:00Z", "2025-03-08T03:00:00.250Z")));
+    for (key, customer, ..) in [rows[3], rows[4], rows[5]] {
+        let body = json!({"meter_id": id, "customer_external_id": customer, "idempotency_key": key, "action": "void"});
+        assert_eq!(world.owner.post("/usage/corrections", body).await.0, 202);
+    }
+    world.drain().await;
+    assert_eq!(stats().await, (0, 0, [None, None]));
+}

@@ -28,6 +28,7 @@ pub mod invoices;
 mod known;
 mod late_usage;
 mod memory;
+pub mod meter_stats;
 pub mod migrate_plan;
 pub mod one_off;
 pub mod outbox;
