@@ -17,11 +17,7 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use store::{StoreError, event_bytes};
 
-use crate::{
-    AppError, Platform,
-    customers::find_or_create,
-    port::{Message, PortError},
-};
+use crate::{AppError, Platform, customers::find_or_create, send_usage::send};
 
 /// Usage that a sender tells of.
 #[derive(Clone, Debug)]
@@ -98,51 +94,11 @@ pub async fn track_all(
     Ok(verdicts)
 }
 
-/// Bytes of events in one message. A message body is of 256 KiB at most, and base64 makes four bytes of three.
-const MESSAGE_BYTES_MAX: usize = 150 * 1024;
-
 /// The most bytes of one event, with its properties and metadata.
 const EVENT_BYTES_MAX: usize = 64 * 1024;
 
 /// The largest level of a WEIGHTED_SUM meter, 10^15: held for ten years, its area is still exact.
 const LEVEL_MAX: Quantity = Quantity::from_units(10_i128.pow(15 + Quantity::DECIMALS));
-
-/// Sends what was accepted, in as few messages as there can be. What the queue did not take is no longer
-/// accepted.
-async fn send(platform: &Platform, verdicts: &mut [Result<Accepted, AppError>]) {
-    let mut chunks = Vec::<(Vec<usize>, Vec<TrackedEvent>)>::new();
-    let mut bytes = MESSAGE_BYTES_MAX;
-    for (index, verdict) in verdicts.iter().enumerate() {
-        let Ok(accepted) = verdict else { continue };
-        bytes += event_bytes(&accepted.tracked.event);
-        if bytes > MESSAGE_BYTES_MAX {
-            bytes = event_bytes(&accepted.tracked.event);
-            chunks.push((Vec::new(), Vec::new()));
-        }
-        if let Some((indexes, events)) = chunks.last_mut() {
-            indexes.push(index);
-            events.push(accepted.tracked.clone());
-        }
-    }
-    let (indexes, messages): (Vec<_>, Vec<_>) =
-        chunks.into_iter().map(|(indexes, events)| (indexes, Message::CountUsage(events))).unzip();
-    if messages.is_empty() {
-        return;
-    }
-    let mut sent = platform.queue.send(&messages).await.into_iter();
-    for indexes in indexes {
-        let Err(error) = sent.next().unwrap_or_else(|| Err(PortError::new("sending", "not confirmed")))
-        else {
-            continue;
-        };
-        tracing::warn!(error = ?error, events = indexes.len(), "the queue did not take {} events", indexes.len());
-        for index in indexes {
-            if let Some(verdict) = verdicts.get_mut(index) {
-                *verdict = Err(AppError::Unavailable(error.to_string().into()));
-            }
-        }
-    }
-}
 
 /// What the events of one request name, each looked up once.
 struct Door {
@@ -369,18 +325,6 @@ pub(crate) fn previewed_quantity(
     }
 }
 
-/// The key of an event that its source tells apart from its others by an id, as CloudEvents are: `source|id`, so that
-/// it is told as that key by any other way in. A `|` or `\` in the source has a `\` before it: no two pairs have one
-/// key. One too long for a key is `sha256:` and the hash of it.
-pub fn key_of_source(source: &str, id: &str) -> String {
-    let key = format!("{}|{id}", source.replace('\\', "\\\\").replace('|', "\\|"));
-    if key.chars().count() <= KEY_CHARACTERS_MAX {
-        return key;
-    }
-    let hash = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("sha256:{hash}")
-}
-
 /// The id of an event follows from what makes it the same event: organization, meter, customer and key.
 pub fn event_id(tracked: &TrackedEvent) -> EventId {
     event_id_of((tracked.organization, tracked.meter, tracked.customer), &tracked.event.key)
@@ -408,28 +352,6 @@ mod tests {
     use domain::meter::DeduplicateBy;
 
     use super::*;
-
-    #[test]
-    fn a_key_says_source_and_id_and_only_those() {
-        assert_eq!(key_of_source("/gateway", "e1"), "/gateway|e1");
-        assert_eq!(key_of_source("a|b", "c"), r"a\|b|c");
-        assert_eq!(key_of_source(r"a\", "|c"), r"a\\||c");
-        let long = key_of_source(&"s".repeat(250), "e1234");
-        assert_eq!((long.len(), &long[..10]), (71, "sha256:f1e"));
-        assert_eq!(key_of_source(&"ß".repeat(250), "e123").chars().count(), 255);
-    }
-
-    #[test]
-    fn no_two_events_have_one_key() {
-        let longer = |texts: &[String]| -> Vec<String> {
-            texts.iter().flat_map(|text| ["a", "|", "\\"].map(|end| format!("{text}{end}"))).collect()
-        };
-        let one = longer(&[String::new()]);
-        let two = longer(&one);
-        let texts = [longer(&two), two, one].concat();
-        let keys = texts.iter().flat_map(|source| texts.iter().map(move |id| key_of_source(source, id)));
-        assert_eq!(keys.collect::<HashSet<_>>().len(), texts.len() * texts.len());
-    }
 
     fn meter(aggregation: Aggregation) -> Meter {
         let id = |n| Id::from_uuid(uuid::Uuid::from_u128(n));

@@ -60,7 +60,7 @@ async fn list(
         customer: query.parse("customer_id"),
         status: query.choice("status", &InvoiceStatusName::CHOICES),
         subscription: query.parse("subscription_id"),
-        issued: query.bounds(zone),
+        issued: query.bounds(platform.now(), zone),
         number: query.parse("invoice_number"),
     };
     query.finish()?;
