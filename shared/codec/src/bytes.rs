@@ -151,6 +151,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number of at most 64 bits, as nearly all are.
+    #[inline]
     pub(crate) fn small(&mut self, what: &'static str) -> Result<u64, Damaged> {
         match self.short() {
             Some(value) => Ok(value),
@@ -159,6 +160,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number of at most nine bytes, which are 63 bits; `None`, and nothing read, if it has more.
+    #[inline]
     fn short(&mut self) -> Option<u64> {
         if let Some((first, rest)) = self.bytes.split_first()
             && *first < 0x80
