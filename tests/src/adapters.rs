@@ -210,6 +210,7 @@ fn finalized() -> OutboxEntry {
                 id: id(3),
                 number: None,
                 total: Money::new("12.25".parse().unwrap(), "EUR".parse().unwrap()),
+                amount_due: Money::new("2.25".parse().unwrap(), "EUR".parse().unwrap()),
                 status: "OPEN",
             },
         },

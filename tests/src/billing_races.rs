@@ -27,7 +27,7 @@ use crate::{
 
 /// A platform on the same tables that waits for `other` right before its request of that number; and how many
 /// requests it has sent.
-fn racing<Other: Future<Output = ()> + Send>(
+pub(crate) fn racing<Other: Future<Output = ()> + Send>(
     rig: &Rig,
     number: usize,
     other: impl Fn() -> Other + Send + 'static,

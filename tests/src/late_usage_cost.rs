@@ -6,6 +6,7 @@ use app::{
     ingest_usage,
     invoices::{self, Move, Note},
     plans::{self, NewCharge, NewPlan},
+    regenerate_invoice::{regenerate, regenerate_period},
     subscriptions::{self, NewBilling, NewSubscription},
 };
 use chrono::{DateTime, Months, TimeDelta, Utc};
@@ -161,10 +162,10 @@ impl Costly {
 #[tokio::test]
 async fn what_did_not_change_is_not_folded_again() {
     for (start, events, is_filtered, expected) in [
-        ("2025-01-01T00:00:00Z", 100, false, [(9, 4), (10, 4), (10, 4)]),
+        ("2025-01-01T00:00:00Z", 100, false, [(9, 4), (10, 4), (11, 4)]),
         // The head of the month that the last bill ended in goes on.
-        ("2025-01-10T09:30:00Z", 3000, false, [(10, 14), (11, 14), (11, 14)]),
-        ("2025-01-01T00:00:00Z", 3000, true, [(9, 6), (10, 6), (10, 6)]),
+        ("2025-01-10T09:30:00Z", 3000, false, [(10, 14), (11, 14), (12, 14)]),
+        ("2025-01-01T00:00:00Z", 3000, true, [(9, 6), (10, 6), (11, 6)]),
     ] {
         let costs = Costly::new(start, events, is_filtered).await.costs().await;
         let within = |(found, expected): (&Units, &Units)| found.0 <= expected.0 && found.1 <= expected.1;
@@ -206,27 +207,50 @@ impl Walk {
         store.list_invoices_of(self.costly.rig.organization, self.costly.customer).await.unwrap()
     }
 
+    /// The invoices that stand for each month: the last that was made of it.
+    async fn standing(&self) -> Vec<Invoice> {
+        let invoices = self.invoices().await;
+        let ids = invoices.iter().map(|invoice| invoice.id).collect::<Vec<_>>();
+        let is_last = |invoice: &Invoice| invoice.replaced_by.is_none_or(|next| !ids.contains(&next));
+        invoices.into_iter().filter(is_last).collect()
+    }
+
+    fn month_of(&self, invoice: &Invoice) -> u32 {
+        let start = invoice.billed.unwrap().1.start();
+        (0..).find(|month| self.costly.month(*month) == start).unwrap()
+    }
+
     /// What a draft of month `n` should bill late, by month: what was used of it, less all that has been billed.
     async fn expected(&self, n: u32) -> Vec<(DateTime<Utc>, Decimal)> {
-        let invoices = self.invoices().await;
-        let period = |invoice: &Invoice| invoice.billed.unwrap().1.start();
-        let of_month = |month: u32| invoices.iter().find(|one| period(one) == self.costly.month(month));
-        let before = (n.saturating_sub(3)..n).filter_map(of_month).collect::<Vec<_>>();
-        if before.iter().any(|invoice| invoice.is_draft()) {
+        let standing = self.standing().await;
+        let within = |months: std::ops::Range<u32>| {
+            standing.iter().filter(move |one| months.contains(&self.month_of(one))).collect::<Vec<_>>()
+        };
+        let before = within(n.saturating_sub(3)..n);
+        let later = within(n + 1..n + 4).into_iter().filter(|one| !one.is_draft()).collect::<Vec<_>>();
+        if later.iter().any(|invoice| invoice.has_edited_lines) {
             return Vec::new();
         }
         let written = before.iter().rposition(|invoice| invoice.has_edited_lines);
-        let before = &before[written.map_or(0, |place| place + 1)..];
+        let before = match before.iter().any(|invoice| invoice.is_draft()) {
+            true => &[],
+            false => &before[written.map_or(0, |place| place + 1)..],
+        };
+        let billed = |month: u32, is_late: bool| {
+            let invoices = before.iter().chain(&later).filter(|invoice| invoice.replaced_by.is_none());
+            let lines = invoices.flat_map(|invoice| &invoice.lines);
+            let start = self.costly.month(month);
+            let of_it = lines.filter(|line| line.period.map(|period| period.start()) == Some(start));
+            let of_it = of_it.filter(|line| is_late || matches!(line.source, LineSource::LateUsage { .. }));
+            of_it.map(|line| line.quantity).sum::<Decimal>()
+        };
         let late = before.iter().filter(|invoice| !matches!(invoice.status, InvoiceStatus::Void { .. }));
         let late = late.map(|invoice| {
-            let lines = before.iter().flat_map(|invoice| &invoice.lines);
-            let of_it =
-                lines.filter(|line| line.period.map(|period| period.start()) == Some(period(invoice)));
-            let month = (0..).find(|month| self.costly.month(*month) == period(invoice)).unwrap();
-            let billed = of_it.map(|line| line.quantity).sum::<Decimal>();
-            (period(invoice), Decimal::from(self.used[month as usize]) - billed)
+            let month = self.month_of(invoice);
+            (self.costly.month(month), Decimal::from(self.used[month as usize]) - billed(month, true))
         });
-        late.filter(|(_, quantity)| !quantity.is_zero()).collect()
+        let own = (self.costly.month(n), -billed(n, false));
+        late.chain([own]).filter(|(_, quantity)| !quantity.is_zero()).collect()
     }
 
     /// Holds the draft of month `n` as it is read against what it should bill.
@@ -281,17 +305,51 @@ impl Walk {
             let month = n.saturating_sub(u32::try_from(self.choice(4)).unwrap());
             self.track(month).await;
         }
+        if self.choice(3) == 0 {
+            let month = n.saturating_sub(u32::try_from(self.choice(4)).unwrap());
+            self.make_again(month).await;
+        }
+    }
+
+    /// Makes the invoice of a month again, if it is void or its draft was deleted, and perhaps voids what stands.
+    async fn make_again(&mut self, month: u32) {
+        let (platform, actor) = (&self.costly.rig.platform.clone(), &self.costly.rig.actor());
+        let standing = self.standing().await.into_iter().find(|one| self.month_of(one) == month);
+        let void = |id| invoices::move_to(platform, actor, id, Move::Void, &Note(None));
+        let made = match standing {
+            Some(one) if matches!(one.status, InvoiceStatus::Void { .. }) => {
+                regenerate(platform, actor, one.id).await
+            }
+            Some(one) if matches!(one.status, InvoiceStatus::Open) => {
+                void(one.id).await.unwrap();
+                regenerate(platform, actor, one.id).await
+            }
+            Some(_) => return, // paid, of nothing
+            None => {
+                let (subscription, start) = (self.costly.subscription, self.costly.month(month));
+                regenerate_period(platform, actor, subscription, start).await
+            }
+        };
+        let draft = made.unwrap().invoice;
+        self.check(month, &draft).await;
+        self.track(month).await;
+        self.check(month, &draft).await;
+        match self.choice(4) {
+            0 => draft_invoices::delete(platform, actor, draft.id).await.unwrap(),
+            1 => _ = void(draft.id).await.unwrap(),
+            _ => _ = invoices::finalize_now(platform, actor, draft.id).await.unwrap(),
+        }
     }
 }
 
 #[tokio::test]
 async fn all_that_is_late_is_billed_once_whatever_invoices_say_they_have_seen() {
-    for seed in 0..6 {
+    for seed in 0..12 {
         // In the second half, months of usage are shared by two bills.
         let start = if seed % 2 == 0 { "2025-01-01T00:00:00Z" } else { "2025-01-10T09:30:00Z" };
         let costly = Costly::new(start, 0, seed % 3 == 0).await;
         let mut walk = Walk { costly, state: seed, used: Vec::new(), told: 0 };
-        for n in 0..12 {
+        for n in 0..14 {
             walk.step(n).await;
         }
     }

@@ -50,6 +50,7 @@ fn customer(n: u8, external_id: &str) -> Customer {
         billing_address: Address::default(),
         tax_id: None,
         tax_exemption: Default::default(),
+        credits: Default::default(),
         metadata: Properties::from([("a".into(), Property::Number("1.50".into()))]),
         created_at: now(),
         updated_at: now(),

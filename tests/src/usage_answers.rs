@@ -79,3 +79,69 @@ async fn a_total_that_is_not_exact_any_more_is_refused_with_what_to_do() {
     let path = format!("/meters/{id}/usage?{february}&customer_id={acme}");
     assert_eq!(world.owner.get(&path).await["total_usage"].to_string(), "150000000000000000000000000");
 }
+
+#[tokio::test]
+async fn those_whose_level_is_carried_on_are_among_the_top_customers() {
+    let mut world = World::new().await;
+    let meter = world.meter("WEIGHTED_SUM").await;
+    world.advance_to("2025-03-15T00:00:00Z").await;
+    let rows = [
+        ("a", "acme", "2025-01-10T00:00:00Z", 20), // and nothing since
+        ("b", "other", "2025-01-10T00:00:00Z", 5),
+        ("c", "other", "2025-03-01T00:00:00Z", 8),
+        ("d", "third", "2025-01-10T00:00:00Z", 7),
+        ("e", "third", "2025-02-10T00:00:00Z", 0),  // gone
+        ("f", "late", "2025-03-14T00:00:00Z", 100), // not yet, then
+    ];
+    let events = rows.map(|(key, customer, at, quantity)| event(&meter, customer, key, at, json!(quantity)));
+    assert_eq!(world.owner.post("/usage/batch", json!({"events": events})).await.0, 202);
+    world.drain().await;
+    let id = text(&meter["meter_id"]);
+    let top = async |query: &str| {
+        let top = world.owner.get(&format!("/meters/{id}/top-customers?{query}")).await;
+        let rows = top["customers"].as_array().unwrap().iter();
+        let shown = rows.map(|row| format!("{} of {}", row["usage"], row["event_count"])).collect::<Vec<_>>();
+        let total = world.owner.get(&format!("/meters/{id}/usage?{query}")).await["total_usage"].to_string();
+        (shown, total)
+    };
+    let march = top("start_date=2025-03-01&end_date=2025-03-13").await;
+    assert_eq!(march, (vec!["20 of 0".into(), "8 of 1".into()], "28".into()));
+    let february = top("start_date=2025-02-01&end_date=2025-02-28").await.0;
+    assert_eq!(february, ["20 of 0", "5 of 0", "2.25 of 1"]);
+    let december = top("start_date=2024-12-01&end_date=2024-12-31").await;
+    assert_eq!(december, (vec![], "0".into()));
+}
+
+#[tokio::test]
+async fn the_log_is_filtered_by_the_quantity_that_counts() {
+    let mut world = World::new().await;
+    let meter = world.meter("SUM").await;
+    world.customer().await;
+    world.advance_to("2025-01-20T12:00:00Z").await;
+    let at = "2025-01-15T10:00:00Z";
+    for (key, quantity) in [("up", 3), ("down", 300), ("gone", 300), ("kept", 200)] {
+        world.owner.created("/usage", event(&meter, "acme", key, at, json!(quantity))).await;
+    }
+    world.drain().await;
+    let id = text(&meter["meter_id"]);
+    for (key, correction) in [
+        ("up", json!({"action": "replace", "quantity": 500})),
+        ("down", json!({"action": "replace", "quantity": 1})),
+        ("gone", json!({"action": "void"})),
+    ] {
+        let mut body = json!({"meter_id": id, "customer_external_id": "acme", "idempotency_key": key});
+        body.as_object_mut().unwrap().extend(correction.as_object().unwrap().clone());
+        assert_eq!(world.owner.post("/usage/corrections", body).await.0, 202);
+    }
+    world.drain().await;
+    let log = async |least: u32| {
+        let log = world.owner.get(&format!("/meters/{id}/events?min_quantity={least}")).await;
+        let row = |row: &Value| format!("{} {}", text(&row["quantity"]), text(&row["status"]));
+        let rows = log["data"].as_array().unwrap().iter().map(row).collect::<Vec<_>>();
+        assert_eq!(log["meta"]["total"], rows.len(), "{least}");
+        rows
+    };
+    assert_eq!(log(1).await, ["500 replaced", "200 counted", "300 voided", "1 replaced"]);
+    assert_eq!(log(2).await, ["500 replaced", "200 counted", "300 voided"]);
+    assert_eq!(log(400).await, ["500 replaced"]);
+}

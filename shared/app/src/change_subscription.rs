@@ -204,7 +204,7 @@ pub(crate) async fn coming(
     let timeline = subscription.timeline(plans);
     let settings = platform.store.get_organization(organization).await?.settings;
     let customer = platform.store.get_customer(organization, subscription.customer).await?;
-    let terms = settings.invoice_terms(&customer);
+    let (terms, mut credits) = (settings.invoice_terms(&customer), customer.credits);
     let (mut invoices, mut empty) = (Vec::new(), 0);
     let mut last = subscription.billed_until;
     while invoices.len() < count
@@ -223,7 +223,10 @@ pub(crate) async fn coming(
         }
         // What is late comes to the next invoice, and is settled by it.
         let late = match invoices.is_empty() {
-            true => late_usage::lines(platform, (organization, &settings), subscription, plans, at).await?,
+            true => {
+                let of = (subscription, plans);
+                late_usage::lines(platform, (organization, &settings), of, at, None).await?
+            }
             false => LateLines::default(),
         };
         let draft = draft_of(platform, organization, subscription, &bill, late).await?;
@@ -231,7 +234,9 @@ pub(crate) async fn coming(
             continue; // it ends right after the bill before
         }
         empty = 0;
-        let draft = draft.with_terms(&terms).map_err(AppError::cannot_be_billed)?;
+        let draft = draft.with_terms(&terms).and_then(|draft| draft.with_credit(&credits));
+        let draft = draft.map_err(AppError::cannot_be_billed)?;
+        credits = draft.credit_left(&credits).map_err(AppError::cannot_be_billed)?;
         invoices.push(PreviewedInvoice::of(&bill, proration, draft));
     }
     Ok(invoices)

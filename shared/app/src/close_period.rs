@@ -133,8 +133,8 @@ async fn decided(
             let late = match bill.dues.is_empty() {
                 true => LateLines::default(), // there is no invoice for them: they wait for the next
                 false => {
-                    late_usage::lines(platform, (organization, &settings), subscription, plans, bill.at)
-                        .await?
+                    let of = (subscription, plans);
+                    late_usage::lines(platform, (organization, &settings), of, bill.at, None).await?
                 }
             };
             PeriodClose::decide(subscription, plans, &bill, &usage, late, now)

@@ -5,7 +5,7 @@ use chrono::SubsecRound;
 use domain::{
     event::{Revision, TrackedEvent, UsageEvent},
     id::{CorrectionId, CustomerId, EventId, MeterId, OrganizationId},
-    invoice::{Invoice, InvoiceStatus, LineSource},
+    invoice::{Invoice, InvoiceStatus, LineItem, LineSource},
     property::Properties,
     quantity::Quantity,
     user::Scope,
@@ -47,8 +47,8 @@ pub struct AcceptedCorrection {
 
 /// Accepts the correction of an event that was counted, and returns only when the queue has it.
 ///
-/// Errors: `NotFound` if the event was not counted (yet); `Conflict` if its period is billed already; `Invalid`
-/// for content that could not be counted.
+/// Errors: `NotFound` if the event was not counted (yet); `Conflict` if it is billed already; `Invalid` for content
+/// that could not be counted.
 pub async fn correct(
     platform: &Platform,
     actor: &Actor,
@@ -105,7 +105,8 @@ fn reader(actor: &Actor) -> Actor {
     Actor { credential, ..actor.clone() }
 }
 
-/// Refuses to correct what was billed: an invoice that is no draft any more has a line of it.
+/// Refuses to correct what was billed: an invoice was final after the event came, and has a line of its period. What
+/// came later is not on that line. The period is rated again as a whole for it, corrections applied.
 async fn check_open(
     platform: &Platform,
     organization: OrganizationId,
@@ -115,26 +116,34 @@ async fn check_open(
 ) -> Result<(), AppError> {
     let filter = InvoiceFilter { customer: Some(customer), ..InvoiceFilter::default() };
     let mut position = Position::Number(1);
+    let mut billed = None::<Invoice>;
     loop {
         let page = PageRequest { position, size: 100 };
         let invoices = platform.store.list_invoices(organization, &filter, &page).await?;
-        if invoices.rows.iter().any(|invoice| has_billed(invoice, meter, event)) {
-            return Err(AppError::conflict(
-                "period_closed",
-                "the period of this event is billed already: it can be corrected with a credit only",
-            ));
-        }
+        let rows = invoices.rows.into_iter().filter(|invoice| has_billed(invoice, meter, event));
+        // The one that billed it first: late lines of its period came after.
+        billed = billed.into_iter().chain(rows).min_by_key(|invoice| invoice.issued_at);
         match invoices.next_cursor.as_deref().and_then(Position::from_cursor) {
             Some(next) => position = next,
-            None => return Ok(()),
+            None => break,
         }
     }
+    let Some(invoice) = billed else { return Ok(()) };
+    let number = invoice.number.map(|number| format!(" by {number}")).unwrap_or_default();
+    let detail = format!("this event is billed already{number}: it can be corrected with a credit only");
+    Err(AppError::conflict("period_closed", detail))
 }
 
 fn has_billed(invoice: &Invoice, meter: MeterId, event: &UsageEvent) -> bool {
-    !matches!(invoice.status, InvoiceStatus::Draft { .. } | InvoiceStatus::Void { .. })
-        && invoice.lines.iter().any(|line| {
-            matches!(line.source, LineSource::Usage { meter: of, .. } if of == meter)
-                && line.period.is_some_and(|period| period.contains(event.occurred_at))
-        })
+    let is_final = match invoice.status {
+        InvoiceStatus::Open | InvoiceStatus::Paid { .. } | InvoiceStatus::Uncollectible { .. } => true,
+        InvoiceStatus::Draft { .. } | InvoiceStatus::Void { .. } => false,
+    };
+    let is_of_period = |line: &LineItem| match line.source {
+        LineSource::Usage { meter: of, .. } | LineSource::LateUsage { meter: of, .. } => {
+            of == meter && line.period.is_some_and(|period| period.contains(event.occurred_at))
+        }
+        LineSource::Fixed { .. } | LineSource::Manual => false,
+    };
+    is_final && event.ingested_at < invoice.issued_at && invoice.lines.iter().any(is_of_period)
 }

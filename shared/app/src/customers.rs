@@ -2,6 +2,7 @@
 
 use auth::Actor;
 use domain::{
+    credit::CreditBalances,
     customer::{Address, Customer},
     id::{CustomerId, OrganizationId},
     property::Properties,
@@ -98,6 +99,7 @@ fn blank(platform: &Platform) -> Customer {
         billing_address: Address::default(),
         tax_id: None,
         tax_exemption: TaxExemption::None,
+        credits: CreditBalances::default(),
         metadata: Properties::new(),
         created_at: now,
         updated_at: now,

@@ -133,7 +133,9 @@ async fn under_terms(
     draft: &Invoice,
 ) -> Result<Invoice, AppError> {
     let settings = platform.store.get_organization(actor.organization).await?.settings;
-    draft.with_terms(&settings.invoice_terms(customer)).map_err(|_| refused(EditError::Total))
+    let draft = draft.with_terms(&settings.invoice_terms(customer));
+    let draft = draft.and_then(|draft| draft.with_credit(&customer.credits));
+    draft.map_err(|_| refused(EditError::Total))
 }
 
 fn refused(error: EditError) -> AppError {

@@ -1,18 +1,24 @@
 //! Finalizing: a draft becomes an open invoice with a number, rated anew from the usage known by then.
 
 use domain::{
+    customer::Customer,
     id::{CustomerId, InvoiceId, OrganizationId},
     invoice::{Invoice, InvoiceNumber, InvoiceStatus},
-    invoice_draft::InvoiceTerms,
     money::Money,
     organization::{Settings, ZeroInvoices},
     outbox::{InvoiceEvent, OutboxEntry},
     period_close::bill_of,
     rating::lines,
+    subscription::{PlansById, Subscription},
+    timeline::Bill,
 };
 use store::StoreError;
 
-use crate::{AppError, Platform, charge_usage, close_period::plans_of, late_usage};
+use crate::{
+    AppError, Platform, charge_usage,
+    close_period::plans_of,
+    late_usage::{self, OwnLines},
+};
 
 /// How often a number is tried for that others take at the same time.
 const ATTEMPTS_MAX: u32 = 50;
@@ -125,8 +131,8 @@ pub(crate) async fn settle_due(
     Ok(true)
 }
 
-/// Finalizes a draft now, with the lines it has: [`recomputed`] gives it those. Returns the open invoice and
-/// what is to be told of it.
+/// Finalizes a draft now, with the lines it has: [`recomputed`] gives it those. What the customer has to its credit is
+/// taken off; what is less than nothing is added to it. Returns the open invoice and what is to be told of it.
 ///
 /// Errors: `Conflict` if it is no draft, or was changed since it was read.
 pub(crate) async fn finalize(
@@ -146,12 +152,18 @@ pub(crate) async fn finalize(
         let now = platform.now();
         let year = InvoiceNumber::next(0, now).year;
         let last = platform.store.last_invoice_sequence(organization, year).await?;
+        let customer = platform.store.get_customer(organization, rated.customer).await?;
         let invoice = rated
             .clone()
+            .with_credit(&customer.credits)
+            .map_err(AppError::cannot_be_billed)?
             .finalized(InvoiceNumber::next(last, now), now, settings.payment_terms_days)
             .map_err(|error| AppError::conflict("invalid_transition", error.to_string()))?;
+        let credits = invoice.credit_left(&customer.credits).map_err(AppError::cannot_be_billed)?;
+        let credited = (credits != customer.credits).then_some(Customer { credits, ..customer });
         let outbox = told_of(&invoice, is_mailed, now).map_err(AppError::internal)?;
-        match platform.store.commit_finalized(&platform.change(organization, by), &invoice, &outbox).await {
+        let change = platform.change(organization, by);
+        match platform.store.commit_finalized(&change, &invoice, credited.as_ref(), &outbox).await {
             Ok(()) => {
                 let number = invoice.number.map(|number| number.to_string()).unwrap_or_default();
                 tracing::info!(
@@ -169,7 +181,7 @@ pub(crate) async fn finalize(
                 if stored.version != rated.version {
                     return Err(StoreError::Conflict.into());
                 }
-                // The number was taken: try the next.
+                // The number was taken, or the credit changed: try again.
             }
             Err(error) => return Err(error.into()),
         }
@@ -242,18 +254,8 @@ pub(crate) async fn recomputed_under(
         false => draft.clone(),
     };
     let customer = platform.store.get_customer(organization, draft.customer).await?;
-    rated.with_terms(&settings.invoice_terms(&customer)).map_err(AppError::cannot_be_billed)
-}
-
-/// What the drafts of a customer take over.
-pub(crate) async fn terms(
-    platform: &Platform,
-    organization: OrganizationId,
-    customer: CustomerId,
-) -> Result<InvoiceTerms, AppError> {
-    let settings = platform.store.get_organization(organization).await?.settings;
-    let customer = platform.store.get_customer(organization, customer).await?;
-    Ok(settings.invoice_terms(&customer))
+    let draft = rated.with_terms(&settings.invoice_terms(&customer)).map_err(AppError::cannot_be_billed)?;
+    draft.with_credit(&customer.credits).map_err(AppError::cannot_be_billed)
 }
 
 /// A subscription's draft with the lines that the usage known by now makes.
@@ -270,8 +272,25 @@ async fn rated(
         return Ok(invoice.clone()); // deleted since the subscription ended: what was drafted stands
     }
     let bill = bill_of(&subscription, &plans, invoice).map_err(AppError::internal)?;
-    let usage = charge_usage::of_bill(platform, organization, invoice.customer, &bill).await?;
-    let lines = lines(&bill, invoice.currency, &usage.charges).map_err(AppError::cannot_be_billed)?;
-    let late = late_usage::lines(platform, (organization, settings), &subscription, &plans, bill.at).await?;
-    Ok(invoice.clone().with_lines(lines, &usage, late))
+    rate(platform, (organization, settings), (&subscription, &plans), &bill, invoice.clone()).await
+}
+
+/// The draft of a bill with the lines that the usage known by now makes.
+///
+/// Errors: `cannot_be_billed` if they cannot be computed exactly.
+pub(crate) async fn rate(
+    platform: &Platform,
+    (organization, settings): (OrganizationId, &Settings),
+    (subscription, plans): (&Subscription, &PlansById),
+    bill: &Bill,
+    draft: Invoice,
+) -> Result<Invoice, AppError> {
+    let usage = charge_usage::of_bill(platform, organization, draft.customer, bill).await?;
+    let lines = lines(bill, draft.currency, &usage.charges).map_err(AppError::cannot_be_billed)?;
+    let draft = Invoice { lines, ..draft };
+    let own = OwnLines { bill, draft: &draft, usage: &usage };
+    let of = (subscription, plans);
+    let late = late_usage::lines(platform, (organization, settings), of, bill.at, Some(own)).await?;
+    let lines = draft.lines.clone();
+    Ok(draft.with_lines(lines, &usage, late))
 }

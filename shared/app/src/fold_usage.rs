@@ -7,16 +7,17 @@ use domain::{
     id::{CustomerId, OrganizationId},
     meter::{Aggregation, Meter},
     month::Month,
+    quantity::Quantity,
     series::{Query, Range, Series, SeriesError},
     totals::Usage,
 };
-use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use store::{HeadId, Row};
 
 use crate::{
     AppError, Platform,
     read_usage::{Question, UsageSeries},
-    visit_usage::{carry, corrections_of},
+    visit_usage::{Levels, corrections_of, levels_before},
 };
 
 /// What is asked of one meter's usage.
@@ -46,6 +47,9 @@ const FOLDED_EVENTS_MAX: u64 = 20_000_000;
 /// How often a head is read again whose totals by hour are newer: somebody sealed in between.
 const SNAPSHOTS_MAX: usize = 8;
 
+/// Customers whose usage is folded at once, where each asks for more than its heads.
+const CONCURRENT_CUSTOMERS: usize = 8;
+
 type Heads = Vec<(HeadId, Head)>;
 
 /// Usage for somebody who waits for the answer.
@@ -66,13 +70,13 @@ pub(crate) async fn answer(platform: &Platform, asked: Asked<'_>) -> Result<Usag
     if asked.query(platform).is_by_event() {
         check_folded(platform, &heads, asked.range).await?;
     }
-    fold_heads(platform, asked, heads).await
+    fold_heads(platform, asked, heads, asked.levels(platform).await?).await
 }
 
 /// Usage, however much it is, for what cannot be refused.
 pub(crate) async fn fold(platform: &Platform, asked: Asked<'_>) -> Result<UsageSeries, AppError> {
     let heads = asked.heads(platform).await?;
-    fold_heads(platform, asked, heads).await
+    fold_heads(platform, asked, heads, asked.levels(platform).await?).await
 }
 
 /// Usage by all customers over ranges that may overlap. `None` where so many events have to be looked at that nobody
@@ -124,7 +128,7 @@ pub(crate) async fn fold_known(
     heads: Heads,
 ) -> Result<UsageSeries, AppError> {
     let heads = heads.into_iter().filter(|(_, head)| head.touches(asked.range)).collect();
-    fold_heads(platform, asked, heads).await
+    fold_heads(platform, asked, heads, asked.levels(platform).await?).await
 }
 
 impl<'a> Asked<'a> {
@@ -140,6 +144,15 @@ impl<'a> Asked<'a> {
             steps: self.question.steps,
             filters: &self.question.filters,
             group_by: self.question.group_by.as_deref(),
+        }
+    }
+
+    /// The levels that customers had when the range began.
+    async fn levels(self, platform: &Platform) -> Result<Levels, AppError> {
+        let Self { organization, meter, customer, range, .. } = self;
+        match self.is_level() {
+            true => levels_before(platform, organization, meter, customer, range.from).await,
+            false => Ok(Levels::new()),
         }
     }
 
@@ -161,7 +174,43 @@ impl<'a> Asked<'a> {
     }
 }
 
-async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Result<UsageSeries, AppError> {
+/// Usage of each customer who has any, for somebody who waits for the answer. The heads of all of them are read
+/// by one query for each month.
+///
+/// Errors: as for [`answer`].
+pub(crate) async fn answer_by_customer(
+    platform: &Platform,
+    asked: Asked<'_>,
+) -> Result<Vec<(CustomerId, Usage)>, AppError> {
+    months_in(asked.range)?;
+    let all = asked.heads(platform).await?;
+    if asked.query(platform).is_by_event() {
+        check_folded(platform, &all, asked.range).await?;
+    }
+    let mut levels = asked.levels(platform).await?;
+    let mut heads = levels.keys().map(|customer| (*customer, Vec::new())).collect::<BTreeMap<_, Heads>>();
+    for (id, head) in all {
+        heads.entry(id.customer).or_default().push((id, head));
+    }
+    let folds = heads.into_iter().map(|(customer, heads)| {
+        let level = levels.remove(&customer).map(|level| (customer, level));
+        async move {
+            let series = fold_heads(platform, asked, heads, level.into_iter().collect()).await?;
+            Ok::<_, AppError>((customer, series.total))
+        }
+    });
+    let folds = folds.collect::<Vec<_>>();
+    let mut usage: Vec<_> = stream::iter(folds).buffer_unordered(CONCURRENT_CUSTOMERS).try_collect().await?;
+    usage.retain(|(_, usage)| usage.events > 0 || usage.quantity > Quantity::ZERO);
+    Ok(usage)
+}
+
+async fn fold_heads(
+    platform: &Platform,
+    asked: Asked<'_>,
+    heads: Heads,
+    levels: Levels,
+) -> Result<UsageSeries, AppError> {
     let query = asked.query(platform);
     let share = platform.memory.share(held_at_most(&query, &heads));
     let mut series = Series::bounded(query, share.bytes());
@@ -173,10 +222,7 @@ async fn fold_heads(platform: &Platform, asked: Asked<'_>, heads: Heads) -> Resu
             break;
         }
     }
-    if asked.is_level() {
-        let Asked { organization, meter, customer, range, .. } = asked;
-        carry(platform, organization, meter, customer, range.from, &mut series).await?;
-    }
+    levels.into_iter().for_each(|(customer, level)| series.carry(customer, level));
     let groups = series.groups()?;
     let mut groups =
         groups.into_iter().map(|(value, usage)| (value.map(str::to_owned), usage)).collect::<Vec<_>>();

@@ -9,7 +9,7 @@ use domain::{
     explanation,
     invoice::{Invoice, InvoiceStatus, LineItem, LineSource},
     line_part::PartKind,
-    money::Money,
+    money::{Money, MoneyError},
     period::BillingPeriod,
     tax::TaxTreatment,
 };
@@ -49,7 +49,7 @@ pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
         subtotal: money(invoice.subtotal().map_err(AppError::internal)?),
         taxes: taxes(invoice),
         total: money(total),
-        deductions: deductions(invoice, total, *zone),
+        deductions: deductions(invoice, *zone).map_err(AppError::internal)?,
         amount_due: money(invoice.amount_due().map_err(AppError::internal)?),
         memo: memo(invoice.memo.as_deref(), seller.settings.invoice_notes.as_deref()),
         payment_link: None,
@@ -101,18 +101,23 @@ fn status(status: InvoiceStatus, total: Money) -> Status {
     }
 }
 
-/// What was paid since, by name.
-fn deductions(invoice: &Invoice, total: Money, zone: Tz) -> Vec<(String, String)> {
+/// What was taken off the total, and what was paid since, by name.
+fn deductions(invoice: &Invoice, zone: Tz) -> Result<Vec<(String, String)>, MoneyError> {
+    let taken = |amount: Money| format!("−{}", money(amount));
+    let credit = Some(invoice.credits_applied).filter(|credit| !credit.is_zero());
+    let mut deductions = Vec::from_iter(credit.map(|credit| ("Credit applied".to_owned(), taken(credit))));
+    let paid = invoice.amount_paid()?;
     match invoice.status {
-        InvoiceStatus::Paid { at } if total.amount() > Decimal::ZERO => {
-            vec![(format!("Paid on {}", date(at, zone).format("%-d %B %Y")), format!("−{}", money(total)))]
+        InvoiceStatus::Paid { at } if !paid.is_zero() => {
+            deductions.push((format!("Paid on {}", date(at, zone).format("%-d %B %Y")), taken(paid)));
         }
         InvoiceStatus::Paid { .. } // nobody had to pay
         | InvoiceStatus::Draft { .. }
         | InvoiceStatus::Open
         | InvoiceStatus::Void { .. }
-        | InvoiceStatus::Uncollectible { .. } => Vec::new(),
+        | InvoiceStatus::Uncollectible { .. } => {}
     }
+    Ok(deductions)
 }
 
 fn line(line: &LineItem, zone: Tz) -> Line {

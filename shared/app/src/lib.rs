@@ -38,6 +38,7 @@ pub mod preview;
 pub mod price_override;
 pub mod public_invoices;
 pub mod read_usage;
+pub mod regenerate_invoice;
 pub mod send_email;
 pub mod sessions;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! Payment in time: what a late invoice, and settling it, means for its subscription.
 
 use domain::{
+    customer::Customer,
     id::{CustomerId, InvoiceId, OrganizationId},
     invoice::Invoice,
     outbox::{OutboxEntry, subscription_events},
@@ -35,7 +36,9 @@ pub async fn mark(
         let both = subscription.as_ref().zip(behind.as_ref());
         let outbox = both.map(|(before, after)| subscription_events(before, after, now)).unwrap_or_default();
         let change = platform.change(organization, "finalize-invoices");
-        match commit(platform, &change, "mark invoice past due", (&late, behind.as_ref()), &outbox).await {
+        let with = (behind.as_ref(), None);
+        let action = "mark invoice past due";
+        match platform.store.update_invoice_with(&change, action, &late, with, &outbox).await {
             Ok(()) => {
                 tracing::info!(organization.id = %organization, invoice.id = %id, "invoice {id} is past due");
                 return Ok(true);
@@ -47,8 +50,8 @@ pub async fn mark(
     Err(AppError::Unavailable("the invoice is changed again and again".into()))
 }
 
-/// Puts an invoice that was settled over `before`, and brings its subscription back if nothing else is late.
-/// Returns all that is to be told.
+/// Puts an invoice that was settled over `before`, brings its subscription back if nothing else is late, and gives the
+/// customer credit back that is not needed any more. Returns all that is to be told.
 ///
 /// Errors: `Conflict` if the invoice changed since it was read.
 pub(crate) async fn settle(
@@ -76,7 +79,9 @@ pub(crate) async fn settle(
             outbox.extend(subscription_events(&subscription, &after, now));
             caught = Some(after);
         }
-        match commit(platform, &change(), action, (settled, caught.as_ref()), &outbox).await {
+        let customer = credited(platform, organization, (before, settled)).await?;
+        let with = (caught.as_ref(), customer.as_ref());
+        match platform.store.update_invoice_with(&change(), action, settled, with, &outbox).await {
             Ok(()) => return Ok(outbox),
             Err(StoreError::Conflict) => {
                 let stored = platform.store.get_invoice_of(organization, before.customer, before.id).await?;
@@ -87,23 +92,22 @@ pub(crate) async fn settle(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(AppError::Unavailable("the subscription is changed again and again".into()))
+    Err(AppError::Unavailable("the subscription or its customer is changed again and again".into()))
 }
 
-async fn commit(
+/// The customer of an invoice with the credit back that was taken for it, if any was.
+async fn credited(
     platform: &Platform,
-    change: &Change,
-    action: &'static str,
-    (invoice, subscription): (&Invoice, Option<&Subscription>),
-    outbox: &[OutboxEntry],
-) -> Result<(), StoreError> {
-    match subscription {
-        Some(subscription) => {
-            let both = (invoice, subscription);
-            platform.store.update_invoice_and_subscription(change, action, both, outbox).await
-        }
-        None => platform.store.update_invoice(change, action, invoice, outbox).await,
+    organization: OrganizationId,
+    (before, settled): (&Invoice, &Invoice),
+) -> Result<Option<Customer>, AppError> {
+    let returned = before.credit_returned(settled);
+    if returned.is_zero() {
+        return Ok(None);
     }
+    let customer = platform.store.get_customer(organization, before.customer).await?;
+    let credits = customer.credits.changed(returned).map_err(AppError::internal)?;
+    Ok(Some(Customer { credits, ..customer }))
 }
 
 /// The subscription that an invoice bills, unless it was deleted since.

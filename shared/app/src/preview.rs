@@ -7,6 +7,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use domain::{
     charge::Price,
     charge_usage::{ChargeFold, ChargeUsage},
+    credit::CreditBalances,
     currency::Currency,
     event::UsageEvent,
     held,
@@ -30,7 +31,6 @@ use store::StoreError;
 
 use crate::{
     AppError, FieldError, Platform,
-    finalize_invoice::terms,
     price_override::{PriceOverride, prices, prices_at, within},
     subscriptions::{NewBilling, begun, check_dates, check_plan, find_plan, is_customer},
 };
@@ -115,9 +115,13 @@ pub async fn preview(platform: &Platform, actor: &Actor, new: NewPreview) -> Res
     }
     let Some(plan) = plan.filter(|_| errors.is_empty()) else { return Err(AppError::Invalid(errors)) };
     let at_fault = new.field_at_fault();
-    let terms = match new.customer {
-        Some(customer) => Some(terms(platform, actor.organization, customer).await?),
-        None => None,
+    let buyer = match new.customer {
+        Some(customer) => {
+            let settings = platform.store.get_organization(actor.organization).await?.settings;
+            let customer = platform.store.get_customer(actor.organization, customer).await?;
+            (Some(settings.invoice_terms(&customer)), customer.credits)
+        }
+        None => (None, CreditBalances::default()),
     };
     let customer = new.customer.unwrap_or_else(|| platform.new_id());
     let prices = prices(platform, actor, (&plan, plan.plan.price_version), &new.overrides).await?;
@@ -125,7 +129,7 @@ pub async fn preview(platform: &Platform, actor: &Actor, new: NewPreview) -> Res
     let mut plans = PlansById::from([(plan.plan.id, plan)]);
     let subscription = changed(platform, actor, subscription, new.changes, &mut plans).await?;
     let usage = metered(platform, actor, new.usage).await?;
-    bills(&subscription, &plans, &usage, terms.as_ref(), (new.periods, at_fault))
+    bills(&subscription, &plans, &usage, buyer, (new.periods, at_fault))
 }
 
 impl NewPreview {
@@ -217,7 +221,7 @@ fn bills(
     subscription: &Subscription,
     plans: &PlansById,
     usage: &BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>,
-    terms: Option<&InvoiceTerms>,
+    (terms, mut credits): (Option<InvoiceTerms>, CreditBalances),
     (count, at_fault): (u32, &'static str),
 ) -> Result<Preview, AppError> {
     let invalid = |error: &dyn std::error::Error| AppError::invalid("periods", error.to_string());
@@ -248,11 +252,12 @@ fn bills(
             let used = used(&bill, usage).map_err(|error| overflow(&error))?;
             let draft = period_close::draft(subscription, &bill, &used, LateLines::default(), at);
             let draft = draft.map_err(|error| overflow(&error))?;
-            let draft = match terms {
+            let draft = match &terms {
                 Some(terms) => draft.with_terms(terms).map_err(|error| overflow(&error))?,
                 None => draft,
             };
-            draft.total().map_err(|error| overflow(&error))?;
+            let draft = draft.with_credit(&credits).map_err(|error| overflow(&error))?;
+            credits = draft.credit_left(&credits).map_err(|error| overflow(&error))?;
             invoices.push(PreviewedInvoice::of(&bill, timeline.policy_between(last, at), draft));
         }
         last = Some(at);

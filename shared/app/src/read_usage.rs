@@ -20,7 +20,7 @@ use store::{PageRequest, Position};
 
 use crate::{
     AppError, Platform, catalog,
-    fold_usage::{self, Asked, months_in},
+    fold_usage::{self, Asked},
     track_usage::{CustomerRef, MeterRef, find_customer, get_meter},
     usage_log::uncounted_of,
 };
@@ -268,20 +268,9 @@ pub async fn top_customers(
     actor.require(Scope::UsageRead)?;
     let organization = actor.organization;
     let meter = platform.store.get_meter(organization, meter).await?;
-    let mut customers = BTreeSet::new();
-    for month in months_in(range)? {
-        let heads = platform.store.list_heads(organization, meter.id, month).await?;
-        customers.extend(heads.into_iter().filter(|(_, head)| head.touches(range)).map(|(id, _)| id));
-    }
-    let mut usage = Vec::new();
-    for customer in customers {
-        let question = &Question::default();
-        let asked = Asked { organization, meter: &meter, customer: Some(customer), range, question };
-        let total = fold_usage::answer(platform, asked).await?.total;
-        if total.events > 0 {
-            usage.push((customer, total));
-        }
-    }
+    let question = &Question::default();
+    let asked = Asked { organization, meter: &meter, customer: None, range, question };
+    let mut usage = fold_usage::answer_by_customer(platform, asked).await?;
     usage.sort_by_key(|(customer, usage)| (std::cmp::Reverse((usage.quantity, usage.events)), *customer));
     usage.truncate(limit);
     Ok(usage)

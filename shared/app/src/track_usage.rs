@@ -307,7 +307,7 @@ fn quantity(meter: &Meter, usage: &Usage) -> Result<Quantity, AppError> {
             }
         };
         let quantity =
-            text.parse::<Quantity>().map_err(|error| AppError::invalid(field(), error.to_string()))?;
+            Quantity::rounded(text).map_err(|error| AppError::invalid(field(), error.to_string()))?;
         Ok(Some((field(), quantity)))
     };
     let counts_by_event = matches!(meter.aggregation, Aggregation::Count | Aggregation::UniqueCount);
@@ -442,6 +442,10 @@ mod tests {
         check(Sum, Some("4"), None, Ok("4"));
         check(Sum, None, number("1e-7"), Ok("0.0000001"));
         check(Sum, None, text("5"), Ok("5"));
+        check(Sum, None, number("0.30000000000000004"), Ok("0.3"));
+        check(Sum, None, number("4e-13"), Err("`properties.amount` must be greater than 0"));
+        check(Last, None, number("4e-13"), Ok("0"));
+        check(Sum, None, text(" 1"), Err("`properties.amount` must be a decimal number"));
         check(Sum, None, text("five"), Err("`properties.amount` must be a decimal number"));
         check(Sum, None, Some(Property::Bool(true)), Err("`properties.amount` must be a decimal number"));
         check(Sum, None, None, Err("`properties.amount` is required: it says how much was used"));

@@ -30,7 +30,7 @@ pub struct LogFilter {
     pub customer: Option<CustomerId>,
     /// That occurred in a range; else all there ever were.
     pub range: Option<Range>,
-    /// Of at least this quantity.
+    /// Of at least this quantity, as it counts by now.
     pub least: Option<Quantity>,
     /// Of this key.
     pub key: Option<String>,
@@ -71,6 +71,20 @@ pub struct LogEntry {
     pub state: EventState,
 }
 
+impl LogEntry {
+    /// The event as it is shown: by its latest correction, if it counts with that.
+    pub fn shown(&self) -> &UsageEvent {
+        match &self.state {
+            EventState::Replaced(counted) => counted,
+            EventState::Counted
+            | EventState::Filtered
+            | EventState::Voided
+            | EventState::Conflict
+            | EventState::Rejected { .. } => &self.event,
+        }
+    }
+}
+
 /// A day with more events than this is looked at hour by hour, and one with far more minute by minute.
 const SLICE_EVENTS: u64 = 20_000;
 
@@ -97,7 +111,9 @@ pub async fn list(
     let mut log = Log { rows: Vec::new(), after, wanted: skip + page.size + 1, filter, meter: &meter };
     let mut total = 0;
     for uncounted in uncounted_of(platform, organization, &meter, filter.customer, months.first()).await? {
-        total += usize::from(log.add_uncounted(uncounted));
+        let UncountedEvent { id, customer, event, why, .. } = uncounted;
+        let entry = LogEntry { id, customer, meter: meter.id, event, state: state_of(why) };
+        total += usize::from(log.add(entry));
     }
     for month in months.into_iter().rev() {
         let heads = heads_of(platform, organization, &meter, filter.customer, month).await?;
@@ -109,7 +125,7 @@ pub async fn list(
             for (customer, head) in heads.iter().filter(|(_, head)| head.touches(slice)) {
                 let id = HeadId { organization, meter: meter.id, customer: *customer, month };
                 for member in members_in(platform, id, head, slice).await? {
-                    log.add_member(organization, *customer, member);
+                    log.add(entry_of(id, &meter, member));
                 }
             }
         }
@@ -129,44 +145,21 @@ struct Log<'a> {
 }
 
 impl Log<'_> {
-    fn passes(&self, event: &UsageEvent) -> bool {
-        let Self { filter, .. } = self;
+    fn passes(&self, entry: &LogEntry) -> bool {
+        let (Self { filter, .. }, LogEntry { event, .. }) = (self, entry);
         filter.range.is_none_or(|range| range.contains(event.occurred_at))
-            && filter.least.is_none_or(|least| event.quantity >= least)
+            && filter.least.is_none_or(|least| entry.shown().quantity >= least)
             && filter.key.as_ref().is_none_or(|key| *key == event.key)
     }
 
-    fn add_member(&mut self, organization: OrganizationId, customer: CustomerId, member: Member) {
-        if !self.passes(&member.event) {
-            return;
-        }
-        let event = member.event;
-        let state = match member.counted {
-            None => EventState::Voided,
-            Some(counted) if !self.meter.counting().includes(&counted) => EventState::Filtered,
-            Some(counted) if counted.revision != event.revision => EventState::Replaced(Box::new(counted)),
-            Some(_) => EventState::Counted,
-        };
-        let meter = self.meter.id;
-        let id = event_id_of((organization, meter, customer), &event.key);
-        self.add(LogEntry { id, customer, meter, event, state });
-    }
-
-    /// Whether the event is one of those wanted, on whatever page.
-    fn add_uncounted(&mut self, uncounted: UncountedEvent) -> bool {
-        let UncountedEvent { id, customer, event, why, .. } = uncounted;
-        let is_wanted = self.passes(&event);
-        if is_wanted {
-            self.add(LogEntry { id, customer, meter: self.meter.id, event, state: state_of(why) });
-        }
-        is_wanted
-    }
-
-    fn add(&mut self, entry: LogEntry) {
+    /// Takes in an entry if it is one of those wanted. Whether it is, on whatever page.
+    fn add(&mut self, entry: LogEntry) -> bool {
+        let is_wanted = self.passes(&entry);
         let place = place_of(&entry);
-        if self.after.is_none_or(|after| place.as_str() < after) {
+        if is_wanted && self.after.is_none_or(|after| place.as_str() < after) {
             self.rows.push((place, entry));
         }
+        is_wanted
     }
 
     /// Whether nothing before `at` can be on the page any more.
@@ -180,6 +173,20 @@ pub(crate) fn state_of(why: Uncounted) -> EventState {
         Uncounted::Rejected { reason } => EventState::Rejected { reason },
         Uncounted::Conflict => EventState::Conflict,
     }
+}
+
+/// What became of a member.
+fn entry_of(head: HeadId, meter: &Meter, member: Member) -> LogEntry {
+    let Member { event, counted } = member;
+    let state = match counted {
+        None => EventState::Voided,
+        Some(counted) if !meter.counting().includes(&counted) => EventState::Filtered,
+        Some(counted) if counted.revision != event.revision => EventState::Replaced(Box::new(counted)),
+        Some(_) => EventState::Counted,
+    };
+    let HeadId { organization, meter, customer, .. } = head;
+    let id = event_id_of((organization, meter, customer), &event.key);
+    LogEntry { id, customer, meter, event, state }
 }
 
 /// A place in the log: by time, and then by what tells events of the same time apart.
@@ -229,7 +236,8 @@ async fn count_in(
         for (customer, head) in heads.iter().filter(|(_, head)| head.touches(slice)) {
             let id = HeadId { organization, meter: log.meter.id, customer: *customer, month };
             let members = members_in(platform, id, head, slice).await?;
-            count += members.iter().filter(|member| log.passes(&member.event)).count();
+            let entries = members.into_iter().map(|member| entry_of(id, log.meter, member));
+            count += entries.filter(|entry| log.passes(entry)).count();
         }
     }
     Ok(count)

@@ -1,6 +1,6 @@
 //! Reading events one by one: those that count, as they are read, and the levels that they lead to.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -11,7 +11,7 @@ use domain::{
     month::Month,
     quantity::Quantity,
     revision::{Corrections, Visible},
-    series::{Range, Series},
+    series::Range,
     totals::{Latest, Tally, Totals},
     zone::{Step, Steps},
 };
@@ -74,18 +74,20 @@ pub(crate) async fn corrections_of(
     Ok(Corrections::among(sealed.iter().chain(&head.tail)))
 }
 
-/// Takes in the levels that customers had when the range began.
-pub(crate) async fn carry(
+/// Levels of customers.
+pub(crate) type Levels = BTreeMap<CustomerId, Quantity>;
+
+/// The levels that one customer, or all, had at `from`.
+pub(crate) async fn levels_before(
     platform: &Platform,
     organization: OrganizationId,
     meter: &Meter,
     customer: Option<CustomerId>,
     from: DateTime<Utc>,
-    series: &mut Series<'_>,
-) -> Result<(), AppError> {
+) -> Result<Levels, AppError> {
     let month = Month::of(from);
     let months = platform.store.list_months(organization, meter.id).await?;
-    let mut known = BTreeSet::new();
+    let mut known = Levels::new();
     for month in months.into_iter().rev().filter(|other| *other <= month) {
         let heads = match customer {
             Some(customer) => {
@@ -95,20 +97,19 @@ pub(crate) async fn carry(
             None => platform.store.list_heads(organization, meter.id, month).await?,
         };
         for (customer, head) in heads {
-            if known.contains(&customer) {
+            if known.contains_key(&customer) {
                 continue;
             }
             let id = HeadId { organization, meter: meter.id, customer, month };
             if let Some(level) = level_before(platform, id, &head, meter, from).await? {
-                known.insert(customer);
-                series.carry(customer, level);
+                known.insert(customer, level);
             }
         }
         if customer.is_some() && !known.is_empty() {
             break;
         }
     }
-    Ok(())
+    Ok(known)
 }
 
 /// The level that a head's month leads to at `at`; `None` if nothing in it lies before.

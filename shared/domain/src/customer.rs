@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
+    credit::CreditBalances,
     id::CustomerId,
     property::Properties,
     tax::{TaxExemption, Taxpayer},
@@ -27,6 +28,8 @@ pub struct Customer {
     pub tax_id: Option<Sealed>,
     /// What was decided about its tax by hand.
     pub tax_exemption: TaxExemption,
+    /// What is taken off its next invoices.
+    pub credits: CreditBalances,
     /// Whatever else the organization wants to see again.
     pub metadata: Properties,
     /// When it was made.

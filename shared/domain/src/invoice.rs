@@ -21,12 +21,17 @@ use crate::{
 /// An invoice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoice {
-    /// Its id. That of a subscription's invoice follows from the subscription and the period.
+    /// Its id. That of a subscription's invoice follows from the subscription, the bill, and how many of its invoices
+    /// were voided before.
     pub id: InvoiceId,
     /// Who pays it.
     pub customer: CustomerId,
     /// The subscription and the period it bills, unless it was written by hand.
     pub billed: Option<(SubscriptionId, BillingPeriod)>,
+    /// The void invoice of the same bill that it was made in place of.
+    pub replaces: Option<InvoiceId>,
+    /// The invoice of the same bill that was made in place of it, once it was void.
+    pub replaced_by: Option<InvoiceId>,
     /// Its number, given when it is finalized.
     pub number: Option<InvoiceNumber>,
     /// Where it is in its life.
@@ -41,6 +46,8 @@ pub struct Invoice {
     pub has_edited_lines: bool,
     /// Tax on the lines.
     pub tax: Tax,
+    /// What is taken off the total of what the customer has to its credit; of a draft, what would be.
+    pub credits_applied: Money,
     /// When it is to be paid by.
     pub payment_due: PaymentDue,
     /// A note to whoever pays it.
@@ -198,6 +205,9 @@ pub enum InvoiceMismatch {
     /// A draft with a number, or a finalized invoice without one.
     #[error("the number does not fit the status")]
     Number,
+    /// More credit than there is to pay, or less than none.
+    #[error("the credit does not fit the total")]
+    Credits,
     /// The parts of a line's quantity or amount do not come to the whole.
     #[error("the parts of a line do not add up to it")]
     Parts,
@@ -238,7 +248,7 @@ impl Invoice {
         }
     }
 
-    /// What is still to be paid: the total, unless it was paid or voided. Errors: as for [`Money::sum`].
+    /// What is still to be paid: the total less credit, unless it was paid or voided. Errors: as for [`Money::sum`].
     pub fn amount_due(&self) -> Result<Money, MoneyError> {
         match self.status {
             InvoiceStatus::Draft { .. } | InvoiceStatus::Open | InvoiceStatus::Uncollectible { .. } => {
@@ -250,11 +260,11 @@ impl Invoice {
         }
     }
 
-    /// The total, and nothing where that is less than nothing.
+    /// The total less credit, and nothing where that is less than nothing.
     fn owed(&self) -> Result<Money, MoneyError> {
-        let total = self.total()?;
-        let is_owed = total.amount() > Decimal::ZERO;
-        Ok(if is_owed { total } else { Money::zero(self.currency).rounded() })
+        let owed = self.total()?.checked_sub(self.credits_applied)?;
+        let is_owed = owed.amount() > Decimal::ZERO;
+        Ok(if is_owed { owed } else { Money::zero(self.currency).rounded() })
     }
 
     /// When it is finalized by itself; `None` unless it is a draft of a subscription.
@@ -295,7 +305,12 @@ impl Invoice {
     pub fn voided(&self, now: DateTime<Utc>) -> Result<Self, TransitionError> {
         let is_final = matches!(self.status, InvoiceStatus::Paid { .. } | InvoiceStatus::Void { .. });
         self.may_become("void", !is_final)?;
-        Ok(Self { status: InvoiceStatus::Void { at: now }, billing_error: None, ..self.changed(now) })
+        Ok(Self {
+            status: InvoiceStatus::Void { at: now },
+            credits_applied: Money::zero(self.currency),
+            billing_error: None,
+            ..self.changed(now)
+        })
     }
 
     /// This invoice as uncollectible. Errors: unless it is open.
@@ -311,6 +326,11 @@ impl Invoice {
         let mut amounts = self.lines.iter().map(|line| line.amount).chain(taxes).chain([total]);
         if !amounts.all(Money::is_rounded) {
             return Err(InvoiceMismatch::NotRounded);
+        }
+        let credits = self.credits_applied;
+        let is_within = (Decimal::ZERO..=total.amount().max(Decimal::ZERO)).contains(&credits.amount());
+        if credits.currency() != self.currency || !credits.is_rounded() || !is_within {
+            return Err(InvoiceMismatch::Credits);
         }
         let is_number_right = match self.status {
             InvoiceStatus::Draft { .. } => self.number.is_none(),

@@ -109,6 +109,8 @@ impl Invoice {
             id,
             customer,
             billed: None,
+            replaces: None,
+            replaced_by: None,
             number: None,
             status: InvoiceStatus::Draft { finalize_at: None },
             currency,
@@ -116,6 +118,7 @@ impl Invoice {
             seen: Vec::new(),
             has_edited_lines: false,
             tax: Tax::none(),
+            credits_applied: Money::zero(currency),
             payment_due: PaymentDue::AsSet,
             memo: None,
             metadata: Properties::new(),
@@ -182,8 +185,8 @@ impl Invoice {
             metadata: edit.metadata.unwrap_or_else(|| self.metadata.clone()),
             ..self.changed(now)
         };
-        // Tax of the old lines says nothing of the new ones.
-        let edited = Self { tax: Tax::none(), ..edited };
+        // Tax of the old lines says nothing of the new ones, nor does credit.
+        let edited = Self { tax: Tax::none(), credits_applied: Money::zero(currency), ..edited };
         edited.line_sum().map_err(|_| EditError::Total)?;
         Ok(edited)
     }
@@ -216,14 +219,15 @@ impl Invoice {
         Ok((lines, is_edited))
     }
 
-    /// This draft under `terms`: its tax, and when it would be due. Nothing is wrong with it then.
+    /// This draft under `terms`: its tax, and when it would be due, before any credit. Nothing is wrong with it then.
     ///
     /// Errors: if the amounts cannot be computed.
     pub fn with_terms(&self, terms: &InvoiceTerms) -> Result<Self, MoneyError> {
         let tax = terms.tax.tax_on(self.line_sum()?)?;
         let opens_at = self.finalize_at().unwrap_or(self.issued_at);
         let due_at = self.payment_due.from(opens_at, terms.payment_terms_days);
-        let with_terms = Self { tax, due_at, billing_error: None, ..self.clone() };
+        let credits_applied = Money::zero(self.currency);
+        let with_terms = Self { tax, due_at, credits_applied, billing_error: None, ..self.clone() };
         with_terms.total()?;
         Ok(with_terms)
     }
@@ -293,6 +297,7 @@ impl PeriodClose {
             match &mut entry.message {
                 OutboxMessage::InvoiceEvent { invoice, .. } if invoice.id == draft.id => {
                     invoice.total = draft.total()?;
+                    invoice.amount_due = draft.amount_due()?;
                 }
                 OutboxMessage::InvoiceEvent { .. }
                 | OutboxMessage::EmailInvoice { .. }

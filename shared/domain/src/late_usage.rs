@@ -3,8 +3,6 @@
 //! The bill of the period is rated again as a whole, so that tiers, minimums and free units come out as if
 //! the usage had been in time. What differs from all that was billed of it so far is one line.
 
-use std::collections::VecDeque;
-
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use rust_decimal::Decimal;
@@ -37,36 +35,49 @@ pub struct Billed {
     pub invoice: Invoice,
 }
 
-/// The last bills before the one at `at`, oldest first, each with the id its invoice has if there is one. Bills
-/// on which nothing was due do not count, as of months of a plan whose usage is billed by the quarter.
+/// Bills of a subscription in order of time, each with the id its first invoice has if there is one.
+pub type Bills = Vec<(InvoiceId, Bill)>;
+
+/// The last bills before the one at `at`, and those after it that fell due already, which only one has that was made
+/// again or is finalized late. Bills on which nothing was due do not count, as of months of a plan whose usage is billed
+/// by the quarter.
 ///
 /// Errors: `OutOfRange` past the calendar.
-pub fn bills_before(
+pub fn bills_around(
     subscription: &Subscription,
     plans: &PlansById,
     at: DateTime<Utc>,
-) -> Result<Vec<(InvoiceId, Bill)>, PeriodError> {
+) -> Result<(Bills, Bills), PeriodError> {
     let timeline = subscription.timeline(plans);
-    let mut times = Vec::new();
+    let (mut before, mut after) = (Vec::new(), Vec::new());
     let mut last = None;
     // From the start on, since only from there it is known when something was due.
     while let Some(next) = timeline.next(last)?
-        && next < at
+        && (next <= at || subscription.billed_until.is_some_and(|until| next <= until))
     {
-        times.push((last, next));
+        if next < at {
+            before.push((last, next));
+        } else if next > at {
+            after.push((last, next));
+        }
         last = Some(next);
     }
-    let mut bills = VecDeque::new();
-    for (last, at) in times.into_iter().rev() {
-        let bill = timeline.bill(last, at)?;
-        if !bill.dues.is_empty() {
-            bills.push_front((invoice_id(subscription, at), bill));
+    let some = |times: &mut dyn Iterator<Item = (Option<DateTime<Utc>>, DateTime<Utc>)>| {
+        let mut bills = Vec::new();
+        for (last, at) in times {
+            let bill = timeline.bill(last, at)?;
+            if !bill.dues.is_empty() {
+                bills.push((invoice_id(subscription, at, 0), bill));
+            }
+            if bills.len() == BILLS_MAX {
+                break;
+            }
         }
-        if bills.len() == BILLS_MAX {
-            break;
-        }
-    }
-    Ok(bills.into())
+        Ok::<_, PeriodError>(bills)
+    };
+    let mut newest_first = some(&mut before.into_iter().rev())?;
+    newest_first.reverse();
+    Ok((newest_first, some(&mut after.into_iter())?))
 }
 
 /// Those of some bills, oldest first, whose late usage comes to the draft after them.
@@ -99,15 +110,17 @@ pub fn is_seen<'a>(billed: &Billed, invoices: impl IntoIterator<Item = &'a Invoi
 }
 
 /// The lines of late usage for bills that were looked back at, each with its usage as it is known now; `None` if it
-/// is not rated again, or all of it is billed. What a void invoice has of it counts as billed, since nothing of that is
-/// to be paid.
+/// is not rated again, or all of it is billed. What they and `later` invoices have of it counts as billed, also if one
+/// is void, since nothing of that is to be paid; but not once that one was made again, even if the new draft is gone.
 ///
 /// Errors: as for [`rating::lines`].
 pub fn lines(
     before: &[(Billed, Option<Vec<ChargeUsage>>)],
+    later: &[Invoice],
     zone: Tz,
 ) -> Result<Vec<LineItem>, UnratedCharge> {
-    let invoices = || before.iter().map(|(billed, _)| &billed.invoice);
+    let all = || before.iter().map(|(billed, _)| &billed.invoice).chain(later);
+    let invoices = || all().filter(|invoice| invoice.replaced_by.is_none());
     let mut late = Vec::new();
     for (billed, usage) in before {
         let Some(usage) = usage else { continue };

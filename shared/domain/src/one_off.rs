@@ -13,8 +13,9 @@ use crate::{
 /// The most that a subscription may have at a time: its item has to stay readable in one piece.
 pub const ONE_OFFS_MAX: usize = 100;
 
-/// How long a charge is kept after it was billed. Drafts are final long before that.
-const KEPT: Duration = Duration::days(366);
+/// How long a charge is kept for sure, so that invoices can be made again. After that, one that was billed makes room
+/// for others.
+pub(crate) const KEPT: Duration = Duration::days(366);
 
 /// Why a subscription cannot be charged once more, or what it was charged cannot be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +66,9 @@ impl Subscription {
             return Err(OneOffError::NotRunning);
         }
         let mut next = self.clone();
-        next.one_offs.retain(|charge| !self.has_billed(charge) || at - KEPT <= charge.created_at);
+        if next.one_offs.len() >= ONE_OFFS_MAX {
+            next.one_offs.retain(|charge| !self.has_billed(charge) || at - KEPT <= charge.created_at);
+        }
         if next.one_offs.len() >= ONE_OFFS_MAX {
             return Err(OneOffError::TooMany);
         }
@@ -162,10 +165,12 @@ mod tests {
             ..billed(SubscriptionStatus::Active, Some("2026-02-01"))
         };
         let billed = Subscription { billed_until: Some(at("2026-01-01")), ..full.clone() };
+        let few = Subscription { one_offs: vec![charged("2025-01-10")], ..billed.clone() };
         for (subscription, day, expected) in [
             (&full, "2026-01-20", Err(OneOffError::TooMany)), // none of it is billed
             (&billed, "2026-01-11", Err(OneOffError::TooMany)), // of the last 366 days
             (&billed, "2026-01-12", Ok(1)),
+            (&few, "2026-01-12", Ok(2)), // there is room enough
         ] {
             let charged = subscription.with_one_off(charged(day));
             assert_eq!(charged.map(|next| next.one_offs.len()), expected, "{day}");

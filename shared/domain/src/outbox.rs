@@ -121,6 +121,8 @@ pub struct InvoiceFacts {
     pub number: Option<InvoiceNumber>,
     /// Its total.
     pub total: Money,
+    /// What is to be paid of it.
+    pub amount_due: Money,
     /// Its status, as on the wire.
     pub status: &'static str,
 }
@@ -133,7 +135,8 @@ impl OutboxEntry {
         status: &'static str,
         at: DateTime<Utc>,
     ) -> Result<Self, MoneyError> {
-        let facts = InvoiceFacts { id: invoice.id, number: invoice.number, total: invoice.total()?, status };
+        let (total, amount_due) = (invoice.total()?, invoice.amount_due()?);
+        let facts = InvoiceFacts { id: invoice.id, number: invoice.number, total, amount_due, status };
         Ok(Self {
             id: derived(invoice.id.uuid(), at, event as u8),
             customer: invoice.customer,

@@ -125,26 +125,38 @@ pub fn draft(
     now: DateTime<Utc>,
 ) -> Result<Invoice, CloseError> {
     let lines = lines(bill, subscription.currency, &usage.charges)?;
-    let finalize_at = now + GRACE_PERIOD;
-    let draft = Invoice {
-        billed: Some((subscription.id, bill.period)),
-        status: InvoiceStatus::Draft { finalize_at: Some(finalize_at) },
-        ..Invoice::draft(invoice_id(subscription, bill.at), subscription.customer, subscription.currency, now)
-    };
-    Ok(draft.with_lines(lines, usage, late))
+    Ok(blank(subscription, bill, 0, now).with_lines(lines, usage, late))
 }
 
-/// The id of a subscription's invoice for the bill at `at`. Its time is that; its bytes are those that tell
-/// subscriptions apart, but for one: the first bill may fall due in the millisecond of the subscription's id.
-pub(crate) fn invoice_id(subscription: &Subscription, at: DateTime<Utc>) -> InvoiceId {
+/// The draft of a bill, of whose invoices so many were voided before, without lines yet.
+pub(crate) fn blank(subscription: &Subscription, bill: &Bill, voided: u8, now: DateTime<Utc>) -> Invoice {
+    let id = invoice_id(subscription, bill.at, voided);
+    Invoice {
+        billed: Some((subscription.id, bill.period)),
+        status: InvoiceStatus::Draft { finalize_at: Some(now + GRACE_PERIOD) },
+        ..Invoice::draft(id, subscription.customer, subscription.currency, now)
+    }
+}
+
+/// The id of a subscription's invoice for the bill at `at`, of which so many before were voided. Its time is that; its
+/// bytes are those that tell subscriptions apart, but for two: the first bill may fall due in the millisecond of the
+/// subscription's id, and the invoices of one bill differ.
+pub(crate) fn invoice_id(subscription: &Subscription, at: DateTime<Utc>, voided: u8) -> InvoiceId {
     let mut entropy = [0; 10];
     for (to, from) in entropy.iter_mut().zip(subscription.id.uuid().as_bytes().iter().skip(6)) {
         *to = *from;
     }
-    if let Some(last) = entropy.last_mut() {
-        *last ^= 0x20;
+    for (to, mark) in entropy.iter_mut().rev().zip([0x20, voided]) {
+        *to ^= mark;
     }
     InvoiceId::from_parts(at, entropy)
+}
+
+/// How many invoices of the bill at `at` were voided before this one; `None` if it is of another bill.
+pub(crate) fn voided_before(subscription: &Subscription, at: DateTime<Utc>, id: InvoiceId) -> Option<u8> {
+    let mark = |id: InvoiceId| id.uuid().as_bytes().iter().rev().nth(1).copied();
+    let voided = mark(id)? ^ mark(invoice_id(subscription, at, 0))?;
+    (invoice_id(subscription, at, voided) == id).then_some(voided)
 }
 
 /// The bill that a subscription's invoice was drafted from, from the terms as they are now.
@@ -158,8 +170,9 @@ pub fn bill_of(
     let (_, period) = invoice.billed.ok_or(CloseError::NotDue)?;
     let timeline = subscription.timeline(plans);
     // What is paid in advance is first billed when its period begins; all other bills close one.
-    let at =
-        [period.start(), period.end()].into_iter().find(|at| invoice_id(subscription, *at) == invoice.id);
+    let at = [period.start(), period.end()]
+        .into_iter()
+        .find(|at| voided_before(subscription, *at, invoice.id).is_some());
     let at = at.ok_or(CloseError::NotDue)?;
     let mut last = None;
     // From the start on, since only from there it is known when something was due.

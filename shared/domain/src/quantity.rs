@@ -32,6 +32,13 @@ pub enum InvalidQuantity {
     TooLarge,
 }
 
+/// What becomes of decimals after the twelfth.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finer {
+    Refused,
+    Rounded,
+}
+
 impl Quantity {
     /// Decimals kept. Twelve leave room for 10^26 above the point, and fit the 28 digits of a price times
     /// a quantity in practice.
@@ -94,13 +101,16 @@ impl Quantity {
         }
         Decimal::try_from_i128_with_scale(units, decimals).map_err(|_| QuantityOverflow)
     }
-}
 
-impl FromStr for Quantity {
-    type Err = InvalidQuantity;
+    /// Reads as [`Quantity::from_str`] does, and rounds what has more decimals, half away from zero: floats are sent
+    /// with up to 17 digits, such as `0.30000000000000004`.
+    ///
+    /// Errors: as there, but for those decimals.
+    pub fn rounded(text: &str) -> Result<Self, InvalidQuantity> {
+        Self::read(text, Finer::Rounded)
+    }
 
-    /// Reads digit by digit, with an exponent if there is one: `4`, `0.25`, `1e-7`, `1E+21`.
-    fn from_str(text: &str) -> Result<Self, InvalidQuantity> {
+    fn read(text: &str, finer: Finer) -> Result<Self, InvalidQuantity> {
         let (mantissa, exponent) = match text.find(['e', 'E']) {
             Some(at) => {
                 let (mantissa, exponent) = text.split_at(at);
@@ -135,19 +145,33 @@ impl FromStr for Quantity {
             return Err(InvalidQuantity::TooLarge);
         };
         let shift = exponent - places + trailing_zeros + Self::DECIMALS.cast_signed();
-        if shift < 0 {
+        if shift < 0 && finer == Finer::Refused {
             return Err(InvalidQuantity::TooFine);
         }
         if length + shift > 22 + Self::DECIMALS.cast_signed() + 1 {
             return Err(InvalidQuantity::TooLarge);
         }
-        let units = significant.parse::<i128>().ok().zip(10_i128.checked_pow(shift.unsigned_abs()));
+        // Of a number smaller than its finest digit nothing is left, and what is cut off begins with a zero.
+        let kept = usize::try_from(length + shift.min(0)).ok();
+        let (kept, cut) = kept.map_or(("", "0"), |kept| significant.split_at(kept));
+        let kept = if kept.is_empty() { "0" } else { kept };
+        let units = kept.parse::<i128>().ok().zip(10_i128.checked_pow(shift.max(0).unsigned_abs()));
+        let units = units.and_then(|(digits, scale)| digits.checked_mul(scale));
         let units =
-            units.and_then(|(digits, scale)| digits.checked_mul(scale)).ok_or(InvalidQuantity::TooLarge)?;
+            units.ok_or(InvalidQuantity::TooLarge)? + i128::from(cut.starts_with(|digit| digit >= '5'));
         if units > Self::EVENT_MAX.units {
             return Err(InvalidQuantity::TooLarge);
         }
         Ok(Self { units: if is_negative { -units } else { units } })
+    }
+}
+
+impl FromStr for Quantity {
+    type Err = InvalidQuantity;
+
+    /// Reads digit by digit, with an exponent if there is one: `4`, `0.25`, `1e-7`, `1E+21`.
+    fn from_str(text: &str) -> Result<Self, InvalidQuantity> {
+        Self::read(text, Finer::Refused)
     }
 }
 
@@ -229,6 +253,41 @@ mod tests {
     }
 
     #[test]
+    fn decimals_after_the_twelfth_are_rounded_half_away_from_zero() {
+        for (text, shown) in [
+            ("0.30000000000000004", "0.3"), // 0.1 + 0.2
+            ("0.0000000000004", "0"),
+            ("0.0000000000005", "0.000000000001"),
+            ("-0.0000000000005", "-0.000000000001"),
+            ("0.00000000000049999999999999999999999999999999999999999", "0"),
+            ("0.0000000000015", "0.000000000002"),
+            ("0.0000000000025", "0.000000000003"), // not to even
+            ("-1.0000000000025", "-1.000000000003"),
+            ("0.9999999999995", "1"),
+            ("99.9999999999999999", "100"),
+            ("5e-13", "0.000000000001"),
+            ("9e-14", "0"),
+            ("5e-324", "0"),
+            ("12345678901234567890.1234567890125", "12345678901234567890.123456789013"),
+            ("10000000000000000000000.0000000000004", "10000000000000000000000"),
+            ("0.1", "0.1"),
+        ] {
+            let read = Quantity::rounded(text).map(|quantity| quantity.to_string());
+            assert_eq!(read, Ok(shown.to_owned()), "{text}");
+        }
+        use InvalidQuantity::{NotANumber, TooLarge};
+        for (text, error) in [
+            ("10000000000000000000000.0000000000005", TooLarge),
+            ("1e23", TooLarge),
+            ("99999999999999999999999.99999999999999999", TooLarge),
+            (" 1", NotANumber),
+            ("", NotANumber),
+        ] {
+            assert_eq!(Quantity::rounded(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
     fn a_number_of_too_many_digits_is_no_decimal() {
         for (text, expected) in [
             ("79228162514264337.593543950335", true),
@@ -246,6 +305,16 @@ mod tests {
     }
 
     proptest! {
+        /// As another implementation of decimals rounds.
+        #[test]
+        fn rounding_is_that_of_decimals(mantissa in -10_i64.pow(18)..=10_i64.pow(18), scale in 0_u32..=28) {
+            let number = Decimal::new(mantissa, scale);
+            let strategy = rust_decimal::RoundingStrategy::MidpointAwayFromZero;
+            let expected = number.round_dp_with_strategy(12, strategy).normalize();
+            let rounded = Quantity::rounded(&number.to_string()).unwrap();
+            prop_assert_eq!(rounded.to_decimal().unwrap(), expected);
+        }
+
         #[test]
         fn parse_undoes_print(units in -10_i128.pow(34)..=10_i128.pow(34)) {
             let quantity = Quantity::from_units(units);

@@ -1,8 +1,10 @@
 //! Customers, found by id and by the id their organization gave them.
 
 use domain::{
+    credit::CreditBalances,
     customer::{Address, Customer, Sealed},
     id::{CustomerId, OrganizationId},
+    money::Money,
     tax::TaxExemption,
 };
 
@@ -118,6 +120,13 @@ impl Store {
     }
 }
 
+impl Transaction {
+    /// Puts a customer over the version that was read, who is called as before.
+    pub(crate) fn customer(self, organization: OrganizationId, customer: &Customer) -> Self {
+        self.replace(customer_item(organization, customer), customer.version)
+    }
+}
+
 fn customer_item(organization: OrganizationId, customer: &Customer) -> Item {
     let shard = keys::shard(customer.id, LIST.shards);
     Item::new(keys::customer(organization, customer.id), "customer")
@@ -131,6 +140,7 @@ fn customer_item(organization: OrganizationId, customer: &Customer) -> Item {
         .map("billing_address", address_item(&customer.billing_address))
         .optional("tax_id", customer.tax_id.as_ref().map(|sealed| &sealed.0))
         .text("tax_exemption", exemption_text(customer.tax_exemption))
+        .map("credits", credits_item(&customer.credits))
         .properties("metadata", &customer.metadata)
         .time("created_at", customer.created_at)
         .time("updated_at", customer.updated_at)
@@ -152,10 +162,22 @@ pub(crate) fn customer_from(item: &Attributes) -> Result<Customer, StoreError> {
             "reverse" => TaxExemption::ReverseCharge,
             _ => return Err(item.corrupt("tax_exemption")),
         },
+        credits: item.optional_map("credits")?.map(credits_from).transpose()?.unwrap_or_default(),
         metadata: item.properties("metadata")?,
         created_at: item.time("created_at")?,
         updated_at: item.time("updated_at")?,
         version: item.number("version")?,
+    })
+}
+
+fn credits_item(credits: &CreditBalances) -> Item {
+    credits.iter().fold(Item::default(), |item, money| item.display(money.currency().code(), money.amount()))
+}
+
+fn credits_from(credits: Reader<'_>) -> Result<CreditBalances, StoreError> {
+    credits.names().try_fold(CreditBalances::default(), |balances, code| {
+        let currency = code.parse().map_err(|_| credits.corrupt("credits"))?;
+        balances.changed(Money::new(credits.parse(code)?, currency)).map_err(|_| credits.corrupt("credits"))
     })
 }
 

@@ -1,6 +1,7 @@
 //! Invoices, under their customer, and due when their grace period ends.
 
 use domain::{
+    customer::Customer,
     id::{CustomerId, InvoiceId, OrganizationId, SubscriptionId},
     invoice::{Invoice, InvoiceNumber},
     outbox::OutboxEntry,
@@ -71,6 +72,29 @@ impl Store {
             .audited(change, "create invoice", invoice.id)
             .commit(self)
             .await
+    }
+
+    /// Makes the draft of a bill that has none, or in place of `void`, which then says so, with what is to be told.
+    ///
+    /// Errors: `Conflict` if the bill has got another one, or `void` changed meanwhile.
+    pub async fn create_draft(
+        &self,
+        change: &Change,
+        draft: &Invoice,
+        void: Option<&Invoice>,
+        outbox: &[OutboxEntry],
+    ) -> Result<(), StoreError> {
+        let organization = change.organization;
+        let mut transaction = Transaction::new(self)
+            .create(invoice_item(organization, draft)?, Otherwise::Conflict)
+            .create(reference(organization, draft), Otherwise::Conflict)
+            .outbox(organization, outbox)
+            .audited(change, "make invoice again", draft.id);
+        if let Some(void) = void {
+            let replaced = Invoice { replaced_by: Some(draft.id), ..void.clone() };
+            transaction = transaction.replace(invoice_item(organization, &replaced)?, void.version);
+        }
+        transaction.commit(self).await
     }
 
     /// An invoice.
@@ -158,13 +182,14 @@ impl Store {
     }
 
     /// Puts a finalized invoice over the draft that was read, taking its number, in one write: numbers
-    /// have no gaps.
+    /// have no gaps. A customer whose credit changes by it is put over the version that was read, too.
     ///
-    /// Errors: `Conflict` if the draft changed or the number was taken meanwhile.
+    /// Errors: `Conflict` if the draft or the customer changed, or the number was taken meanwhile.
     pub async fn commit_finalized(
         &self,
         change: &Change,
         invoice: &Invoice,
+        customer: Option<&Customer>,
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
         let organization = change.organization;
@@ -175,6 +200,9 @@ impl Store {
         if let Some(number) = invoice.number {
             let sequence = keys::invoice_sequence(organization, number.year);
             transaction = transaction.count(sequence, number.sequence - 1, number.sequence);
+        }
+        if let Some(customer) = customer {
+            transaction = transaction.customer(organization, customer);
         }
         transaction.commit(self).await
     }
@@ -262,24 +290,29 @@ impl Store {
         }
     }
 
-    /// Puts an invoice over the version that was read, and its subscription over its own, with what is to be
-    /// told.
+    /// Puts an invoice over the version that was read, and its subscription and its customer over theirs if they
+    /// change with it, with what is to be told.
     ///
-    /// Errors: `Conflict` if either changed meanwhile.
-    pub async fn update_invoice_and_subscription(
+    /// Errors: `Conflict` if any of them changed meanwhile.
+    pub async fn update_invoice_with(
         &self,
         change: &Change,
         action: &'static str,
-        (invoice, subscription): (&Invoice, &Subscription),
+        invoice: &Invoice,
+        (subscription, customer): (Option<&Subscription>, Option<&Customer>),
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
-        Transaction::new(self)
+        let mut transaction = Transaction::new(self)
             .replace(invoice_item(change.organization, invoice)?, invoice.version)
-            .subscription(change.organization, subscription)
             .outbox(change.organization, outbox)
-            .audited(change, action, invoice.id)
-            .commit(self)
-            .await
+            .audited(change, action, invoice.id);
+        if let Some(subscription) = subscription {
+            transaction = transaction.subscription(change.organization, subscription);
+        }
+        if let Some(customer) = customer {
+            transaction = transaction.customer(change.organization, customer);
+        }
+        transaction.commit(self).await
     }
 
     /// Puts an invoice over the version that was read, with what is to be told of it.
@@ -290,12 +323,7 @@ impl Store {
         invoice: &Invoice,
         outbox: &[OutboxEntry],
     ) -> Result<(), StoreError> {
-        Transaction::new(self)
-            .replace(invoice_item(change.organization, invoice)?, invoice.version)
-            .outbox(change.organization, outbox)
-            .audited(change, action, invoice.id)
-            .commit(self)
-            .await
+        self.update_invoice_with(change, action, invoice, (None, None), outbox).await
     }
 }
 

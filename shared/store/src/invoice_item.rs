@@ -41,7 +41,10 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
         .list("lines", invoice.lines.iter().map(line_item))
         .flag("has_edited_lines", invoice.has_edited_lines)
         .map("tax", tax_item(&invoice.tax))
+        .optional("credits_applied", credit_of(invoice))
         .map("payment_due", payment_due_item(invoice.payment_due))
+        .optional("replaces", invoice.replaces)
+        .optional("replaced_by", invoice.replaced_by)
         .optional("memo", invoice.memo.as_deref())
         .properties("metadata", &invoice.metadata)
         .optional("public_token_hash", invoice.public_token_hash.as_deref())
@@ -94,6 +97,8 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         id: item.parse("id")?,
         customer: item.parse("customer")?,
         billed,
+        replaces: item.optional("replaces")?,
+        replaced_by: item.optional("replaced_by")?,
         number: number.transpose()?,
         status: status_from(item)?,
         currency,
@@ -101,6 +106,9 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         seen: item.optional_map("seen")?.map(seen_from).transpose()?.unwrap_or_default(),
         has_edited_lines: item.flag("has_edited_lines")?,
         tax: tax_from(item.map("tax")?, currency)?,
+        // Older items, and drafts, have none.
+        credits_applied: Money::new(item.optional("credits_applied")?.unwrap_or_default(), currency)
+            .rounded(),
         payment_due: payment_due_from(item.map("payment_due")?)?,
         memo: item.owned("memo")?,
         metadata: item.properties("metadata")?,
@@ -115,6 +123,11 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
     };
     invoice.verify().map_err(damaged)?;
     Ok(invoice)
+}
+
+/// The credit that was taken for an invoice. A draft takes it when it is finalized.
+fn credit_of(invoice: &Invoice) -> Option<Decimal> {
+    Some(invoice.credits_applied.amount()).filter(|amount| !amount.is_zero() && !invoice.is_draft())
 }
 
 fn seen_from(map: Reader<'_>) -> Result<Vec<SeenUsage>, StoreError> {

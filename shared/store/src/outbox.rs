@@ -88,6 +88,7 @@ fn base_item(organization: OrganizationId, entry: &OutboxEntry) -> Item {
                 .text("event", invoice_event_text(*event))
                 .display("invoice", invoice.id)
                 .display("total", invoice.total.amount())
+                .display("amount_due", invoice.amount_due.amount())
                 .text("currency", invoice.total.currency().code())
                 .text("status", invoice.status);
             match invoice.number {
@@ -137,6 +138,11 @@ fn from_item(item: &Attributes) -> Result<OutboxEntry, StoreError> {
                         None => None,
                     },
                     total: Money::new(message.parse("total")?, message.parse("currency")?),
+                    // Older entries are of invoices without credit.
+                    amount_due: match message.optional("amount_due")? {
+                        Some(amount) => Money::new(amount, message.parse("currency")?),
+                        None => Money::new(message.parse("total")?, message.parse("currency")?),
+                    },
                     status: STATUSES
                         .into_iter()
                         .find(|status| message.text("status").is_ok_and(|text| text == *status))

@@ -4,7 +4,7 @@ use app::{
     AppError,
     customers::{CustomerDetails, OpenCustomer},
 };
-use domain::{customer::Address, id::OrganizationId};
+use domain::{customer::Address, id::OrganizationId, money::Money};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::{
     check::Check,
     json::given,
+    number::NumberOut,
     properties::{self, PropertiesIn},
     tax::TaxExemptName,
     time::TimeOut,
@@ -131,6 +132,8 @@ pub struct CustomerBody {
     pub tax_id: Option<String>,
     /// What was decided about its tax.
     pub tax_exempt: TaxExemptName,
+    /// What is taken off its next invoices, by currency.
+    pub credit_balances: Vec<CreditBalanceBody>,
     /// Whatever else you wanted to see again.
     #[schema(value_type = PropertiesIn)]
     pub metadata: Map<String, Value>,
@@ -138,6 +141,22 @@ pub struct CustomerBody {
     pub created_at: TimeOut,
     /// When it was last changed.
     pub updated_at: TimeOut,
+}
+
+/// What a customer has to its credit in a currency.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreditBalanceBody {
+    /// In which.
+    pub currency: &'static str,
+    /// How much.
+    pub amount: NumberOut,
+}
+
+impl CreditBalanceBody {
+    fn from_domain(balance: Money) -> Self {
+        Self { currency: balance.currency().code(), amount: NumberOut(balance.amount()) }
+    }
 }
 
 impl NewCustomerBody {
@@ -276,6 +295,7 @@ impl CustomerBody {
             billing_address_postal_code: address.postal_code,
             tax_id: open.tax_id,
             tax_exempt: TaxExemptName::from_domain(customer.tax_exemption),
+            credit_balances: customer.credits.iter().map(CreditBalanceBody::from_domain).collect(),
             metadata: properties::to_json(&customer.metadata),
             created_at: TimeOut(customer.created_at),
             updated_at: TimeOut(customer.updated_at),

@@ -12,7 +12,7 @@ use crate::{
     charge::{ChargeTypeName, NewChargeBody},
     check::Check,
     line::LinePartBody,
-    number::{NumberIn, NumberOut},
+    number::{NumberIn, NumberOut, QuantityIn},
     price,
     properties::PropertiesIn,
 };
@@ -26,7 +26,7 @@ pub struct NewEstimateBody {
     /// The charge, as it would be added to a plan.
     charge: NewChargeBody,
     /// How much would be used; for a fixed charge, in place of its own quantity.
-    quantity: Option<NumberIn>,
+    quantity: Option<QuantityIn>,
     /// What would be used, event by event.
     events: Option<Vec<EstimateEventBody>>,
 }
@@ -36,7 +36,7 @@ pub struct NewEstimateBody {
 #[serde(deny_unknown_fields)]
 pub struct EstimateEventBody {
     /// How much; 1 if not given.
-    quantity: Option<NumberIn>,
+    quantity: Option<QuantityIn>,
     /// Values that filters look at.
     #[serde(default)]
     properties: PropertiesIn,
@@ -66,7 +66,8 @@ impl NewEstimateBody {
                 if self.events.is_some() {
                     check.refuse("events", "are for charges of type USAGE alone");
                 }
-                let quantity = price::amount(&mut check, "quantity", self.quantity);
+                let quantity =
+                    price::amount(&mut check, "quantity", self.quantity.map(|quantity| NumberIn(quantity.0)));
                 let price = check.within("charge", |check| self.charge.fixed_price(check));
                 price.map(|price| Estimate::Fixed(price, quantity))
             }
@@ -82,10 +83,10 @@ impl NewEstimateBody {
 
 fn used(
     check: &mut Check,
-    quantity: Option<NumberIn>,
+    quantity: Option<QuantityIn>,
     events: Option<Vec<EstimateEventBody>>,
 ) -> Option<Used> {
-    let mut not_negative = |field: &str, NumberIn(quantity): NumberIn| {
+    let mut not_negative = |field: &str, QuantityIn(quantity): QuantityIn| {
         if quantity < Quantity::ZERO {
             check.refuse(field, "must not be negative");
         }
@@ -95,7 +96,7 @@ fn used(
         (Some(quantity), None) => Some(Used::Quantity(not_negative("quantity", quantity))),
         (None, Some(events)) => {
             let event = |(index, event): (usize, EstimateEventBody)| {
-                let quantity = event.quantity.unwrap_or(NumberIn(Quantity::ONE));
+                let quantity = event.quantity.unwrap_or(QuantityIn(Quantity::ONE));
                 let quantity = not_negative(&format!("events[{index}].quantity"), quantity);
                 (quantity, event.properties.0)
             };

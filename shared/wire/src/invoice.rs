@@ -48,6 +48,10 @@ pub struct InvoiceBody {
     pub customer_id: String,
     /// The subscription it bills.
     pub subscription_id: Option<String>,
+    /// The void invoice of the same bill that it was made in place of.
+    pub replaces_invoice_id: Option<String>,
+    /// The invoice of the same bill that was made in place of it, once it was void.
+    pub replaced_by_invoice_id: Option<String>,
     /// Where it is in its life.
     pub status: InvoiceStatusName,
     /// What it is in.
@@ -64,6 +68,8 @@ pub struct InvoiceBody {
     pub prices_include_tax: bool,
     /// Both.
     pub total: NumberOut,
+    /// What is taken off that of what the customer has to its credit; of a draft, what would be.
+    pub credits_applied: NumberOut,
     /// What is still to be paid.
     pub amount_due: NumberOut,
     /// What was paid.
@@ -199,6 +205,8 @@ impl InvoiceBody {
             invoice_number: invoice.number.map(|number| number.to_string()),
             customer_id: invoice.customer.to_string(),
             subscription_id: invoice.billed.map(|(subscription, _)| subscription.to_string()),
+            replaces_invoice_id: invoice.replaces.map(|id| id.to_string()),
+            replaced_by_invoice_id: invoice.replaced_by.map(|id| id.to_string()),
             status: InvoiceStatusName::from_domain(invoice.status),
             currency: invoice.currency.code().to_owned(),
             subtotal: amount(invoice.subtotal())?,
@@ -207,6 +215,7 @@ impl InvoiceBody {
             tax_treatment: TaxTreatmentName::from_domain(invoice.tax.treatment),
             prices_include_tax: invoice.tax.is_included,
             total: amount(invoice.total())?,
+            credits_applied: amount(Ok(invoice.credits_applied))?,
             amount_due: amount(invoice.amount_due())?,
             amount_paid: amount(invoice.amount_paid())?,
             issue_date: TimeOut(invoice.issued_at),

@@ -1,6 +1,7 @@
 //! Bodies that make and change invoices.
 
 use app::{AppError, draft_invoices::NewInvoice, invoices::Note};
+use chrono::{DateTime, Utc};
 use domain::{
     invoice::PaymentDue,
     invoice_draft::{DraftEdit, GivenLine, MANUAL_LINES_MAX, ManualLine},
@@ -94,6 +95,21 @@ pub struct InvoiceStatusBody {
     pub status: InvoiceStatusName,
     /// Why. Kept as `status_change_note` in `meta_data`.
     note: Option<String>,
+}
+
+/// Which invoice is asked for; without anything, what is due.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateInvoiceBody {
+    /// The start of a period that was billed, whose draft was deleted: it is made again.
+    period_start: Option<TimeIn>,
+}
+
+impl GenerateInvoiceBody {
+    /// The start of the period that is asked for.
+    pub fn period_start(&self) -> Option<DateTime<Utc>> {
+        self.period_start.map(|TimeIn(start)| start)
+    }
 }
 
 /// The token of an invoice's public page.

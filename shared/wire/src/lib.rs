@@ -50,7 +50,7 @@ pub mod usage_log;
 pub mod usage_read;
 
 pub use json::parse;
-pub use number::{NumberIn, NumberOut};
+pub use number::{NumberIn, NumberOut, QuantityIn};
 pub use problem::Problem;
 pub use properties::PropertiesIn;
 pub use time::{LocalTimeIn, TimeIn, TimeOut};

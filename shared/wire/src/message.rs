@@ -212,6 +212,7 @@ pub fn event(organization: OrganizationId, entry: &OutboxEntry) -> String {
                 "invoice_id": invoice.id.to_string(),
                 "invoice_number": invoice.number.map(|number| number.to_string()),
                 "total": NumberOut(invoice.total.amount()),
+                "amount_due": NumberOut(invoice.amount_due.amount()),
                 "currency": invoice.total.currency().code(),
                 "status": invoice.status,
             });

@@ -121,6 +121,10 @@ pub struct InvoiceTotalBody {
     pub tax_treatment: TaxTreatmentName,
     /// Both.
     pub total: NumberOut,
+    /// What would be taken off that of what the customer has to its credit by then.
+    pub credits_applied: NumberOut,
+    /// What would be to be paid.
+    pub amount_due: NumberOut,
     /// What that is in.
     pub currency: String,
 }
@@ -272,6 +276,8 @@ impl InvoiceTotalBody {
             taxes: draft.tax.lines.iter().map(TaxLineBody::from_domain).collect(),
             tax_treatment: TaxTreatmentName::from_domain(draft.tax.treatment),
             total: amounts.total,
+            credits_applied: amounts.credits_applied,
+            amount_due: amounts.amount_due,
             currency: draft.currency.code().to_owned(),
             lines: draft.lines.into_iter().map(InvoiceTotalLineBody::from_domain).collect(),
         })

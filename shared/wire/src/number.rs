@@ -18,6 +18,11 @@ use utoipa::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumberIn(pub Quantity);
 
+/// A quantity of usage as it comes in: a JSON number, or the same as text. Rounded to twelve decimals, half away from
+/// zero, since senders that compute with floats send up to 17 digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuantityIn(pub Quantity);
+
 /// A number as it goes out: a JSON number with exact digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumberOut(pub Decimal);
@@ -35,14 +40,32 @@ impl NumberIn {
 
 impl<'de> Deserialize<'de> for NumberIn {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = match Value::deserialize(deserializer)? {
-            Value::Number(number) => number.to_string(),
-            Value::String(text) => text,
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-                return Err(de::Error::custom(InvalidQuantity::NotANumber));
-            }
-        };
-        text.trim().parse().map(Self).map_err(de::Error::custom)
+        digits(deserializer)?.trim().parse().map(Self).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for QuantityIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        digits(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl FromStr for QuantityIn {
+    type Err = InvalidQuantity;
+
+    fn from_str(text: &str) -> Result<Self, InvalidQuantity> {
+        Quantity::rounded(text).map(Self)
+    }
+}
+
+/// The digits of a number, or of text that should be one.
+fn digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Number(number) => Ok(number.to_string()),
+        Value::String(text) => Ok(text),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            Err(de::Error::custom(InvalidQuantity::NotANumber))
+        }
     }
 }
 
@@ -88,6 +111,22 @@ impl ToSchema for NumberIn {
     }
 }
 
+impl PartialSchema for QuantityIn {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).build();
+        let number = ObjectBuilder::new().schema_type(Type::Number).build();
+        let description = "A quantity of up to 1e22, as a JSON number or as text without blanks. Read digit by digit, and \
+                           rounded to 12 decimals, half away from zero.";
+        OneOfBuilder::new().item(number).item(text).description(Some(description)).into()
+    }
+}
+
+impl ToSchema for QuantityIn {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Quantity")
+    }
+}
+
 impl PartialSchema for NumberOut {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
@@ -121,6 +160,13 @@ mod tests {
             let out_number = NumberOut(number.decimal().unwrap());
             assert_eq!(serde_json::to_string(&out_number).unwrap(), out, "{json}");
         }
+        for (json, out) in
+            [("0.30000000000000004", "0.3"), ("\"0.30000000000000004\"", "0.3"), ("1e-7", "0.0000001")]
+        {
+            let QuantityIn(quantity) = serde_json::from_str(json).unwrap();
+            assert_eq!(quantity.to_string(), out, "{json}");
+        }
+        assert!(serde_json::from_str::<QuantityIn>("\" 1\"").is_err());
         let money = NumberOut(Decimal::new(170_000, 2));
         assert_eq!(serde_json::to_string(&money).unwrap(), "1700.00");
     }

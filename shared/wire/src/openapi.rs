@@ -22,7 +22,10 @@ use crate::{
     explanation::ExplanationBody,
     feature::{FeatureBody, FeatureChangesBody, NewFeatureBody},
     invoice::{InvoiceBody, SentBody},
-    invoice_edit::{InvoiceChangesBody, InvoiceStatusBody, ManualLineBody, NewInvoiceBody, PublicTokenBody},
+    invoice_edit::{
+        GenerateInvoiceBody, InvoiceChangesBody, InvoiceStatusBody, ManualLineBody, NewInvoiceBody,
+        PublicTokenBody,
+    },
     list::List,
     meter::{MeterBody, MeterStatsBody},
     migration::{MigrateBody, MigratedBody},
@@ -393,8 +396,10 @@ pub fn endpoints() -> Vec<Endpoint> {
         post(
             "/api/v1/subscriptions/{id}/generate-invoice",
             "Subscriptions",
-            "Invoice at once what is due; 409 `nothing_due` says when the next bill is",
+            "Invoice at once what is due, or make the deleted draft of a period again; 409 `nothing_due` says when the \
+             next bill is",
         )
+        .may_take::<GenerateInvoiceBody>()
         .gives::<InvoiceBody>(201)
         .or(200),
         post("/api/v1/subscriptions/{id}/preview-change", "Subscriptions", "What a change would be billed")
@@ -430,6 +435,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Rate a draft anew; lines written on a subscription's draft are given up",
         )
         .gives::<InvoiceBody>(200),
+        post(
+            "/api/v1/invoices/{id}/regenerate",
+            "Invoices",
+            "Make a draft in place of a void invoice of a subscription, from the usage known by now",
+        )
+        .gives::<InvoiceBody>(201)
+        .or(200),
         post(
             "/api/v1/invoices/{id}/generate-token",
             "Invoices",

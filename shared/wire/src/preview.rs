@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use crate::{
     check::Check,
     line::{LinePartBody, LineTypeName, Origin, ShareBody},
-    number::{NumberIn, NumberOut},
+    number::{NumberIn, NumberOut, QuantityIn},
     plan::IntervalName,
     price,
     price_override::{self, PriceOverrideBody},
@@ -106,7 +106,7 @@ pub struct PreviewUsageBody {
     /// When.
     timestamp: TimeIn,
     /// How much; 1 if not given.
-    quantity: Option<NumberIn>,
+    quantity: Option<QuantityIn>,
     /// Values that filters look at.
     #[serde(default)]
     properties: PropertiesIn,
@@ -164,6 +164,10 @@ pub struct PreviewInvoiceBody {
     pub prices_include_tax: bool,
     /// Both.
     pub total: NumberOut,
+    /// What would be taken off that of what the customer has to its credit by then.
+    pub credits_applied: NumberOut,
+    /// What would be to be paid.
+    pub amount_due: NumberOut,
 }
 
 /// A line of an invoice that would be made.
@@ -291,7 +295,7 @@ impl ChangeBody {
 impl PreviewUsageBody {
     fn into_domain(self, check: &mut Check, index: usize) -> Option<(MeterId, UsageEvent)> {
         let meter = check.value("meter_id", self.meter_id.parse());
-        let NumberIn(quantity) = self.quantity.unwrap_or(NumberIn(Quantity::ONE));
+        let QuantityIn(quantity) = self.quantity.unwrap_or(QuantityIn(Quantity::ONE));
         if quantity < Quantity::ZERO {
             check.refuse("quantity", "must not be negative");
         }
@@ -350,6 +354,8 @@ impl PreviewInvoiceBody {
             tax_treatment: TaxTreatmentName::from_domain(draft.tax.treatment),
             prices_include_tax: draft.tax.is_included,
             total: amounts.total,
+            credits_applied: amounts.credits_applied,
+            amount_due: amounts.amount_due,
             lines: draft.lines.into_iter().map(PreviewLineBody::from_domain).collect(),
         })
     }
@@ -360,6 +366,8 @@ pub(crate) struct Amounts {
     pub(crate) subtotal: NumberOut,
     pub(crate) tax: NumberOut,
     pub(crate) total: NumberOut,
+    pub(crate) credits_applied: NumberOut,
+    pub(crate) amount_due: NumberOut,
 }
 
 impl Amounts {
@@ -372,6 +380,8 @@ impl Amounts {
             subtotal: amount(invoice.subtotal())?,
             tax: amount(invoice.tax.total(invoice.currency))?,
             total: amount(invoice.total())?,
+            credits_applied: amount(Ok(invoice.credits_applied))?,
+            amount_due: amount(invoice.amount_due())?,
         })
     }
 }

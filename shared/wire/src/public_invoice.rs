@@ -37,6 +37,8 @@ pub struct PublicInvoiceBody {
     pub prices_include_tax: bool,
     /// Subtotal and tax.
     pub total: NumberOut,
+    /// What is taken off that of what the customer has to its credit.
+    pub credits_applied: NumberOut,
     /// What is still to be paid.
     pub amount_due: NumberOut,
     /// What was paid.
@@ -113,6 +115,7 @@ impl PublicInvoiceBody {
             tax_treatment: invoice.tax_treatment,
             prices_include_tax: invoice.prices_include_tax,
             total: invoice.total,
+            credits_applied: invoice.credits_applied,
             amount_due: invoice.amount_due,
             amount_paid: invoice.amount_paid,
             issue_date: invoice.issue_date,

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::{
     check::Check,
-    number::NumberIn,
+    number::QuantityIn,
     properties::{self, PropertiesIn},
     time::{TimeIn, TimeOut},
 };
@@ -25,7 +25,7 @@ pub struct TrackBody {
     /// What your own systems call the customer.
     customer_external_id: String,
     /// How much was used.
-    quantity: NumberIn,
+    quantity: QuantityIn,
     /// When; now if not given.
     timestamp: Option<TimeIn>,
     /// Your key for this event, of 1 to 255 characters. A repeat is answered alike, and counted once.
@@ -49,7 +49,7 @@ pub struct UsageBody {
     /// The meter's token.
     meter_token: Option<String>,
     /// How much was used; else it is looked for in `properties`, under the meter's property.
-    quantity: Option<NumberIn>,
+    quantity: Option<QuantityIn>,
     /// When; now if not given.
     timestamp: Option<TimeIn>,
     /// Your key for this event, of 1 to 255 characters. A repeat is answered alike, and counted once.

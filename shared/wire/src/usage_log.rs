@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::{
     check::Check,
-    number::NumberIn,
+    number::QuantityIn,
     properties::PropertiesIn,
     time::{TimeIn, TimeOut},
     usage::{customer_ref, meta_data, meter_ref},
@@ -190,7 +190,7 @@ pub struct NewCorrectionBody {
     /// The timestamp of the event: needed where the meter tells events apart by it, and quicker elsewhere.
     timestamp: Option<TimeIn>,
     /// How much was really used.
-    quantity: Option<NumberIn>,
+    quantity: Option<QuantityIn>,
     /// The values that are right.
     properties: Option<PropertiesIn>,
     /// Whatever else.
@@ -292,14 +292,7 @@ impl EventBody {
     /// The body of a line of a log.
     pub fn from_domain(entry: LogEntry) -> Self {
         let (status, reason) = state(&entry.state);
-        let shown = match &entry.state {
-            EventState::Replaced(counted) => counted,
-            EventState::Counted
-            | EventState::Filtered
-            | EventState::Voided
-            | EventState::Conflict
-            | EventState::Rejected { .. } => &entry.event,
-        };
+        let shown = entry.shown();
         Self {
             id: entry.id.to_string(),
             customer_id: entry.customer.to_string(),

@@ -8,12 +8,11 @@ use auth::Actor;
 use axum::{extract::Path, http::StatusCode};
 use domain::{
     id::{CustomerId, FeatureId, PlanId, SubscriptionId},
-    quantity::Quantity,
     subscription::Subscription,
 };
 use rust_decimal::Decimal;
 use wire::{
-    Problem,
+    Problem, QuantityIn,
     entitlement::{EntitlementBody, GrantChangesBody, NewPlanFeatureBody, PlanFeatureBody},
     extract::{Body, Caller, Parameters, PathId, PathIds},
     list::List,
@@ -128,7 +127,7 @@ async fn check_by_query(
 
 /// How much of a feature is asked for.
 fn quantity(query: &mut Query) -> Option<Decimal> {
-    let quantity = query.parse::<Quantity>("quantity")?.to_decimal().ok();
+    let quantity = query.parse::<QuantityIn>("quantity")?.0.to_decimal().ok();
     if quantity.is_none_or(|quantity| quantity < Decimal::ZERO) {
         query.invalid("quantity", "must be a number from 0 on, of at most 28 digits");
     }

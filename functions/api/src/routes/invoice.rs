@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use app::{
     AppError, Page, PageRequest, Platform, draft_invoices,
+    generate_invoice::Generated,
     invoices::{self, InvoiceFilter, Move, Note},
-    public_invoices,
+    public_invoices, regenerate_invoice,
 };
 use axum::{
     extract::{Path, State},
@@ -37,6 +38,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .put("/api/v1/invoices/{id}", edit)
         .delete("/api/v1/invoices/{id}", delete)
         .post("/api/v1/invoices/{id}/recompute", recompute)
+        .post("/api/v1/invoices/{id}/regenerate", regenerate)
         .post("/api/v1/invoices/{id}/generate-token", generate_token)
         .get("/api/v1/invoices/public/{token}", public)
         .get("/api/v1/subscriptions/{id}/invoices", list_of_subscription)
@@ -104,6 +106,16 @@ async fn recompute(
     _: NoBody,
 ) -> Answer<InvoiceBody> {
     ok(InvoiceBody::from_domain(draft_invoices::recompute(&platform, &actor, id).await?)?)
+}
+
+async fn regenerate(
+    Caller { platform, actor }: Caller,
+    PathId(id): PathId<InvoiceId>,
+    _: NoBody,
+) -> Answer<InvoiceBody> {
+    let Generated { invoice, is_new } = regenerate_invoice::regenerate(&platform, &actor, id).await?;
+    let body = InvoiceBody::from_domain(invoice)?;
+    if is_new { created(body) } else { ok(body) }
 }
 
 async fn generate_token(

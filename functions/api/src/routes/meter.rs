@@ -6,6 +6,7 @@ use app::{
 };
 use domain::{id::MeterId, zone::Step};
 use wire::{
+    QuantityIn,
     extract::{Caller, Parameters, PathId},
     list::List,
     meter::{MeterBody, MeterStatsBody},
@@ -82,7 +83,7 @@ async fn events(
     let filter = LogFilter {
         customer: query.parse("customer_id"),
         range: query.bounds(zone),
-        least: query.parse("min_quantity"),
+        least: query.parse::<QuantityIn>("min_quantity").map(|least| least.0),
         key: query.text("idempotency_key"),
     };
     query.finish()?;

@@ -4,7 +4,7 @@ use app::{
     AppError, Page, PageRequest, Platform,
     change_subscription::{self, Asked, change},
     generate_invoice::{self, Generated},
-    one_off, preview, read_usage,
+    one_off, preview, read_usage, regenerate_invoice,
     subscriptions::{self, Filter},
 };
 use auth::Actor;
@@ -18,7 +18,7 @@ use wire::{
     Problem,
     extract::{Body, Caller, NoBody, OptionalBody, Parameters, PathId, PathIds},
     invoice::InvoiceBody,
-    invoice_edit::ManualLineBody,
+    invoice_edit::{GenerateInvoiceBody, ManualLineBody},
     list::List,
     one_off::OneOffChargeBody,
     preview::{NewPreviewBody, PreviewBody, PreviewInvoiceBody},
@@ -214,9 +214,12 @@ async fn preview_invoice(
 async fn generate_invoice(
     Caller { platform, actor }: Caller,
     PathId(id): PathId<SubscriptionId>,
-    _: NoBody,
+    OptionalBody(asked): OptionalBody<GenerateInvoiceBody>,
 ) -> Answer<InvoiceBody> {
-    let Generated { invoice, is_new } = generate_invoice::generate(&platform, &actor, id).await?;
+    let Generated { invoice, is_new } = match asked.period_start() {
+        Some(start) => regenerate_invoice::regenerate_period(&platform, &actor, id, start).await?,
+        None => generate_invoice::generate(&platform, &actor, id).await?,
+    };
     let body = InvoiceBody::from_domain(invoice)?;
     if is_new { created(body) } else { ok(body) }
 }

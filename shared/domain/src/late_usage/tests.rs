@@ -80,7 +80,7 @@ fn the_line_is_the_difference_of_the_whole() {
         (true, ("10", 1), ("20", 2), None),                 // as much as before: nothing to bill
     ] {
         let before = billed("2025-01-01", "2025-02-01", is_volume, billed_before);
-        let lines = lines(&[(before, Some(used(now.0, now.1)))], Tz::UTC).unwrap();
+        let lines = lines(&[(before, Some(used(now.0, now.1)))], &[], Tz::UTC).unwrap();
         let expected =
             expected.map(|figures| format!("Calls, late usage of 2025-01-01 to 2025-02-01 | {figures}"));
         assert_eq!(shown(&lines), expected.into_iter().collect::<Vec<_>>(), "{billed_before:?} {now:?}");
@@ -89,14 +89,14 @@ fn the_line_is_the_difference_of_the_whole() {
 
 #[test]
 fn what_earlier_late_lines_have_is_not_billed_again() {
-    let first = lines(&[(january(("8", 8)), Some(used("14", 9)))], Tz::UTC).unwrap();
+    let first = lines(&[(january(("8", 8)), Some(used("14", 9)))], &[], Tz::UTC).unwrap();
     for status in [InvoiceStatus::Open, InvoiceStatus::Void { at: at("2025-03-02") }] {
         let mut later = february();
         later.invoice.lines.extend(first.clone());
         later.invoice.status = status;
         let with = |january_now: &str, events: u64| {
             let before = [(january(("8", 8)), Some(used(january_now, events))), (later.clone(), None)];
-            lines(&before, Tz::UTC).unwrap()
+            lines(&before, &[], Tz::UTC).unwrap()
         };
         assert_eq!(with("14", 9), []);
         let again = with("16", 12);
@@ -131,7 +131,7 @@ fn only_what_is_final_and_was_not_given_up_is_rated_again() {
     let mut before = january(("8", 8));
     before.invoice.lines.clear();
     assert_eq!(
-        lines(&[(before, Some(used("9", 9)))], Tz::UTC).unwrap(),
+        lines(&[(before, Some(used("9", 9)))], &[], Tz::UTC).unwrap(),
         [],
         "it was not billed by that line"
     );
@@ -157,7 +157,7 @@ fn only_the_oldest_draft_looks_back_and_not_past_written_lines() {
 
 #[test]
 fn the_period_is_named_in_the_time_zone_of_its_bill() {
-    let lines = lines(&[(january(("8", 8)), Some(used("9", 9)))], Tz::America__New_York).unwrap();
+    let lines = lines(&[(january(("8", 8)), Some(used("9", 9)))], &[], Tz::America__New_York).unwrap();
     assert_eq!(lines[0].description, "Calls, late usage of 2024-12-31 to 2025-01-31");
 }
 
