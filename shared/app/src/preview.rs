@@ -259,7 +259,9 @@ fn bills(
     {
         let period = timeline.period_at(next).map_err(|error| invalid(&error))?;
         let end = timeline.end().map_or(period.end(), |end| end.min(period.end()));
-        periods.push(BillingPeriod::new(period.start(), end).map_err(|error| invalid(&error))?);
+        // One of another interval than that before goes on where that ends.
+        let start = period.start().max(next);
+        periods.push(BillingPeriod::new(start, end).map_err(|error| invalid(&error))?);
         next = period.end();
     }
     let end = periods.last().map_or(timeline.schedule.start, BillingPeriod::end);

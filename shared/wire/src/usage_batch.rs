@@ -72,11 +72,11 @@ impl UsageBatchBody {
     /// Errors: if there are none, or too many.
     pub fn into_domain(self, request: Option<&str>) -> Result<Told, AppError> {
         check_count("events", self.events.len())?;
-        let read = |(index, event): (usize, &Box<RawValue>)| {
+        let read = |(index, event): (usize, Box<RawValue>)| {
             let body = json::parse::<UsageBody>(event.get().as_bytes())?;
             Ok(body.into_domain(request.map(|request| key_of_request(request, index)))?)
         };
-        Ok(self.events.iter().enumerate().map(read).collect())
+        Ok(self.events.into_iter().enumerate().map(read).collect())
     }
 }
 
