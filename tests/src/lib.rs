@@ -22,6 +22,7 @@ mod customers;
 mod demo;
 mod draft_invoices;
 mod entitlements;
+mod final_parties;
 mod finalize_race;
 mod generate_invoice;
 mod intervals;

@@ -3,7 +3,7 @@
 use auth::Actor;
 use domain::{
     credit::CreditBalances,
-    customer::{Address, Customer},
+    customer::{Address, Customer, Sealed},
     id::{CustomerId, OrganizationId},
     property::Properties,
     tax::TaxExemption,
@@ -167,14 +167,20 @@ pub(crate) async fn open(
     organization: OrganizationId,
     customer: Customer,
 ) -> Result<OpenCustomer, AppError> {
-    let tax_id = match &customer.tax_id {
-        None => None,
-        Some(sealed) => {
-            let key = platform.field_key(organization).await?;
-            Some(key.open(&tax_id_place(customer.id), sealed).map_err(AppError::internal)?)
-        }
-    };
+    let tax_id = open_tax_id(platform, organization, customer.id, customer.tax_id.as_ref()).await?;
     Ok(OpenCustomer { customer, tax_id })
+}
+
+/// A tax id that was sealed for a customer, in the clear.
+pub(crate) async fn open_tax_id(
+    platform: &Platform,
+    organization: OrganizationId,
+    customer: CustomerId,
+    sealed: Option<&Sealed>,
+) -> Result<Option<String>, AppError> {
+    let Some(sealed) = sealed else { return Ok(None) };
+    let key = platform.field_key(organization).await?;
+    key.open(&tax_id_place(customer), sealed).map(Some).map_err(AppError::internal)
 }
 
 async fn with_details(

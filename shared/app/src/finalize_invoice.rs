@@ -1,11 +1,13 @@
 //! Finalizing: a draft becomes an open invoice with a number, rated anew from the usage known by then.
 
+use chrono_tz::Tz;
 use domain::{
     customer::Customer,
     id::{CustomerId, InvoiceId, OrganizationId},
     invoice::{Invoice, InvoiceNumber, InvoiceStatus},
+    invoice_parties::InvoiceParties,
     money::Money,
-    organization::{Settings, ZeroInvoices},
+    organization::{Organization, Settings, ZeroInvoices},
     outbox::{InvoiceEvent, OutboxEntry},
     period_close::bill_of,
     rating::lines,
@@ -17,6 +19,7 @@ use store::StoreError;
 use crate::{
     AppError, Platform, charge_usage,
     close_period::plans_of,
+    invoice_view,
     late_usage::{self, OwnLines},
 };
 
@@ -37,8 +40,15 @@ pub enum Mailing {
 /// A draft whose grace period is over, rated from the usage known by now.
 pub(crate) struct DueDraft {
     draft: Invoice,
-    rated: Invoice,
-    settings: Settings,
+    rated: Rated,
+    seller: Organization,
+}
+
+/// A draft with the lines that the usage known by now makes.
+pub(crate) struct Rated {
+    invoice: Invoice,
+    /// The time zone of the subscription it was rated from.
+    zone: Option<Tz>,
 }
 
 /// Finalizes a draft whose grace period is over, or deletes it if it comes to nothing and the organization
@@ -76,9 +86,9 @@ pub(crate) async fn rate_due(
     if draft.finalize_at().is_none_or(|finalize_at| platform.now() < finalize_at) {
         return Ok(None);
     }
-    let settings = platform.store.get_organization(organization).await?.settings;
-    match recomputed_under(platform, organization, &settings, &draft).await {
-        Ok(rated) => Ok(Some(DueDraft { draft, rated, settings })),
+    let seller = platform.store.get_organization(organization).await?;
+    match recomputed_under(platform, &seller, &draft).await {
+        Ok(rated) => Ok(Some(DueDraft { draft, rated, seller })),
         Err(error) if error.is_cannot_be_billed() => {
             put_off(platform, organization, &draft, error).await?;
             Ok(None)
@@ -115,33 +125,39 @@ async fn put_off(
 pub(crate) async fn settle_due(
     platform: &Platform,
     organization: OrganizationId,
-    DueDraft { draft, rated, settings }: DueDraft,
+    DueDraft { draft, rated, seller }: DueDraft,
 ) -> Result<bool, AppError> {
     let by = "finalize-invoices";
-    let is_skipped = match settings.zero_invoices {
+    let is_skipped = match seller.settings.zero_invoices {
         ZeroInvoices::Create => false,
-        ZeroInvoices::Skip => rated.total().map(Money::is_zero).map_err(AppError::internal)?,
+        ZeroInvoices::Skip => rated.invoice.total().map(Money::is_zero).map_err(AppError::internal)?,
     };
     if is_skipped {
         let change = platform.change(organization, by);
         platform.store.delete_draft(&change, "skip empty invoice", &draft).await?;
         return Ok(false);
     }
-    finalize(platform, organization, by, (rated, &settings), Mailing::AsSet).await?;
+    finalize(platform, &seller, by, rated, Mailing::AsSet).await?;
     Ok(true)
 }
 
 /// Finalizes a draft now, with the lines it has: [`recomputed`] gives it those. What the customer has to its credit is
-/// taken off; what is less than nothing is added to it. Returns the open invoice and what is to be told of it.
+/// taken off; what is less than nothing is added to it. From now on the invoice says who both parties are at this moment.
+/// Returns the open invoice and what is to be told of it.
 ///
 /// Errors: `Conflict` if it is no draft, or was changed since it was read.
 pub(crate) async fn finalize(
     platform: &Platform,
-    organization: OrganizationId,
+    seller: &Organization,
     by: &str,
-    (rated, settings): (Invoice, &Settings),
+    Rated { invoice: rated, zone }: Rated,
     mailing: Mailing,
 ) -> Result<(Invoice, Vec<OutboxEntry>), AppError> {
+    let (organization, settings) = (seller.id, &seller.settings);
+    let zone = match zone {
+        Some(zone) => zone,
+        None => invoice_view::zone(platform, seller, &rated).await?,
+    };
     let is_mailed = match mailing {
         // Of nothing there is nothing to be told.
         Mailing::AsSet => settings.emails_invoices && !rated.total().map_err(AppError::internal)?.is_zero(),
@@ -155,10 +171,12 @@ pub(crate) async fn finalize(
         let customer = platform.store.get_customer(organization, rated.customer).await?;
         let invoice = rated
             .clone()
-            .with_credit(&customer.credits)
+            .with_terms(&settings.invoice_terms(&customer)) // of the customer that it will say it is to
+            .and_then(|rated| rated.with_credit(&customer.credits))
             .map_err(AppError::cannot_be_billed)?
             .finalized(InvoiceNumber::next(last, now), now, settings.payment_terms_days)
             .map_err(|error| AppError::conflict("invalid_transition", error.to_string()))?;
+        let invoice = Invoice { parties: Some(InvoiceParties::of(seller, &customer, zone)), ..invoice };
         let credits = invoice.credit_left(&customer.credits).map_err(AppError::cannot_be_billed)?;
         let credited = (credits != customer.credits).then_some(Customer { credits, ..customer });
         let outbox = told_of(&invoice, is_mailed, now).map_err(AppError::internal)?;
@@ -226,8 +244,8 @@ pub(crate) async fn recomputed(
     if !invoice.is_draft() {
         return Ok(invoice.clone());
     }
-    let settings = platform.store.get_organization(organization).await?.settings;
-    recomputed_under(platform, organization, &settings, invoice).await
+    let seller = platform.store.get_organization(organization).await?;
+    Ok(recomputed_under(platform, &seller, invoice).await?.invoice)
 }
 
 /// A draft as [`recomputed`], or as it was drafted where it cannot be computed.
@@ -242,20 +260,22 @@ pub(crate) async fn recomputed_or_kept(
     }
 }
 
-/// A draft, as [`recomputed`], of an organization whose settings are known.
+/// A draft, as [`recomputed`], of an organization that is known.
 pub(crate) async fn recomputed_under(
     platform: &Platform,
-    organization: OrganizationId,
-    settings: &Settings,
+    seller: &Organization,
     draft: &Invoice,
-) -> Result<Invoice, AppError> {
-    let rated = match draft.is_rated() {
-        true => rated(platform, (organization, settings), draft).await?,
-        false => draft.clone(),
+) -> Result<Rated, AppError> {
+    let Rated { invoice, zone } = match draft.is_rated() {
+        true => rated(platform, (seller.id, &seller.settings), draft).await?,
+        false => Rated { invoice: draft.clone(), zone: None },
     };
-    let customer = platform.store.get_customer(organization, draft.customer).await?;
-    let draft = rated.with_terms(&settings.invoice_terms(&customer)).map_err(AppError::cannot_be_billed)?;
-    draft.with_credit(&customer.credits).map_err(AppError::cannot_be_billed)
+    let customer = platform.store.get_customer(seller.id, draft.customer).await?;
+    let invoice = invoice
+        .with_terms(&seller.settings.invoice_terms(&customer))
+        .and_then(|draft| draft.with_credit(&customer.credits))
+        .map_err(AppError::cannot_be_billed)?;
+    Ok(Rated { invoice, zone })
 }
 
 /// A subscription's draft with the lines that the usage known by now makes.
@@ -263,16 +283,22 @@ async fn rated(
     platform: &Platform,
     (organization, settings): (OrganizationId, &Settings),
     invoice: &Invoice,
-) -> Result<Invoice, AppError> {
-    let Some((subscription, _)) = invoice.billed else { return Ok(invoice.clone()) };
+) -> Result<Rated, AppError> {
+    let Some((subscription, _)) = invoice.billed else {
+        return Ok(Rated { invoice: invoice.clone(), zone: None });
+    };
     let subscription =
         platform.store.get_subscription_of(organization, invoice.customer, subscription).await?;
+    let zone = Some(subscription.schedule.zone);
     let plans = plans_of(platform, organization, &subscription).await?;
     if subscription.plans().any(|plan| !plans.contains_key(&plan)) {
-        return Ok(invoice.clone()); // deleted since the subscription ended: what was drafted stands
+        // Deleted since the subscription ended: what was drafted stands.
+        return Ok(Rated { invoice: invoice.clone(), zone });
     }
     let bill = bill_of(&subscription, &plans, invoice).map_err(AppError::internal)?;
-    rate(platform, (organization, settings), (&subscription, &plans), &bill, invoice.clone()).await
+    let of = (&subscription, &plans);
+    let invoice = rate(platform, (organization, settings), of, &bill, invoice.clone()).await?;
+    Ok(Rated { invoice, zone })
 }
 
 /// The draft of a bill with the lines that the usage known by now makes.

@@ -8,6 +8,7 @@ use domain::{
     customer::Address,
     explanation,
     invoice::{Invoice, InvoiceStatus, LineItem, LineSource},
+    invoice_parties::InvoiceParties,
     line_part::PartKind,
     money::{Money, MoneyError},
     period::BillingPeriod,
@@ -21,7 +22,9 @@ use crate::{AppError, InvoiceView};
 ///
 /// Errors: if a sum cannot be computed, which no stored invoice lets happen.
 pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
-    let InvoiceView { invoice, seller, bank_details, buyer, zone } = view;
+    let InvoiceView { invoice, parties, buyer_tax_id, organization, bank_details } = view;
+    let InvoiceParties { seller, buyer, zone } = parties;
+    let branding = &organization.settings.branding;
     let date = |at: DateTime<Utc>| date(at, *zone);
     let total = invoice.total().map_err(AppError::internal)?;
     let is_draft = matches!(invoice.status, InvoiceStatus::Draft { .. });
@@ -34,15 +37,15 @@ pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
         period: invoice.billed.map(|(_, period)| days(period, *zone)),
         seller: Party {
             name: seller.name.clone(),
-            email: seller.settings.email.clone(),
-            address: address_lines(&seller.settings.address),
-            tax_id: seller.settings.tax_id.clone(),
+            email: seller.email.clone(),
+            address: address_lines(&seller.address),
+            tax_id: seller.tax_id.clone(),
         },
         buyer: Party {
-            name: buyer.customer.name.clone(),
-            email: buyer.customer.email.clone(),
-            address: address_lines(&buyer.customer.billing_address),
-            tax_id: buyer.tax_id.clone(),
+            name: buyer.name.clone(),
+            email: buyer.email.clone(),
+            address: address_lines(&buyer.address),
+            tax_id: buyer_tax_id.clone(),
         },
         currency: invoice.currency.code().to_owned(),
         lines: invoice.lines.iter().map(|item| line(item, *zone)).collect(),
@@ -51,15 +54,15 @@ pub fn document(view: &InvoiceView) -> Result<InvoiceDocument, AppError> {
         total: money(total),
         deductions: deductions(invoice, *zone).map_err(AppError::internal)?,
         amount_due: money(invoice.amount_due().map_err(AppError::internal)?),
-        memo: memo(invoice.memo.as_deref(), seller.settings.invoice_notes.as_deref()),
+        memo: memo(invoice.memo.as_deref(), seller.notes.as_deref()),
         payment_link: None,
         bank_details: bank_details
             .iter()
             .map(|(field, value)| (field.label().to_owned(), value.clone()))
             .collect(),
         page_link: None,
-        accent: seller.settings.branding.color.as_deref().and_then(Accent::of_brand).unwrap_or_default(),
-        logo_link: seller.settings.branding.logo_url.clone(),
+        accent: branding.color.as_deref().and_then(Accent::of_brand).unwrap_or_default(),
+        logo_link: branding.logo_url.clone(),
         created_at: invoice.issued_at,
     })
 }

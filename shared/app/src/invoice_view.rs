@@ -4,47 +4,58 @@ use chrono_tz::Tz;
 use domain::{
     id::OrganizationId,
     invoice::Invoice,
+    invoice_parties::InvoiceParties,
     organization::{BankField, Organization},
 };
 use store::StoreError;
 
-use crate::{
-    AppError, Platform,
-    customers::{self, OpenCustomer},
-    settings,
-};
+use crate::{AppError, Platform, customers, settings};
 
 /// An invoice, who is to be paid and how, and who pays.
 pub struct InvoiceView {
     /// The invoice.
     pub invoice: Invoice,
-    /// Who is to be paid.
-    pub seller: Organization,
+    /// Who is to be paid and who pays: as they were when it was finalized, or as a draft finds them.
+    pub parties: InvoiceParties,
+    /// The tax id of who pays, in the clear.
+    pub buyer_tax_id: Option<String>,
+    /// Who is to be paid, as it is now.
+    pub organization: Organization,
     /// Where to, by transfer.
     pub bank_details: Vec<(BankField, String)>,
-    /// Who pays.
-    pub buyer: OpenCustomer,
-    /// Whose days its dates are told in: as the subscription is billed, or as its organization counts.
-    pub zone: Tz,
 }
 
-/// An invoice as it is, with all that is shown beside it.
+/// An invoice with all that is shown beside it. What one says that is finalized depends on nothing that may
+/// change, but for where it is paid and how its organization looks.
 pub(crate) async fn view(
     platform: &Platform,
     organization: OrganizationId,
     invoice: Invoice,
 ) -> Result<InvoiceView, AppError> {
-    let seller = platform.store.get_organization(organization).await?;
-    let bank_details = settings::open_bank_details(platform, &seller).await?;
-    let customer = platform.store.get_customer(organization, invoice.customer).await?;
-    let buyer = customers::open(platform, organization, customer).await?;
-    let zone = match invoice.billed {
-        Some((id, _)) => match platform.store.get_subscription_of(organization, invoice.customer, id).await {
-            Ok(subscription) => subscription.schedule.zone,
-            Err(StoreError::NotFound(_)) => seller.settings.zone, // deleted since
-            Err(error) => return Err(error.into()),
-        },
-        None => seller.settings.zone,
+    let organization = platform.store.get_organization(organization).await?;
+    let bank_details = settings::open_bank_details(platform, &organization).await?;
+    let parties = match &invoice.parties {
+        Some(parties) => parties.clone(),
+        None => {
+            let customer = platform.store.get_customer(organization.id, invoice.customer).await?;
+            InvoiceParties::of(&organization, &customer, zone(platform, &organization, &invoice).await?)
+        }
     };
-    Ok(InvoiceView { invoice, seller, bank_details, buyer, zone })
+    let tax_id = parties.buyer.tax_id.as_ref();
+    let buyer_tax_id = customers::open_tax_id(platform, organization.id, invoice.customer, tax_id).await?;
+    Ok(InvoiceView { invoice, parties, buyer_tax_id, organization, bank_details })
+}
+
+/// Whose days the dates of a draft are told in.
+pub(crate) async fn zone(
+    platform: &Platform,
+    organization: &Organization,
+    invoice: &Invoice,
+) -> Result<Tz, AppError> {
+    let Some((id, _)) = invoice.billed else { return Ok(organization.settings.zone) };
+    match platform.store.get_subscription_of(organization.id, invoice.customer, id).await {
+        Ok(subscription) => Ok(subscription.schedule.zone),
+        Err(StoreError::NotFound(_)) => Ok(organization.settings.zone), // deleted since
+        Err(error) => Err(error.into()),
+    }
 }

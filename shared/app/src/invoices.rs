@@ -146,10 +146,9 @@ async fn open_draft(
     invoice: Invoice,
     mailing: Mailing,
 ) -> Result<Invoice, AppError> {
-    let settings = platform.store.get_organization(actor.organization).await?.settings;
-    let rated = recomputed_under(platform, actor.organization, &settings, &invoice).await?;
-    let (invoice, outbox) =
-        finalize(platform, actor.organization, &actor.name(), (rated, &settings), mailing).await?;
+    let seller = platform.store.get_organization(actor.organization).await?;
+    let rated = recomputed_under(platform, &seller, &invoice).await?;
+    let (invoice, outbox) = finalize(platform, &seller, &actor.name(), rated, mailing).await?;
     relay_now(platform, actor.organization, &outbox).await;
     Ok(invoice)
 }

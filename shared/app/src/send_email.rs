@@ -58,11 +58,12 @@ async fn compose(
     invoice: domain::id::InvoiceId,
 ) -> Result<Option<Mail>, AppError> {
     let invoice = platform.store.get_invoice_of(organization, entry.customer, invoice).await?;
+    let customer = platform.store.get_customer(organization, entry.customer).await?;
+    let Some(to) = customer.email else { return Ok(None) };
     let view = view(platform, organization, invoice).await?;
-    let Some(to) = view.buyer.customer.email.clone() else { return Ok(None) };
 
     let document = document(&view)?;
-    let (invoice, seller, customer) = (view.invoice, view.seller, view.buyer);
+    let (invoice, seller) = (view.invoice, view.organization);
     let file = format!("{}.pdf", document.number.as_deref().unwrap_or("draft"));
     let typeset =
         move || Ok::<_, document::DocumentError>((document::email(&document)?, document::pdf(&document)?));
@@ -74,7 +75,7 @@ async fn compose(
     let date = entry.at.min(platform.real_now()) - chrono::DateTime::UNIX_EPOCH;
     let mut message = lettre::Message::builder()
         .from(from)
-        .to(Mailbox::new(Some(one_row(&customer.customer.name)), address(&to)?))
+        .to(Mailbox::new(Some(one_row(&customer.name)), address(&to)?))
         .subject(&letter.subject)
         .message_id(Some(format!("<{}@fluxrate>", entry.id)))
         .date(std::time::UNIX_EPOCH + date.to_std().unwrap_or_default());

@@ -9,6 +9,7 @@ use crate::{
     billing_error::BillingError,
     currency::Currency,
     id::{ChargeId, CustomerId, InvoiceId, MeterId, SubscriptionId},
+    invoice_parties::InvoiceParties,
     line_part::{LinePart, PartKind},
     money::{Money, MoneyError},
     period::BillingPeriod,
@@ -34,6 +35,9 @@ pub struct Invoice {
     pub replaced_by: Option<InvoiceId>,
     /// Its number, given when it is finalized.
     pub number: Option<InvoiceNumber>,
+    /// Whom it is from and to since it was finalized. A draft has none, nor has one that was finalized before they were
+    /// kept.
+    pub parties: Option<InvoiceParties>,
     /// Where it is in its life.
     pub status: InvoiceStatus,
     /// What it is in.

@@ -118,6 +118,7 @@ impl Invoice {
             seen: Vec::new(),
             has_edited_lines: false,
             tax: Tax::none(),
+            parties: None,
             credits_applied: Money::zero(currency),
             payment_due: PaymentDue::AsSet,
             memo: None,

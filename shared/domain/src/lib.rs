@@ -23,6 +23,7 @@ pub mod hours;
 pub mod id;
 pub mod invoice;
 pub mod invoice_draft;
+pub mod invoice_parties;
 pub mod late_usage;
 pub mod line_part;
 pub mod meter;

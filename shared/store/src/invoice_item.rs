@@ -20,6 +20,7 @@ use crate::{
     billing_error::{billing_error_from, billing_error_item},
     due::{Due, DueKind},
     error::StoreError,
+    invoice_parties::{parties_from, parties_item},
     item::{Attributes, Item, Reader},
     keys,
 };
@@ -69,6 +70,9 @@ pub(crate) fn invoice_item(organization: OrganizationId, invoice: &Invoice) -> R
     if let Some(InvoiceNumber { year, sequence }) = invoice.number {
         item = item.map("number", Item::default().display("year", year).number("sequence", sequence));
     }
+    if let Some(parties) = &invoice.parties {
+        item = item.map("parties", parties_item(parties));
+    }
     let due = |at| Due { at, organization, customer: invoice.customer, id: invoice.id.uuid() };
     if let Some(finalize_at) = invoice.finalize_at() {
         item = item.due(DueKind::GraceEnd, due(finalize_at));
@@ -100,6 +104,7 @@ pub(crate) fn from_item(item: &Attributes) -> Result<Invoice, StoreError> {
         replaces: item.optional("replaces")?,
         replaced_by: item.optional("replaced_by")?,
         number: number.transpose()?,
+        parties: item.optional_map("parties")?.map(parties_from).transpose()?,
         status: status_from(item)?,
         currency,
         lines: lines.collect::<Result<_, _>>()?,

@@ -19,6 +19,7 @@ mod feature;
 mod idempotency;
 mod invoice;
 mod invoice_item;
+mod invoice_parties;
 mod item;
 mod keys;
 mod meter;

@@ -1,7 +1,7 @@
 //! The body of an invoice as whoever has its public token may see it.
 
 use app::{AppError, InvoiceView};
-use domain::organization::Organization;
+use domain::invoice_parties::InvoiceParties;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -103,7 +103,7 @@ impl PublicInvoiceBody {
     /// The body of an invoice. Errors: if it does not add up, which no stored one fails to.
     pub fn from_domain(view: InvoiceView) -> Result<Self, AppError> {
         let invoice = InvoiceBody::from_domain(view.invoice)?;
-        let Organization { name, settings, .. } = view.seller;
+        let InvoiceParties { seller, buyer, .. } = view.parties;
         Ok(Self {
             id: invoice.id,
             invoice_number: invoice.invoice_number,
@@ -125,19 +125,19 @@ impl PublicInvoiceBody {
             period_end: invoice.period_end,
             line_items: invoice.line_items,
             memo: invoice.memo,
-            notes: settings.invoice_notes,
+            notes: seller.notes,
             organization: PublicOrganizationBody {
-                name,
-                email: settings.email,
-                address: AddressBody::from_domain(settings.address),
-                tax_id: settings.tax_id,
+                name: seller.name,
+                email: seller.email,
+                address: AddressBody::from_domain(seller.address),
+                tax_id: seller.tax_id,
             },
-            branding: BrandingBody::from_domain(settings.branding),
+            branding: BrandingBody::from_domain(view.organization.settings.branding),
             customer: PublicCustomerBody {
-                name: view.buyer.customer.name,
-                email: view.buyer.customer.email,
-                address: AddressBody::from_domain(view.buyer.customer.billing_address),
-                tax_id: view.buyer.tax_id,
+                name: buyer.name,
+                email: buyer.email,
+                address: AddressBody::from_domain(buyer.address),
+                tax_id: view.buyer_tax_id,
             },
             bank_details: BankDetailsBody::from_domain(view.bank_details),
             payment_link: None,
