@@ -94,7 +94,8 @@ pub async fn update(
     set(&mut settings.zero_invoices, changes.zero_invoices);
     set(&mut settings.late_usage, changes.late_usage);
     set(&mut settings.zone, changes.zone);
-    set(&mut settings.proration, changes.proration.map(|choice| choice.over(settings.proration)));
+    let proration = changes.proration.map(|choice| choice.over(settings.proration));
+    set(&mut settings.proration, proration);
     set(&mut settings.invoice_notes, changes.invoice_notes);
     set(&mut settings.branding, changes.branding);
     if let Some(details) = changes.bank_details {
