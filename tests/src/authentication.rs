@@ -14,6 +14,10 @@ async fn refreshed(caller: &Caller) -> (u16, String) {
     (status, cookies.collect::<Vec<_>>().join("; "))
 }
 
+fn refresh_token(cookies: &str) -> &str {
+    cookies.split("; ").find(|cookie| cookie.starts_with("refresh_token=")).unwrap()
+}
+
 #[tokio::test]
 async fn a_session_lasts_a_quarter_of_an_hour_and_can_be_refreshed() {
     let world = World::new().await;
@@ -24,15 +28,33 @@ async fn a_session_lasts_a_quarter_of_an_hour_and_can_be_refreshed() {
 
     let (status, cookies) = refreshed(&owner).await;
     assert_eq!(status, 200);
-    let next = owner.with(("cookie", cookies));
+    let (next, next_cookies) = (owner.with(("cookie", cookies.clone())), cookies);
     assert_eq!(next.get("/auth/me").await["role"], "OWNER");
 
-    // The replaced token within seconds is a lost answer; later it is a thief, and ends the session.
-    assert_eq!(refreshed(&owner).await.0, 200);
+    // The replaced token within seconds is a lost answer, which is given again; later it is a thief, and ends the session.
+    let (status, again) = refreshed(&owner).await;
+    assert_eq!((status, refresh_token(&again)), (200, refresh_token(&next_cookies)));
     owner.local("clock", json!({"advance_to": "2025-01-01T00:16:00Z"})).await;
     assert_eq!(refreshed(&owner).await.0, 401);
     assert_eq!(next.call(Method::GET, "/auth/me", None).await.0, 401);
     assert_eq!(refreshed(&next).await.0, 401);
+}
+
+#[tokio::test]
+async fn tabs_that_refresh_at_once_stay_signed_in() {
+    let world = World::new().await;
+    let mut owner = world.owner.clone();
+    for _ in 0..3 {
+        let tabs = futures::future::join_all((0..8).map(|_| refreshed(&owner))).await;
+        let (_, cookies) = tabs[0].clone();
+        for (status, other) in &tabs {
+            assert_eq!((*status, refresh_token(other)), (200, refresh_token(&cookies)));
+        }
+        owner = owner.with(("cookie", cookies));
+    }
+    // Once the replacement is used, the one before is a thief's, however soon.
+    assert_eq!(refreshed(&world.owner).await.0, 401);
+    assert_eq!(refreshed(&owner).await.0, 401);
 }
 
 #[tokio::test]

@@ -156,7 +156,11 @@ async fn what_is_no_request_at_all_is_refused() {
         );
     }
     let answer = reqwest::get(format!("{}/nowhere", world.owner.base())).await.unwrap();
-    assert_eq!(answer.status(), 404);
+    let request_id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+    assert_eq!(
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap()["request_id"].clone()),
+        (404, json!(request_id))
+    );
     let named = world.owner.request(Method::GET, "/customers/not-an-id").header("x-request-id", "ours-7");
     let answer = named.send().await.unwrap();
     assert_eq!(answer.headers()["x-request-id"], "ours-7");

@@ -69,7 +69,7 @@ fn promised_of_batches() -> Vec<String> {
 #[tokio::test]
 async fn every_promised_figure_is_measured() {
     let mut report = Report::default();
-    fluxrate_bench::run(&mut report, Scale::QUICK).await.unwrap();
+    fluxrate_bench::run(&mut report, Scale::QUICK, &[]).await.unwrap();
     let lines = report.lines().iter().map(|line| line.split(' ').collect::<Vec<_>>());
     let figures = lines.map(|words| match words[..] {
         ["bench", name, value, unit] => (name, (value.parse::<Decimal>().unwrap(), unit)),

@@ -208,6 +208,8 @@ async fn a_choice_that_cannot_be_is_refused() {
         ("pause", json!({"proration": {"mode": "half"}}), "proration.mode"),
         ("resume", json!({"proration": []}), "proration"),
         ("preview-change", json!({"pause": true, "proration": {"unit": "week"}}), "proration.unit"),
+        ("preview-change", json!({"pause": true, "charge_id": "x"}), "charge_id"),
+        ("preview-change", json!({"quantity": 2, "charge_id": "x"}), "charge_id"),
     ] {
         let path = format!("{}/{action}", subscribed.path);
         let (status, answer) = subscribed.world.owner.post(&path, body).await;

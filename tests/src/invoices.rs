@@ -28,6 +28,22 @@ async fn draft(world: &World, customer: &Value) -> String {
 }
 
 #[tokio::test]
+async fn a_date_to_pay_by_is_one_of_the_organization() {
+    let (world, customer) = in_india().await;
+    world.settings(json!({"time_zone": "America/New_York"})).await;
+    let body = json!({"customer_id": customer["id"], "currency": "USD", "due_date": "2025-03-01", "line_items": lines()});
+    let draft = world.owner.created("/invoices", body).await;
+    assert_eq!(draft["due_date"], "2025-03-01T05:00:00Z");
+    let path = format!("/invoices/{}", text(&draft["id"]));
+    let edited = world.owner.changed(Method::PUT, &path, json!({"due_date": "2025-07-04"})).await;
+    assert_eq!(edited["due_date"], "2025-07-04T04:00:00Z");
+    world.owner.changed(Method::POST, &format!("{path}/finalize"), json!({})).await;
+    let token = world.owner.created(&format!("{path}/generate-token"), json!({})).await;
+    let page = reqwest::get(text(&token["public_url"])).await.unwrap().text().await.unwrap();
+    assert!(page.contains("4 July 2025"), "{page}");
+}
+
+#[tokio::test]
 async fn an_invoice_written_by_hand_has_the_documented_figures() {
     let (world, customer) = in_india().await;
     let body = json!({"customer_id": customer["id"], "currency": "USD", "due_date": "2025-02-15",

@@ -212,7 +212,12 @@ async fn a_repeated_request_with_an_idempotency_key_gets_the_first_answer() {
     assert_eq!(post("k1", acme.clone()).await, first);
     let (status, body) = post("k1", json!({"name": "Other", "email": "a@example.com"})).await;
     assert_eq!((status, &body["code"]), (409, &json!("idempotency_key_reused")));
+    assert_eq!(body["request_id"].as_str().map(str::len), Some(36));
     assert_eq!(post("k2", json!({"name": ""})).await.0, 422);
+    let again = world.owner.request(reqwest::Method::POST, "/customers").header("idempotency-key", "k1");
+    let again = again.header("x-request-id", "ours-8").json(&acme).send().await.unwrap();
+    let headers = ["idempotent-replayed", "x-request-id", "cache-control"].map(|name| &again.headers()[name]);
+    assert_eq!(headers, ["true", "ours-8", "no-store"]);
     assert_eq!(post("k2", acme).await.0, 201, "what was refused did not use up the key");
     assert_eq!(world.owner.get("/customers").await["meta"]["total"], 2);
 }

@@ -10,7 +10,10 @@ use axum::{
     middleware,
     response::{IntoResponse, Redirect, Response},
 };
-use wire::{Problem, routes::Routes};
+use wire::{
+    Problem,
+    routes::{Routes, guarded},
+};
 
 mod answer;
 mod idempotency;
@@ -18,12 +21,12 @@ mod routes;
 
 /// The function's routes on a platform.
 pub fn router(platform: Arc<Platform>) -> Router {
+    let replay = middleware::from_fn_with_state(platform.clone(), idempotency::replay);
     endpoints()
-        .router()
-        .layer(middleware::from_fn_with_state(platform.clone(), idempotency::replay))
+        .router_with(|router| router.layer(replay))
         .with_state(platform)
         .merge(routes::docs::router())
-        .fallback(elsewhere)
+        .fallback_service(guarded(Router::new().fallback(elsewhere)))
 }
 
 /// The function's routes, as the OpenAPI document has them.

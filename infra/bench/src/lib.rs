@@ -24,18 +24,57 @@ pub use scale::Scale;
 use report::Report;
 use rig::Failure;
 
-/// Measures everything.
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// The engine on one core, without I/O: the fold, and the way from a message to segments.
+    Ingest,
+    /// Rating invoices.
+    Rating,
+    /// Request units of counting usage, and the price of a million events.
+    Usage,
+    /// Request units by the size of batches and the number of writers.
+    Batches,
+    /// Entitlement checks.
+    Checks,
+    /// One very active customer, and many distinct values.
+    Volume,
+    /// Closing periods.
+    Closing,
+    /// How long the deployed functions take.
+    Latency,
+}
+
+/// Measures `only` these parts; everything if there are none.
 ///
 /// Errors: the first thing that goes wrong.
-pub async fn run(report: &mut Report, scale: Scale) -> Result<(), Failure> {
-    engine::measure(report, scale)?;
-    rating::measure(report, scale)?;
-    let usage = usage::measure(report, scale).await?;
-    batches::measure(report, scale).await?;
-    checks::measure(report, scale).await?;
-    volume::measure(report, scale).await?;
-    let work = functions::measure(report, scale).await?;
-    cost::measure(report, &usage, &work);
-    closing::measure(report, scale).await?;
-    latency::measure(report, scale).await
+pub async fn run(report: &mut Report, scale: Scale, only: &[Part]) -> Result<(), Failure> {
+    let has = |part| only.is_empty() || only.contains(&part);
+    if has(Part::Ingest) {
+        engine::measure(report, scale)?;
+    }
+    if has(Part::Rating) {
+        rating::measure(report, scale)?;
+    }
+    let usage = if has(Part::Usage) { Some(usage::measure(report, scale).await?) } else { None };
+    if has(Part::Batches) {
+        batches::measure(report, scale).await?;
+    }
+    if has(Part::Checks) {
+        checks::measure(report, scale).await?;
+    }
+    if has(Part::Volume) {
+        volume::measure(report, scale).await?;
+    }
+    if let Some(usage) = usage {
+        let work = functions::measure(report, scale).await?;
+        cost::measure(report, &usage, &work);
+    }
+    if has(Part::Closing) {
+        closing::measure(report, scale).await?;
+    }
+    if has(Part::Latency) {
+        latency::measure(report, scale).await?;
+    }
+    Ok(())
 }

@@ -34,8 +34,11 @@ pub struct SignedIn {
     pub refresh_token: String,
 }
 
-/// How long the token before the present one still gets a new one: an answer may have been lost.
+/// How long the token before the present one still gets that: an answer may have been lost.
 const REPLACED_VALID: Duration = Duration::seconds(10);
+
+/// How often a session is read again that is refreshed at the same time.
+const ATTEMPTS_MAX: u32 = 5;
 
 /// Makes an organization and its owner, and signs them in.
 ///
@@ -106,44 +109,44 @@ async fn begin_session(platform: &Platform, user: User) -> Result<SignedIn, AppE
 }
 
 /// Gets new tokens for a refresh token, which is replaced. Using a replaced one ends the session, since
-/// somebody else has it; but for a few seconds it is taken for a repeat whose answer was lost.
+/// somebody else has it; but for a few seconds, and until its replacement is used, it is taken for a repeat whose answer
+/// was lost, and answered alike.
 ///
 /// Errors: `Unauthenticated`.
 pub async fn refresh(platform: &Platform, token: &str) -> Result<SignedIn, AppError> {
     let denied = || AppError::Unauthenticated("the session is over: sign in again");
     let token = RefreshToken::from_text(token).ok_or_else(denied)?;
-    let now = platform.real_now();
-    let session = platform.store.find_session(token.organization, token.session).await?.ok_or_else(denied)?;
-    if now >= session.expires_at {
-        return Err(denied());
-    }
-    let is_current = session.token_hash == token.hash();
-    let was_just_replaced = session
-        .replaced
-        .as_ref()
-        .is_some_and(|(hash, at)| *hash == token.hash() && now < *at + REPLACED_VALID);
-    if !is_current && !was_just_replaced {
-        platform.store.delete_session(token.organization, token.session).await?;
-        tracing::warn!(session.id = %session.id, "ended session {}: a replaced token was used", session.id);
-        return Err(denied());
-    }
-    let next = RefreshToken::new(token.organization, token.session, platform.entropy());
-    // After a lost answer the first replacement stays the one before, so that it cannot be used later.
-    let replaced_at = if is_current { now } else { session.replaced.as_ref().map_or(now, |(_, at)| *at) };
-    let replaced = Some((token.hash(), replaced_at));
-    let session = Session { token_hash: next.hash(), replaced, ..session };
-    match platform.store.put_session(&session).await {
-        Ok(()) => {}
-        Err(StoreError::Conflict) => {
-            return Err(AppError::conflict(
-                "refreshed_meanwhile",
-                "the session is being refreshed: try again",
-            ));
+    let next = token.next(&*platform.signing_key().await?);
+    let next = next.ok_or_else(|| AppError::internal("the next token could not be made"))?;
+    for _ in 0..ATTEMPTS_MAX {
+        let now = platform.real_now();
+        let session = platform.store.find_session(token.organization, token.session).await?;
+        let session = session.filter(|session| now < session.expires_at).ok_or_else(denied)?;
+        let user = session.user;
+        if session.token_hash == token.hash() {
+            let replaced = Some((token.hash(), now));
+            let session = Session { token_hash: next.hash(), replaced, ..session };
+            match platform.store.put_session(&session).await {
+                Ok(()) => {}
+                Err(StoreError::Conflict) => continue, // by a repeat, or the session was ended
+                Err(error) => return Err(error.into()),
+            }
+        } else if !is_repeat(&session, &token, &next, now) {
+            platform.store.delete_session(token.organization, token.session).await?;
+            tracing::warn!(session.id = %session.id, "ended session {}: a replaced token was used", session.id);
+            return Err(denied());
         }
-        Err(error) => return Err(error.into()),
+        let user = platform.store.get_user(token.organization, user).await?;
+        return signed_in(platform, user, &next, now).await;
     }
-    let user = platform.store.get_user(token.organization, session.user).await?;
-    signed_in(platform, user, &next, now).await
+    Err(AppError::Unavailable("the session is refreshed again and again".into()))
+}
+
+/// Whether `token` was replaced by `next` just now, which nobody has used yet.
+fn is_repeat(session: &Session, token: &RefreshToken, next: &RefreshToken, now: DateTime<Utc>) -> bool {
+    let was_just_replaced =
+        |(hash, at): &(String, DateTime<Utc>)| *hash == token.hash() && now < *at + REPLACED_VALID;
+    session.token_hash == next.hash() && session.replaced.as_ref().is_some_and(was_just_replaced)
 }
 
 /// Ends the session of a refresh token; any other text changes nothing.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 use domain::id::{OrganizationId, SessionId, UserId};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto, decode, encode};
 use serde::{Deserialize, Serialize};
 
 /// How long an access token is valid.
@@ -60,6 +60,12 @@ impl SigningKey {
             exp: (now + ACCESS_TOKEN_VALID).timestamp(),
         };
         encode(&header, &claims, &self.encoding).ok()
+    }
+
+    /// The bits that follow from `message` and this key, as the text of 32 bytes. No token is signed by them, since a
+    /// token's text has no line. `None` as for [`Self::issue`].
+    pub(crate) fn derive(&self, message: &str) -> Option<String> {
+        crypto::sign(format!("derive\n{message}").as_bytes(), &self.encoding, Algorithm::HS256).ok()
     }
 
     /// What a token says, if it is one of ours and valid at `now`.

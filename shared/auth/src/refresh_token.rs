@@ -6,7 +6,7 @@ use domain::id::{Id, OrganizationId, SessionId};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::api_key::hexadecimal;
+use crate::{access_token::SigningKey, api_key::hexadecimal};
 
 /// How long a session can be refreshed after it began.
 pub const REFRESH_TOKEN_VALID: Duration = Duration::days(7);
@@ -24,6 +24,13 @@ impl RefreshToken {
     /// A token of a session.
     pub fn new(organization: OrganizationId, session: SessionId, secret: [u8; 32]) -> Self {
         Self { organization, session, secret }
+    }
+
+    /// The token after this one, which is always the same: whoever lost an answer, or asks twice at once, gets it again.
+    /// It follows from the key, too, so that nobody else can tell it. `None` as for [`SigningKey::issue`].
+    pub fn next(&self, key: &SigningKey) -> Option<Self> {
+        let derived = URL_SAFE_NO_PAD.decode(key.derive(&self.text())?).ok()?;
+        Some(Self { secret: derived.try_into().ok()?, ..*self })
     }
 
     /// What the cookie holds.
@@ -54,6 +61,27 @@ impl RefreshToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_has_one_that_follows_by_each_key() {
+        let at = "2025-01-01T00:00:00Z".parse().unwrap();
+        let token = |session, secret| {
+            RefreshToken::new(Id::from_parts(at, [1; 10]), Id::from_parts(at, session), secret)
+        };
+        let next = |token: &RefreshToken, key| token.next(&SigningKey::new(&[key; 32])).unwrap().text();
+        let first = token([2; 10], [5; 32]);
+        assert_eq!(next(&first, 1), next(&token([2; 10], [5; 32]), 1));
+        let second = first.next(&SigningKey::new(&[1; 32])).unwrap();
+        assert_eq!((second.organization, second.session), (first.organization, first.session));
+        let others = [
+            next(&first, 1),
+            next(&first, 2),
+            next(&second, 1),
+            next(&token([3; 10], [5; 32]), 1),
+            first.text(),
+        ];
+        assert_eq!(others.iter().collect::<std::collections::BTreeSet<_>>().len(), others.len());
+    }
 
     #[test]
     fn a_token_survives_the_cookie() {

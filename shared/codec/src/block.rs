@@ -3,23 +3,21 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
+    ops::Range,
 };
 
 use chrono::{DateTime, Utc};
 use domain::{
     event::{Event, Identity, Revision, UsageEvent},
-    id::CorrectionId,
     property::{Properties, Property},
     quantity::Quantity,
 };
-use uuid::Uuid;
 
 use crate::{
     FORMAT,
-    bytes::{Cursor, Damaged, add, instant, is_instant, scale, scaled},
-    compression::decompressed,
-    encode::flag,
-    format_1,
+    bytes::{Cursor, Damaged},
+    columns::{self, Column, Key, Keys, Name, Packed, Rows},
+    format_1, uuid_key,
 };
 
 /// The events of a segment, by column.
@@ -32,21 +30,6 @@ pub struct Block {
     texts: String,
     revisions: Vec<(usize, Revision)>,
     columns: Vec<Column>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Key {
-    Uuid([u8; 16]),
-    Text { start: usize, length: usize },
-}
-
-#[derive(Clone, Debug)]
-struct Column {
-    is_metadata: bool,
-    name: String,
-    values: Vec<Property>,
-    /// By row: 0 for none, else one more than the place of its value. Empty if all have the one value.
-    rows: Vec<usize>,
 }
 
 /// One event of a block.
@@ -78,69 +61,53 @@ impl Block {
         wanted: &BTreeSet<Identity<'_>>,
     ) -> Result<Self, Damaged> {
         match bytes.split_first() {
-            Some((&FORMAT, rest)) => Self::read_rows(rest, epoch, |keyed| Rows::Some(keyed.places(wanted))),
+            Some((&FORMAT, rest)) => {
+                let packed = Packed::open(rest, epoch)?;
+                let mut body = packed.body(epoch);
+                let times = columns::times(&mut body, epoch, packed.count)?;
+                let keys = columns::keys(&mut body, &packed)?;
+                let rows = places(&times, &keys, wanted);
+                if rows.is_empty() {
+                    return Ok(Self::default());
+                }
+                Self::read_rows(&packed, body, times, &keys, &Rows::Some(rows))
+            }
             _ => {
                 let all = Self::decode(bytes, epoch)?;
-                let places = all.places(wanted).into_iter();
-                let found = places.map(|row| Row { block: &all, row }.to_event()).collect::<Vec<_>>();
+                let is_wanted = |row: &Row<'_>| wanted.contains(&(row.occurred_at(), row.key()));
+                let found = all.rows().filter(is_wanted).map(|row| row.to_event()).collect::<Vec<_>>();
                 Self::of(&found)
             }
         }
     }
 
-    /// The rows of events that are `wanted`, by time and key, in order.
-    fn places(&self, wanted: &BTreeSet<Identity<'_>>) -> Vec<usize> {
-        let Some((first, last)) = self.span() else { return Vec::new() };
-        let wanted = wanted.range((first, Cow::Borrowed(""))..).take_while(|(at, _)| *at <= last);
-        let places = wanted.flat_map(|(at, key)| self.rows_at(*at).filter(|row| row.has_key(key)));
-        let mut places = places.map(|row| row.row).collect::<Vec<_>>();
-        places.sort_unstable();
-        places
-    }
-
     /// Reads what follows the format, up to the end.
     pub(crate) fn read(bytes: &[u8], epoch: DateTime<Utc>) -> Result<Self, Damaged> {
-        Self::read_rows(bytes, epoch, |_| Rows::All)
+        let packed = Packed::open(bytes, epoch)?;
+        let mut body = packed.body(epoch);
+        let times = columns::times(&mut body, epoch, packed.count)?;
+        let keys = columns::keys(&mut body, &packed)?;
+        Self::read_rows(&packed, body, times, &keys, &Rows::All)
     }
 
-    /// Reads the rows that `pick` picks, from a block that has times and keys only.
+    /// Reads `rows` of what follows times and keys.
     fn read_rows(
-        bytes: &[u8],
-        epoch: DateTime<Utc>,
-        pick: impl FnOnce(&Self) -> Rows,
+        packed: &Packed<'_>,
+        mut body: Cursor<'_>,
+        times: Vec<i64>,
+        keys: &Keys<'_>,
+        rows: &Rows,
     ) -> Result<Self, Damaged> {
-        let mut head = Cursor::new(bytes, epoch);
-        let flags = head.byte("flags")?;
-        let count = usize::try_from(head.small("events")?).map_err(|_| Damaged("events"))?;
-        let uuid_count = head.length("keys")?;
-        let body_length = match flags & flag::COMPRESSED {
-            0 => None,
-            _ => Some(usize::try_from(head.small("length")?).map_err(|_| Damaged("length"))?),
-        };
-        let uuids = head.slice(uuid_count.saturating_mul(16), "keys")?;
-        let columns = match body_length {
-            Some(length) => Cow::Owned(decompressed(head.rest(), length)?),
-            None => Cow::Borrowed(head.rest()),
-        };
-        // Every event has a byte at least in each of three columns.
-        if count > columns.len() {
-            return Err(Damaged("events"));
-        }
-        let mut body = Cursor::new(&columns, epoch);
-        let times = times(&mut body, epoch, count)?;
-        let (keys, texts) = keys(&mut body, uuids, flags, count)?;
-        let keyed = Self { times, keys, texts, ..Self::default() };
-        let rows = pick(&keyed);
-        let ingested = ingested(&mut body, flags, &keyed.times, &rows)?;
-        let quantities = quantities(&mut body, count, &rows)?;
-        let revisions = revisions(&mut body, count, &rows)?;
+        let count = packed.count;
+        let ingested = columns::ingested(&mut body, packed.flags, &times, rows)?;
+        let quantities = columns::quantities(&mut body, count, rows)?;
+        let revisions = columns::revisions(&mut body, count, rows)?;
         let count_of_columns = body.length("columns")?;
-        let columns = (0..count_of_columns).map(|_| column(&mut body, count, &rows));
+        let columns = (0..count_of_columns).map(|_| columns::column(&mut body, count, rows));
         let columns = columns.collect::<Result<_, _>>()?;
         body.end()?;
-        let Self { times, keys, texts, .. } = keyed;
-        let (times, keys) = (rows.of(times), rows.of(keys));
-        Ok(Self { times, ingested, quantities, keys, texts, revisions, columns })
+        let (keys, texts) = keys.of(rows);
+        Ok(Self { times: rows.of(times), ingested, quantities, keys, texts, revisions, columns })
     }
 
     /// The block of events that were kept one by one.
@@ -173,203 +140,40 @@ impl Block {
 
     /// The events that occurred at `at`.
     pub fn rows_at(&self, at: DateTime<Utc>) -> impl Iterator<Item = Row<'_>> {
-        let millis = at.timestamp_millis();
-        let first = self.times.partition_point(|time| *time < millis);
-        let same = self.times.iter().skip(first).take_while(move |time| **time == millis).count();
-        (first..first + same).map(|row| Row { block: self, row })
+        places_at(&self.times, at).map(|row| Row { block: self, row })
     }
 
     /// The earliest and the latest timestamp.
     pub fn span(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-        let at = |millis: Option<&i64>| millis.and_then(|millis| DateTime::from_timestamp_millis(*millis));
-        at(self.times.first()).zip(at(self.times.last()))
+        span(&self.times)
     }
 }
 
-/// The rows of a segment that somebody looks at.
-enum Rows {
-    /// All.
-    All,
-    /// Some, in order.
-    Some(Vec<usize>),
-}
-
-impl Rows {
-    /// What a column of `count` numbers has for them, each read by `read`.
-    fn read<T>(
-        &self,
-        body: &mut Cursor<'_>,
-        count: usize,
-        what: &'static str,
-        mut read: impl FnMut(&mut Cursor<'_>, usize) -> Result<T, Damaged>,
-    ) -> Result<Vec<T>, Damaged> {
-        match self {
-            Self::All => {
-                let mut values = Vec::with_capacity(count);
-                for row in 0..count {
-                    values.push(read(body, row)?);
-                }
-                Ok(values)
-            }
-            Self::Some(rows) => {
-                let (mut values, mut next) = (Vec::with_capacity(rows.len()), 0);
-                for row in rows {
-                    body.pass_over(row.saturating_sub(next), what)?;
-                    values.push(read(body, *row)?);
-                    next = row + 1;
-                }
-                body.pass_over(count.saturating_sub(next), what)?;
-                Ok(values)
-            }
-        }
-    }
-
-    /// Theirs of the values of all rows.
-    fn of<T: Copy>(&self, values: Vec<T>) -> Vec<T> {
-        match self {
-            Self::All => values,
-            Self::Some(rows) => rows.iter().filter_map(|row| values.get(*row).copied()).collect(),
-        }
-    }
-
-    /// The place of a row among them.
-    fn place(&self, row: usize) -> Option<usize> {
-        match self {
-            Self::All => Some(row),
-            Self::Some(rows) => rows.binary_search(&row).ok(),
-        }
-    }
-}
-
-fn times(body: &mut Cursor<'_>, epoch: DateTime<Utc>, count: usize) -> Result<Vec<i64>, Damaged> {
-    let mut times = Vec::with_capacity(count);
-    let mut last = epoch.timestamp_millis();
-    for row in 0..count {
-        let step = if row == 0 {
-            body.small_signed("time")?
-        } else {
-            i64::try_from(body.small("time")?).map_err(|_| Damaged("time"))?
-        };
-        last = add(last, step)?;
-        times.push(last);
-    }
-    // Both ends are instants, so all between are.
-    instant(times.first().copied().unwrap_or_default())?;
-    instant(last)?;
-    Ok(times)
-}
-
-fn keys(body: &mut Cursor<'_>, uuids: &[u8], flags: u8, count: usize) -> Result<(Vec<Key>, String), Damaged> {
-    let (uuids, _) = uuids.as_chunks::<16>();
-    if flags & flag::ALL_UUIDS != 0 {
-        let keys = uuids.iter().copied().map(Key::Uuid).collect::<Vec<_>>();
-        return if keys.len() == count { Ok((keys, String::new())) } else { Err(Damaged("key")) };
-    }
-    let mut uuids = uuids.iter().copied();
-    let mut keys = Vec::with_capacity(count);
-    let mut length = 0_usize;
-    for _ in 0..count {
-        let text = usize::try_from(body.small("key")?).map_err(|_| Damaged("key"))?;
-        if text == 0 {
-            keys.push(Key::Uuid(uuids.next().ok_or(Damaged("key"))?));
-        } else {
-            keys.push(Key::Text { start: length, length: text });
-            length = length.checked_add(text).ok_or(Damaged("key"))?;
-        }
-    }
-    if uuids.next().is_some() {
-        return Err(Damaged("key"));
-    }
-    let texts = std::str::from_utf8(body.slice(length, "key")?).map_err(|_| Damaged("key"))?;
-    let is_whole = keys.iter().all(|key| match key {
-        Key::Uuid(_) => true,
-        Key::Text { start, length } => texts.get(*start..start + length).is_some(),
+/// The rows of events that are `wanted`, by time and key, in order.
+fn places(times: &[i64], keys: &Keys<'_>, wanted: &BTreeSet<Identity<'_>>) -> Vec<usize> {
+    let Some((first, last)) = span(times) else { return Vec::new() };
+    let wanted = wanted.range((first, Cow::Borrowed(""))..).take_while(|(at, _)| *at <= last);
+    let places = wanted.flat_map(|(at, key)| {
+        let name = Name::of(key);
+        places_at(times, *at).filter(move |row| keys.is(*row, &name))
     });
-    if is_whole { Ok((keys, texts.to_owned())) } else { Err(Damaged("key")) }
+    let mut places = places.collect::<Vec<_>>();
+    places.sort_unstable();
+    places
 }
 
-fn ingested(body: &mut Cursor<'_>, flags: u8, times: &[i64], rows: &Rows) -> Result<Vec<i64>, Damaged> {
-    let checked = |at| if is_instant(at) { Ok(at) } else { Err(Damaged("time")) };
-    if flags & flag::INGESTED_BY_ROW == 0 {
-        return rows.read(body, times.len(), "ingested", |body, row| {
-            let time = times.get(row).copied().unwrap_or_default();
-            checked(add(time, body.small_signed("ingested")?)?)
-        });
-    }
-    let (mut ingested, mut last) = (Vec::with_capacity(times.len()), None);
-    for time in times {
-        let at = checked(add(last.unwrap_or(*time), body.small_signed("ingested")?)?)?;
-        ingested.push(at);
-        last = Some(at);
-    }
-    Ok(rows.of(ingested))
+/// The rows that have `at`, of times in order.
+fn places_at(times: &[i64], at: DateTime<Utc>) -> Range<usize> {
+    let millis = at.timestamp_millis();
+    let first = times.partition_point(|time| *time < millis);
+    let same = times.iter().skip(first).take_while(|time| **time == millis).count();
+    first..first + same
 }
 
-fn quantities(body: &mut Cursor<'_>, count: usize, rows: &Rows) -> Result<Vec<Quantity>, Damaged> {
-    let zeros = body.byte("quantity")?;
-    let scale = if count == 0 { 1 } else { scale(zeros)? };
-    rows.read(body, count, "quantity", |body, _| scaled(body.signed("quantity")?, scale))
-}
-
-fn revisions(body: &mut Cursor<'_>, count: usize, rows: &Rows) -> Result<Vec<(usize, Revision)>, Damaged> {
-    let corrections = body.length("revisions")?;
-    let mut read = || {
-        let row = usize::try_from(body.small("revision")?).map_err(|_| Damaged("revision"))?;
-        let kind = body.byte("revision")?;
-        let id = Uuid::from_slice(body.slice(16, "revision")?).map_err(|_| Damaged("revision"))?;
-        let id = CorrectionId::from_uuid(id);
-        match kind {
-            _ if row >= count => Err(Damaged("revision")),
-            0 => Ok((row, Revision::Replacement(id))),
-            1 => Ok((row, Revision::Void(id))),
-            _ => Err(Damaged("revision")),
-        }
-    };
-    let placed = (0..corrections).map(|_| read()).collect::<Result<Vec<_>, _>>()?.into_iter();
-    Ok(placed.filter_map(|(row, revision)| Some((rows.place(row)?, revision))).collect())
-}
-
-fn column(body: &mut Cursor<'_>, count: usize, rows: &Rows) -> Result<Column, Damaged> {
-    let is_metadata = match body.byte("column")? {
-        0 => false,
-        1 => true,
-        _ => return Err(Damaged("column")),
-    };
-    let name = body.text("column")?;
-    let values = (0..body.length("column")?).map(|_| property(body)).collect::<Result<Vec<_>, _>>()?;
-    let place = |body: &mut Cursor<'_>| {
-        let place = usize::try_from(body.small("column")?).map_err(|_| Damaged("column"))?;
-        if place <= values.len() { Ok(place) } else { Err(Damaged("column")) }
-    };
-    let rows = match place(body)? {
-        0 => rows.read(body, count, "column", |body, _| place(body))?,
-        1 => Vec::new(),
-        _ => return Err(Damaged("column")),
-    };
-    Ok(Column { is_metadata, name, values, rows })
-}
-
-pub(crate) fn property(body: &mut Cursor<'_>) -> Result<Property, Damaged> {
-    Ok(match body.byte("property")? {
-        0 => Property::Null,
-        1 => Property::Bool(false),
-        2 => Property::Bool(true),
-        3 => Property::Number(body.text("property")?),
-        4 => Property::Text(body.text("property")?),
-        5 => Property::Nested(body.text("property")?),
-        _ => return Err(Damaged("property")),
-    })
-}
-
-impl Column {
-    /// 0 if the row has no value, else one more than the place of its value.
-    fn place(&self, row: usize) -> usize {
-        if self.rows.is_empty() { 1 } else { self.rows.get(row).copied().unwrap_or_default() }
-    }
-
-    fn value(&self, row: usize) -> Option<&Property> {
-        self.values.get(self.place(row).checked_sub(1)?)
-    }
+/// The first and the last of times in order.
+fn span(times: &[i64]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let at = |millis: Option<&i64>| millis.and_then(|millis| DateTime::from_timestamp_millis(*millis));
+    at(times.first()).zip(at(times.last()))
 }
 
 /// The properties, or the metadata, of the rows of a block, made once for all rows that have the same.
@@ -411,16 +215,7 @@ impl<'a> Shared<'a> {
 impl Row<'_> {
     /// Whether its key is `key`, without making text of it.
     pub fn has_key(&self, key: &str) -> bool {
-        match self.block.keys.get(self.row) {
-            Some(Key::Text { start, length }) => {
-                self.block.texts.get(*start..start + length).is_some_and(|text| text == key)
-            }
-            Some(Key::Uuid(bytes)) => {
-                let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
-                Uuid::from_bytes(*bytes).hyphenated().encode_lower(&mut buffer) == key
-            }
-            None => false,
-        }
+        self.block.keys.get(self.row).is_some_and(|known| known.is(&Name::of(key), &self.block.texts))
     }
 
     fn properties(&self, is_metadata: bool) -> Properties {
@@ -466,7 +261,7 @@ impl Event for Row<'_> {
             Some(Key::Text { start, length }) => {
                 Cow::Borrowed(self.block.texts.get(*start..start + length).unwrap_or_default())
             }
-            Some(Key::Uuid(bytes)) => Cow::Owned(Uuid::from_bytes(*bytes).to_string()),
+            Some(Key::Uuid(bytes)) => Cow::Owned(uuid_key::text(*bytes)),
             None => Cow::Borrowed(""),
         }
     }

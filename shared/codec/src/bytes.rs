@@ -53,23 +53,50 @@ impl Writer {
     pub(crate) fn quantity(&mut self, quantity: Quantity) {
         let zeros = trailing_zeros(quantity);
         self.bytes.push(zeros);
-        self.signed(quantity.units() / 10_i128.pow(zeros.into()));
+        self.signed(unscaled(quantity.units(), 10_i128.pow(zeros.into())));
     }
 }
 
 /// How many zeros the digits of `quantity` end in, in 10^-12.
 pub(crate) fn trailing_zeros(quantity: Quantity) -> u8 {
-    let (mut digits, mut zeros) = (quantity.units(), 0);
-    // Whole numbers are what there is most of.
-    let whole = 10_i128.pow(Quantity::DECIMALS);
-    if digits != 0 && digits % whole == 0 {
-        (digits, zeros) = (digits / whole, 12);
+    let units = quantity.units();
+    let (mut digits, mut zeros) = match i64::try_from(units) {
+        Ok(digits) => (digits, 0),
+        // What has so many digits is nearly always whole, too.
+        Err(_) if units % WHOLE == 0 => match i64::try_from(units / WHOLE) {
+            Ok(digits) => (digits, 12),
+            Err(_) => return zeros_of_large(units),
+        },
+        Err(_) => return zeros_of_large(units),
+    };
+    while digits != 0 && digits % 1_000_000 == 0 {
+        digits /= 1_000_000;
+        zeros += 6;
     }
     while digits != 0 && digits % 10 == 0 {
         digits /= 10;
         zeros += 1;
     }
     zeros
+}
+
+const WHOLE: i128 = 10_i128.pow(Quantity::DECIMALS);
+
+fn zeros_of_large(units: i128) -> u8 {
+    let (mut digits, mut zeros) = (units, 0);
+    while digits % 10 == 0 {
+        digits /= 10;
+        zeros += 1;
+    }
+    zeros
+}
+
+/// `units` / `scale`.
+pub(crate) fn unscaled(units: i128, scale: i128) -> i128 {
+    match (i64::try_from(units), i64::try_from(scale)) {
+        (Ok(small), Ok(by)) if by > 0 => i128::from(small / by), // nearly all
+        _ => units / scale,
+    }
 }
 
 /// Reads bytes from their start.
@@ -124,6 +151,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number of at most 64 bits, as nearly all are.
+    #[inline]
     pub(crate) fn small(&mut self, what: &'static str) -> Result<u64, Damaged> {
         match self.short() {
             Some(value) => Ok(value),
@@ -132,7 +160,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number of at most nine bytes, which are 63 bits; `None`, and nothing read, if it has more.
+    #[inline]
     fn short(&mut self) -> Option<u64> {
+        if let Some((first, rest)) = self.bytes.split_first()
+            && *first < 0x80
+        {
+            self.bytes = rest;
+            return Some((*first).into());
+        }
         let mut value = 0;
         for (place, byte) in self.bytes.iter().take(9).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * place);
@@ -147,11 +182,22 @@ impl<'a> Cursor<'a> {
     /// Passes over so many numbers.
     pub(crate) fn pass_over(&mut self, numbers: usize, what: &'static str) -> Result<(), Damaged> {
         let mut left = numbers;
+        let mut passed = 0;
+        // The last byte of a number is below 0x80. Eight at once, as long as more are left.
+        for eight in self.bytes.as_chunks::<8>().0 {
+            let ends = ends_in(*eight);
+            if ends >= left {
+                break;
+            }
+            left -= ends;
+            passed += 8;
+        }
+        self.bytes = self.bytes.get(passed..).unwrap_or_default();
         if left == 0 {
             return Ok(());
         }
         for (place, byte) in self.bytes.iter().enumerate() {
-            left -= usize::from(byte & 0x80 == 0); // the last of a number
+            left -= usize::from(byte & 0x80 == 0);
             if left == 0 {
                 self.bytes = self.bytes.get(place + 1..).unwrap_or_default();
                 return Ok(());
@@ -191,6 +237,13 @@ impl<'a> Cursor<'a> {
         let digits = self.signed("quantity")?;
         scaled(digits, scale(zeros)?)
     }
+}
+
+/// How many of eight bytes are below 0x80.
+fn ends_in(eight: [u8; 8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let ends = (!u64::from_le_bytes(eight) >> 7) & ONES;
+    usize::from(ends.wrapping_mul(ONES).to_be_bytes()[0])
 }
 
 /// 10^`zeros`.
@@ -237,6 +290,23 @@ mod tests {
     }
 
     #[test]
+    fn zeros_are_counted_in_any_number() {
+        for power in 0..=37 {
+            for digits in [1, 7, 12, 1_000_001, 123_456_789] {
+                let Some(units) = 10_i128.pow(power).checked_mul(digits) else { continue };
+                for units in [units, -units] {
+                    let quantity = Quantity::from_units(units);
+                    assert_eq!(u32::from(trailing_zeros(quantity)), power, "{units}");
+                    for scale in [1, 10_i128.pow(power)] {
+                        assert_eq!(unscaled(units, scale), units / scale);
+                    }
+                }
+            }
+        }
+        assert_eq!(trailing_zeros(Quantity::ZERO), 0);
+    }
+
+    #[test]
     fn a_number_of_any_length_is_read() {
         for bits in 0..128 {
             for value in [1_u128 << bits, (1_u128 << bits) - 1, u128::MAX >> bits] {
@@ -249,6 +319,12 @@ mod tests {
                 assert_eq!(cursor.rest(), [7]);
                 let mut cursor = Cursor::new(&writer.bytes, DateTime::UNIX_EPOCH);
                 assert_eq!(cursor.small("number").ok(), u64::try_from(value).ok(), "in {length} bytes");
+                for before in 0..20 {
+                    let bytes = [vec![1; before], writer.bytes.clone()].concat();
+                    let mut cursor = Cursor::new(&bytes, DateTime::UNIX_EPOCH);
+                    assert_eq!(cursor.pass_over(before + 1, "number"), Ok(()));
+                    assert_eq!(cursor.rest(), [7], "{before} before {length} bytes");
+                }
                 let cut = writer.bytes.get(..length - 1).unwrap();
                 assert!(Cursor::new(cut, DateTime::UNIX_EPOCH).unsigned("number").is_err());
             }

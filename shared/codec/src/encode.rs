@@ -8,12 +8,12 @@ use domain::{
     property::Property,
     quantity::Quantity,
 };
-use uuid::Uuid;
 
 use crate::{
     FORMAT,
-    bytes::{Writer, trailing_zeros},
+    bytes::{Writer, trailing_zeros, unscaled},
     compression::compressed,
+    uuid_key,
 };
 
 /// Events as the bytes of a segment, in order of time. `epoch` is the start of their month.
@@ -45,12 +45,15 @@ pub(crate) fn append_events<'a>(
     epoch: DateTime<Utc>,
 ) {
     let mut events = events.into_iter().collect::<Vec<_>>();
-    events.sort_by(|left, right| (left.occurred_at, &left.key).cmp(&(right.occurred_at, &right.key)));
+    events.sort_by(|left, right| left.by_identity(right));
+    let millis = |at: DateTime<Utc>| at.timestamp_millis();
+    let times = events.iter().map(|event| (millis(event.occurred_at), millis(event.ingested_at)));
+    let times = times.collect::<Vec<_>>();
     let (mut flags, mut uuids) = (0, Vec::new());
     let mut body = Writer::new(epoch);
-    times(&mut body, &events);
+    occurred(&mut body, millis(epoch), &times);
     flags |= keys(&mut body, &mut uuids, &events);
-    flags |= ingested(&mut body, &events);
+    flags |= ingested(&mut body, &times);
     quantities(&mut body, &events);
     revisions(&mut body, &events);
     properties(&mut body, &events);
@@ -68,24 +71,24 @@ pub(crate) fn append_events<'a>(
     bytes.extend_from_slice(compressed.as_deref().unwrap_or(&body.bytes));
 }
 
-fn times(body: &mut Writer, events: &[&UsageEvent]) {
+/// Each by the difference to the one before, the first by that to `epoch`.
+fn occurred(body: &mut Writer, epoch: i64, times: &[(i64, i64)]) {
     let mut last = None::<i64>;
-    for event in events {
-        let millis = event.occurred_at.timestamp_millis();
+    for (occurred, _) in times {
         match last {
-            None => body.time(event.occurred_at),
-            Some(last) => body.unsigned((millis - last).unsigned_abs().into()),
+            None => body.signed((occurred - epoch).into()),
+            Some(last) => body.unsigned((occurred - last).unsigned_abs().into()),
         }
-        last = Some(millis);
+        last = Some(*occurred);
     }
 }
 
 /// A UUID in its usual form takes its 16 bytes, beside the columns since it does not compress; any other key
 /// its text, with a length.
 fn keys(body: &mut Writer, uuids: &mut Vec<u8>, events: &[&UsageEvent]) -> u8 {
-    let as_uuid = |key: &str| Uuid::try_parse(key).ok().filter(|uuid| is_usual_form(uuid, key));
-    let parsed = events.iter().map(|event| as_uuid(&event.key)).collect::<Vec<_>>();
-    uuids.extend(parsed.iter().flatten().flat_map(|uuid| uuid.into_bytes()));
+    let parsed = events.iter().map(|event| uuid_key::parsed(&event.key)).collect::<Vec<_>>();
+    uuids.reserve(parsed.len() * 16);
+    parsed.iter().flatten().for_each(|uuid| uuids.extend_from_slice(uuid));
     let count = parsed.iter().flatten().count();
     if count == events.len() {
         return flag::ALL_UUIDS;
@@ -99,31 +102,22 @@ fn keys(body: &mut Writer, uuids: &mut Vec<u8>, events: &[&UsageEvent]) -> u8 {
     if count == 0 { flag::NO_UUIDS } else { 0 }
 }
 
-fn is_usual_form(uuid: &Uuid, key: &str) -> bool {
-    let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
-    uuid.hyphenated().encode_lower(&mut buffer) == key
-}
-
 /// Batches are accepted at one instant, single events soon after they happen: told by whichever is shorter.
-fn ingested(body: &mut Writer, events: &[&UsageEvent]) -> u8 {
-    let by_event = |event: &UsageEvent| (event.ingested_at - event.occurred_at).num_milliseconds();
-    let by_row = |last: Option<i64>, event: &UsageEvent| {
-        let millis = event.ingested_at.timestamp_millis();
-        last.map_or_else(|| by_event(event), |last| millis - last)
-    };
+fn ingested(body: &mut Writer, times: &[(i64, i64)]) -> u8 {
+    let by_row = |last: Option<i64>, (occurred, ingested): &(i64, i64)| ingested - last.unwrap_or(*occurred);
     let (mut changes, mut last) = (0, None);
-    for event in events {
-        changes += usize::from(by_row(last, event) != 0);
-        last = Some(event.ingested_at.timestamp_millis());
+    for both in times {
+        changes += usize::from(by_row(last, both) != 0);
+        last = Some(both.1);
     }
-    if changes * 2 > events.len() {
-        events.iter().for_each(|event| body.signed(by_event(event).into()));
+    if changes * 2 > times.len() {
+        times.iter().for_each(|(occurred, ingested)| body.signed((ingested - occurred).into()));
         return 0;
     }
     last = None;
-    for event in events {
-        body.signed(by_row(last, event).into());
-        last = Some(event.ingested_at.timestamp_millis());
+    for both in times {
+        body.signed(by_row(last, both).into());
+        last = Some(both.1);
     }
     flag::INGESTED_BY_ROW
 }
@@ -134,7 +128,7 @@ fn quantities(body: &mut Writer, events: &[&UsageEvent]) {
     let zeros = some.map(trailing_zeros).min().unwrap_or_default();
     body.bytes.push(zeros);
     let scale = 10_i128.pow(zeros.into());
-    events.iter().for_each(|event| body.signed(event.quantity.units() / scale));
+    events.iter().for_each(|event| body.signed(unscaled(event.quantity.units(), scale)));
 }
 
 /// The few that are corrections, each by its row.

@@ -12,8 +12,8 @@ use domain::{
 use uuid::Uuid;
 
 use crate::{
-    block::property,
     bytes::{Cursor, Damaged, add, instant},
+    columns::property,
     totals::read_tally,
 };
 

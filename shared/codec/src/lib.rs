@@ -7,11 +7,13 @@
 
 mod block;
 mod bytes;
+mod columns;
 mod compression;
 mod encode;
 mod format_1;
 mod head;
 mod totals;
+mod uuid_key;
 
 pub use block::{Block, Row};
 pub use bytes::Damaged;

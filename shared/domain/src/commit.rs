@@ -6,7 +6,7 @@
 //! its tail becomes ([`Draft::seal`]). An event becomes a member in the very write that changes the totals, so
 //! the two never differ, and a repeat always meets the first.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 
@@ -160,58 +160,43 @@ impl Head {
     /// Tells which of `events` are new. `found` are the members and corrections in segments that
     /// [`Head::lookup`] asked for.
     pub fn sift<'a>(&'a self, found: &'a [UsageEvent], events: &'a [UsageEvent]) -> Sifted<'a> {
-        let mut members = HashMap::<(DateTime<Utc>, &str), Members<'a>>::with_capacity(events.len());
-        for member in found.iter().chain(&self.tail) {
-            let at = (member.occurred_at, member.key.as_str());
-            members.entry(at).and_modify(|known| known.push(member)).or_insert(Members::One(member));
-        }
-        let mut fresh = Vec::new();
-        let mut sift = |(index, event): (usize, &'a UsageEvent)| {
-            let is_first = event.revision == Revision::First;
-            let known = match members.entry((event.occurred_at, event.key.as_str())) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => {
-                    place.insert(Members::One(event));
-                    let after = visible_of([event]);
-                    fresh.push(Fresh { index, event, before: None, after, is_first });
-                    return Verdict::Counted;
-                }
-            };
-            let same = known.iter().find(|known| known.revision == event.revision);
-            if let Some(same) = same {
-                let differs = is_first && same.conflicts_with(event);
-                return if differs { Verdict::Conflict } else { Verdict::Duplicate };
+        let members = found.iter().chain(&self.tail).map(|member| (None, member));
+        let told = events.iter().enumerate().map(|(index, event)| (Some(index), event));
+        let mut all = members.chain(told).collect::<Vec<_>>();
+        // What is the same stays in this order: members, then events as they came. Both come in few runs that
+        // are in order already, so this is quicker than to hash every key.
+        all.sort_by(|(_, left), (_, right)| left.by_identity(right));
+        let mut verdicts = vec![Verdict::Counted; events.len()];
+        let mut fresh = Vec::with_capacity(events.len());
+        for same in all.chunk_by(|(_, left), (_, right)| left.by_identity(right).is_eq()) {
+            if let [(Some(index), event)] = *same {
+                let (after, is_first) = (visible_of([event]), event.revision == Revision::First);
+                fresh.push(Fresh { index, event, before: None, after, is_first });
+                continue;
             }
-            let before = visible_of(known.iter());
-            known.push(event);
-            let after = visible_of(known.iter());
-            fresh.push(Fresh { index, event, before, after, is_first });
-            Verdict::Counted
-        };
-        let verdicts = events.iter().enumerate().map(&mut sift).collect();
+            let mut known = Vec::with_capacity(same.len());
+            for (index, event) in same {
+                let Some(index) = *index else {
+                    known.push(*event);
+                    continue;
+                };
+                let is_first = event.revision == Revision::First;
+                let repeated = known.iter().find(|known| known.revision == event.revision);
+                if let Some(repeated) = repeated {
+                    let differs = is_first && repeated.conflicts_with(event);
+                    if let Some(verdict) = verdicts.get_mut(index) {
+                        *verdict = if differs { Verdict::Conflict } else { Verdict::Duplicate };
+                    }
+                    continue;
+                }
+                let before = visible_of(known.iter().copied());
+                known.push(*event);
+                let after = visible_of(known.iter().copied());
+                fresh.push(Fresh { index, event, before, after, is_first });
+            }
+        }
+        fresh.sort_by_key(|fresh| fresh.index);
         Sifted { head: self, verdicts, fresh }
-    }
-}
-
-/// What is known of one identity. Nearly always one event.
-enum Members<'a> {
-    One(&'a UsageEvent),
-    Many(Vec<&'a UsageEvent>),
-}
-
-impl<'a> Members<'a> {
-    fn push(&mut self, event: &'a UsageEvent) {
-        match self {
-            Self::One(first) => *self = Self::Many(vec![first, event]),
-            Self::Many(events) => events.push(event),
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &'a UsageEvent> {
-        match self {
-            Self::One(event) => std::slice::from_ref(event).iter().copied(),
-            Self::Many(events) => events.iter().copied(),
-        }
     }
 }
 

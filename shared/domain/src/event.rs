@@ -1,6 +1,6 @@
 //! Usage events: what a customer used, when, told under a key that makes repeats harmless.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cmp::Ordering};
 
 use chrono::{DateTime, Duration, SubsecRound, Utc};
 
@@ -132,6 +132,11 @@ impl UsageEvent {
     /// What makes it the same as another.
     pub fn identity(&self) -> Identity<'_> {
         (self.occurred_at, Cow::Borrowed(&self.key))
+    }
+
+    /// The order of identities.
+    pub fn by_identity(&self, other: &Self) -> Ordering {
+        self.occurred_at.cmp(&other.occurred_at).then_with(|| self.key.cmp(&other.key))
     }
 
     /// About how many bytes it takes in a segment, to tell when a window has become dense.

@@ -118,10 +118,15 @@ pub fn level_for(times: &[DateTime<Utc>], bytes: usize, finest: Level) -> Level 
     Level::ALL.iter().rev().find(fits).copied().unwrap_or_default()
 }
 
-/// The starts of the windows that ordered times lie in, each once.
+/// The starts of the windows that ordered times lie in, each once, the last one first.
 fn windows(times: &[DateTime<Utc>], level: Level) -> impl Iterator<Item = DateTime<Utc>> {
-    let mut last = None;
-    times.iter().map(move |at| level.start_of(*at)).filter(move |start| last.replace(*start) != Some(*start))
+    let mut rest = times;
+    std::iter::from_fn(move || {
+        let start = level.start_of(*rest.last()?);
+        let before = rest.partition_point(|at| *at < start);
+        rest = rest.get(..before).unwrap_or_default();
+        Some(start)
+    })
 }
 
 /// How many segments `bytes` of events may become: one costs at least what 1 KB costs, and a transaction

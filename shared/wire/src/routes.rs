@@ -76,11 +76,24 @@ impl Routes {
         &self.endpoints
     }
 
-    /// The router, for more layers. Bodies are bounded, other sites are kept out, and answers are marked
-    /// for nobody to keep or to look into.
+    /// The router, [`guarded`].
     pub fn router(self) -> Router<Arc<Platform>> {
-        self.router.layer(middleware::from_fn(guard)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        guarded(self.router)
     }
+
+    /// The router with layers of its own inside, [`guarded`].
+    pub fn router_with(
+        self,
+        layers: impl FnOnce(Router<Arc<Platform>>) -> Router<Arc<Platform>>,
+    ) -> Router<Arc<Platform>> {
+        guarded(layers(self.router))
+    }
+}
+
+/// A router whose bodies are bounded, that other sites are kept out of, and whose answers are named, and marked for
+/// nobody to keep or to look into.
+pub fn guarded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router.layer(middleware::from_fn(guard)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 /// What names a request, in its answer and in the logs: what the caller named it, or a name of ours.

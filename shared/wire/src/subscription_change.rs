@@ -216,6 +216,9 @@ impl PreviewChangeBody {
     /// What was asked for.
     pub fn into_domain(self) -> Result<(Asked, Terms), AppError> {
         let Self { at_period_end, proration, .. } = self;
+        if self.charge_id.is_some() && (self.quantity.is_none() || self.plan_id.is_some()) {
+            return Err(AppError::invalid("charge_id", "goes with a quantity of the present plan alone"));
+        }
         let flags =
             [(self.cancel, Asked::Cancel(None)), (self.pause, Asked::Pause), (self.resume, Asked::Resume)];
         let mut flags = flags.into_iter().filter(|(flag, _)| *flag == Some(true));

@@ -1,6 +1,6 @@
 //! How the tail of a head becomes segments, and which windows they go to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use chrono::{Datelike, Timelike};
 
@@ -73,9 +73,7 @@ impl Draft {
     ) -> Result<HeadWrite, QuantityOverflow> {
         let Self { mut head, hours: refolded, .. } = self;
         let mut events = std::mem::take(&mut head.tail);
-        events.sort_unstable_by(|left, right| {
-            (left.occurred_at, &left.key).cmp(&(right.occurred_at, &right.key))
-        });
+        events.sort_unstable_by(UsageEvent::by_identity);
         for (day, hours) in &mut hours {
             let is_folded = |event: &UsageEvent| refolded.contains_key(&(*day, event.occurred_at.hour()));
             for event in events.iter().filter(|event| event.occurred_at.day() == *day && !is_folded(event)) {
@@ -99,18 +97,32 @@ impl Head {
     /// Sorts events, which are in order of time, into segments, and remembers where they went.
     fn segments(&mut self, events: Vec<UsageEvent>) -> Vec<SegmentWrite> {
         let is_correction = |event: &UsageEvent| event.revision != Revision::First;
-        let (corrections, firsts): (Vec<_>, Vec<_>) = events.into_iter().partition(is_correction);
+        let (corrections, mut late) = if events.iter().any(is_correction) {
+            events.into_iter().partition::<Vec<_>, _>(is_correction)
+        } else {
+            (Vec::new(), events)
+        };
         let until = self.sealed.until();
-        let (late, on_time): (Vec<_>, Vec<_>) =
-            firsts.into_iter().partition(|event| until.is_some_and(|until| event.occurred_at <= until));
+        let is_late = |event: &UsageEvent| until.is_some_and(|until| event.occurred_at <= until);
+        let on_time = late.split_off(late.partition_point(is_late));
         // Few events are late, and they are scattered: the hour keeps them together.
         let (late_finest, finest) = (self.finest.min(Level::Hour), self.finest);
         self.fill(&on_time);
         let mut windows = BTreeMap::<Window, Vec<UsageEvent>>::new();
-        for (events, finest) in [(late, late_finest), (on_time, finest)] {
+        for (mut events, finest) in [(late, late_finest), (on_time, finest)] {
             let level = self.level_of(&events, finest);
-            for event in events {
-                windows.entry(level.window_of(event.occurred_at)).or_default().push(event);
+            while let Some(last) = events.last() {
+                let window = level.window_of(last.occurred_at);
+                let mut inside = match events.partition_point(|event| event.occurred_at < window.start) {
+                    0 => std::mem::take(&mut events),
+                    before => events.split_off(before),
+                };
+                match windows.entry(window) {
+                    Entry::Vacant(place) => {
+                        place.insert(inside);
+                    }
+                    Entry::Occupied(mut earlier) => earlier.get_mut().append(&mut inside),
+                }
             }
         }
         let segment = |(window, events)| SegmentWrite { window: Some(window), events };
