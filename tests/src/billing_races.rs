@@ -79,6 +79,35 @@ async fn a_period_that_two_close_is_closed_once() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missed_months_that_two_make_up_for_are_closed_once_each() {
+    const MISSED: usize = 3;
+    let billed = Arc::new(Billed::new().await);
+    let mut by_first = Vec::new();
+    for n in 0.. {
+        let until = MISSED * (n + 1);
+        billed.rig.set_now(month(until));
+        let by_other = Arc::new(AtomicUsize::new(0));
+        let (other, closed) = (billed.clone(), by_other.clone());
+        let (racing, sent) = racing(&billed.rig, n, move || {
+            let (other, closed) = (other.clone(), closed.clone());
+            async move { closed.store(other.closes(&other.rig).await, Ordering::Relaxed) }
+        });
+        let first = billed.closes(&racing).await;
+        assert_eq!(first + by_other.load(Ordering::Relaxed), MISSED, "before request {n}");
+        let found = billed.invoices().await.into_iter().map(|invoice| invoice.billed.unwrap().1);
+        let found = found.map(|period| (period.start(), period.end())).collect::<Vec<_>>();
+        let expected = (0..until).map(|n| (month(n), month(n + 1))).collect::<Vec<_>>();
+        assert_eq!(found, expected, "before request {n}");
+        by_first.push(first);
+        if sent.load(Ordering::Relaxed) <= n {
+            break;
+        }
+    }
+    assert!(by_first[0] == 0 && by_first.last() == Some(&MISSED) && by_first.is_sorted(), "{by_first:?}");
+    assert!(by_first.contains(&1) && by_first.contains(&2), "between two of its own, too: {by_first:?}");
+}
+
 /// Charges 9 once, over a platform that may be another.
 async fn charged(billed: &Billed, rig: &Rig) -> ChargeId {
     let line =

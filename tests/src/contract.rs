@@ -48,6 +48,25 @@ fn cloud_events_are_documented_with_what_makes_their_key() {
     assert!(source.contains("`source|id`"), "{source}");
 }
 
+#[test]
+fn every_post_says_what_its_idempotency_key_does() {
+    for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let mut headers = parameters.filter(|parameter| parameter["name"] == "Idempotency-Key");
+            let says = headers.next().map(|header| header["description"].as_str().unwrap());
+            let is_kept = method == "post" && operation.get("security").is_some();
+            assert_eq!(says.is_some(), is_kept, "{method} {path}");
+            let is_of_events = path.starts_with("/api/v1/sdk/track") || path == "/api/v1/usage";
+            let is_of_events = is_of_events || path == "/api/v1/usage/batch";
+            assert!(
+                says.is_none_or(|says| says.contains("event that has none") == is_of_events),
+                "{path}: {says:?}"
+            );
+        }
+    }
+}
+
 fn collect<'a>(value: &'a Value, references: &mut Vec<&'a str>) {
     match value {
         Value::Object(map) => {

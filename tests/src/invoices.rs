@@ -3,7 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{World, fields, figures, text};
+use crate::{
+    client::{World, fields, figures, text},
+    public_invoices::planted,
+};
 
 /// Two lines that come to 1,700.
 fn lines() -> Value {
@@ -22,6 +25,22 @@ async fn in_india() -> (World, Value) {
 async fn draft(world: &World, customer: &Value) -> String {
     let body = json!({"customer_id": customer["id"], "currency": "USD", "line_items": lines()});
     format!("/invoices/{}", text(&world.owner.created("/invoices", body).await["id"]))
+}
+
+#[tokio::test]
+async fn a_date_to_pay_by_is_one_of_the_organization() {
+    let (world, customer) = in_india().await;
+    world.settings(json!({"time_zone": "America/New_York"})).await;
+    let body = json!({"customer_id": customer["id"], "currency": "USD", "due_date": "2025-03-01", "line_items": lines()});
+    let draft = world.owner.created("/invoices", body).await;
+    assert_eq!(draft["due_date"], "2025-03-01T05:00:00Z");
+    let path = format!("/invoices/{}", text(&draft["id"]));
+    let edited = world.owner.changed(Method::PUT, &path, json!({"due_date": "2025-07-04"})).await;
+    assert_eq!(edited["due_date"], "2025-07-04T04:00:00Z");
+    world.owner.changed(Method::POST, &format!("{path}/finalize"), json!({})).await;
+    let token = world.owner.created(&format!("{path}/generate-token"), json!({})).await;
+    let page = reqwest::get(text(&token["public_url"])).await.unwrap().text().await.unwrap();
+    assert!(page.contains("4 July 2025"), "{page}");
 }
 
 #[tokio::test]
@@ -226,7 +245,7 @@ async fn a_draft_can_go_to_another_customer() {
     let (world, customer) = in_india().await;
     let other = world.customer_in("US", "", json!({"name": "Other"})).await;
     let path = draft(&world, &customer).await;
-    let token = world.owner.changed(Method::POST, &format!("{path}/generate-token"), json!({})).await;
+    let token = planted(&world, &world.owner.get(&path).await).await;
     let moved = world.owner.changed(Method::PUT, &path, json!({"customer_id": other["id"]})).await;
     assert_eq!(
         (&moved["customer_id"], figures(&moved)),
@@ -238,11 +257,12 @@ async fn a_draft_can_go_to_another_customer() {
             .clone()
     };
     assert_eq!((of(&customer).await, of(&other).await), (json!(0), json!(1)));
-    let public = world.anonymous().get(&format!("/invoices/public/{}", text(&token["public_token"]))).await;
-    assert_eq!(public["customer"]["name"], "Other", "its token still leads to it");
     let euros = json!({"currency": "EUR", "line_items": lines(), "payment_terms_days": 7});
     let euros = world.owner.changed(Method::PUT, &path, euros).await;
     assert_eq!((&euros["currency"], &euros["due_date"]), (&json!("EUR"), &json!("2025-01-08T00:00:00Z")));
+    world.owner.changed(Method::POST, &format!("{path}/finalize"), json!({})).await;
+    let public = world.anonymous().get(&format!("/invoices/public/{token}")).await;
+    assert_eq!(public["customer"]["name"], "Other", "a token leads to it still");
 }
 
 #[tokio::test]

@@ -107,11 +107,18 @@ async fn late_usage_is_billed_on_the_next_invoice_once() {
     assert_eq!(
         explained["lines"][1]["steps"],
         json!([
-            "usage of 1110 in the whole period, known by now: 10.55",
+            "usage of 1110 in the whole period, known by now",
+            "tier up to 1000: 1000 × 0.01 = 10",
+            "tier above 1000: 110 × 0.005 = 0.55",
+            "10 + 0.55 = 10.55, rounded to USD 10.55",
             "usage of 950 billed before: 9.50",
             "10.55 − 9.50 = USD 1.05"
         ])
     );
+    let part = |part: &Value| format!("{}: {} {}", text(&part["type"]), part["quantity"], part["amount"]);
+    let parts = line["parts"].as_array().unwrap().iter().map(part).collect::<Vec<_>>();
+    assert_eq!(parts, ["tier: 1000 10.00", "tier: 110 0.550", "billed_before: -950 -9.50"]);
+    assert_eq!(line["tiers"].as_array().unwrap().len(), 2);
     let recomputed = calls.world.owner.changed(Method::POST, &format!("{path}/recompute"), json!({})).await;
     assert_eq!(recomputed["line_items"], invoice["line_items"]);
 
@@ -121,6 +128,12 @@ async fn late_usage_is_billed_on_the_next_invoice_once() {
         (&finalized["status"], finalized["total"].to_string(), &finalized["line_items"]),
         (&json!("OPEN"), "1.12".into(), &invoice["line_items"])
     );
+    let token = calls.world.owner.changed(Method::POST, &format!("{path}/generate-token"), json!({})).await;
+    let page = reqwest::get(text(&token["public_url"])).await.unwrap().text().await.unwrap();
+    for shown in ["tier above 1000: 110 × 0.005 = 0.55", "950 billed before: -9.5"] {
+        assert!(page.contains(shown), "{shown} is not in {page}");
+    }
+    assert_eq!(calls.world.owner.call(Method::GET, &format!("{path}/pdf"), None).await.0, 200);
     calls.until("04-01", "00:10").await;
     assert_eq!(calls.lines().await, ["API calls: 0 for 0.00"], "all of it is billed");
     calls.track("01-30", 100, "latest").await;

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use app::{
     generate_invoice::generate,
-    ingest_usage,
+    ingest_usage, meter_stats,
     plans::{self, NewCharge, NewPlan},
-    read_usage,
     subscriptions::{self, NewBilling, NewSubscription},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -36,7 +35,7 @@ async fn plan(rig: &Rig, meter: &Meter) -> PlanId {
     let (platform, actor) = (&rig.platform, &rig.actor());
     let new = NewPlan {
         name: "Users".into(),
-        lookup_id: "users".into(),
+        lookup_id: Some("users".into()),
         plan_type: PlanType::Usage,
         billing_interval: BillingInterval::new(IntervalUnit::Month, 1).unwrap(),
         currency: Currency::USD,
@@ -110,7 +109,7 @@ async fn the_stats_of_a_meter_read_what_they_count_once() {
     let stats = async |now: &str| {
         rig.set_now(at(now));
         rig.line.take_consumed();
-        let stats = read_usage::stats(&rig.platform, &rig.actor(), meter.id).await.unwrap();
+        let stats = meter_stats::stats(&rig.platform, &rig.actor(), meter.id).await.unwrap();
         let counted = [stats.today, stats.this_week, stats.this_month].map(|usage| {
             let Usage { quantity, events } = usage.unwrap();
             (quantity.to_string(), events)

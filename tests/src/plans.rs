@@ -47,3 +47,19 @@ async fn a_plan_may_be_billed_every_so_many_units() {
     let plan = world.plan(&[]).await;
     assert_eq!(plan["interval_count"], 1);
 }
+
+#[tokio::test]
+async fn a_plan_has_a_lookup_id_of_its_own_in_any_script() {
+    let world = World::new().await;
+    let make = async |name: &str| {
+        let body = json!({"name": name, "type": "FIXED", "billing_interval": "month", "currency": "JPY"});
+        let (status, plan) = world.owner.post("/plans", body).await;
+        (status, plan["lookup_id"].as_str().map(str::to_owned), plan["id"].clone())
+    };
+    for _ in 0..2 {
+        let (status, lookup_id, id) = make("スタンダード").await;
+        assert_eq!((status, lookup_id), (201, Some(format!("plan-{}", text(&id)))));
+    }
+    assert_eq!(make("Pro (東京)").await.1.as_deref(), Some("pro"));
+    assert_eq!(make("Pro").await.0, 409, "named alike");
+}

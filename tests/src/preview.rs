@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{World, text};
+use crate::client::{World, fields, text};
 
 mod changes;
 
@@ -512,6 +512,45 @@ async fn every_previewed_invoice_is_made() {
             for field in ["subtotal", "tax", "total", "period_start", "period_end"] {
                 assert_eq!(made[field], previewed[field], "{name}: {field}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_previewed_is_measured_as_what_is_tracked() {
+    for (aggregation, calls) in
+        [("SUM", "42.5"), ("MAX", "30"), ("LAST", "10"), ("COUNT", "3"), ("WEIGHTED_SUM", "18.66935483871")]
+    {
+        let mut shop = Shop::new().await;
+        shop.meter = shop.world.meter(aggregation).await;
+        let property = text(&shop.world.owner.get(&format!("/meters/{}", text(&shop.meter["meter_id"]))).await["property_name"]).to_owned();
+        let plan = shop.plan("Calls", &[usage("Calls", "1")]).await;
+        let event = |day: &str, quantity: Value| json!({"timestamp": format!("2025-01-{day}"), "properties": {&property: quantity}});
+        let events =
+            json!([event("01", json!("30")), event("15", json!(2.5)), event("16T12:00:00Z", json!(10))]);
+        let (status, preview) = shop.asked(&plan, json!({"start_date": "2025-01-01", "usage": events})).await;
+        assert_eq!(status, 200, "{preview}");
+        let line = &preview["invoices"][0]["lines"][0];
+        assert_eq!(line["quantity"].to_string(), calls, "{aggregation}");
+        let estimate = |events: Value| {
+            let charge = json!({"type": "USAGE", "meter_id": shop.meter["meter_id"], "unit_price": 1});
+            let body = json!({"currency": "USD", "charge": charge, "events": events});
+            async { shop.world.owner.post("/charges/estimate", body).await }
+        };
+        if aggregation != "WEIGHTED_SUM" {
+            let events =
+                events.as_array().unwrap().iter().map(|event| json!({"properties": event["properties"]}));
+            let (status, estimated) = estimate(events.collect()).await;
+            assert_eq!((status, &estimated["amount"]), (200, &line["amount"]), "{aggregation}");
+        }
+        if aggregation == "SUM" {
+            let wrong = json!([{"properties": {}}, {"properties": {&property: "many"}}]);
+            let (status, problem) = estimate(wrong).await;
+            assert_eq!((status, fields(&problem)), (422, vec![&*format!("events[1].properties.{property}")]));
+            let wrong = json!([event("01", json!(1)), event("02", json!(-1))]);
+            let (status, problem) =
+                shop.asked(&plan, json!({"start_date": "2025-01-01", "usage": wrong})).await;
+            assert_eq!((status, fields(&problem)), (422, vec![&*format!("usage[1].properties.{property}")]));
         }
     }
 }

@@ -99,15 +99,47 @@ async fn a_new_token_takes_the_old_one_away() {
     for wrong in ["x", &second[1..], &changed, text(&key["key"]), text(&key["id"]), "%00", "..%2f..%2f"] {
         assert_eq!(seen(wrong).await, (404, 404), "{wrong}");
     }
-    // A deleted draft cannot be seen either.
+}
+
+/// Gives an invoice a token whatever its status is, as drafts once had them.
+pub(crate) async fn planted(world: &World, invoice: &Value) -> String {
+    let platform = &world.running.platform;
+    let me = world.owner.get("/auth/me").await;
+    let organization = text(&me["organization"]["id"]).parse().unwrap();
+    let invoice =
+        platform.store.get_invoice(organization, text(&invoice["id"]).parse().unwrap()).await.unwrap();
+    let secret = auth::new_public_token(platform.entropy());
+    let change = platform.change(organization, "test");
+    platform.store.put_public_token(&change, &invoice, &secret.hash).await.unwrap();
+    secret.text
+}
+
+#[tokio::test]
+async fn a_draft_has_no_page() {
+    let world = World::new().await;
     let customer = world.customer_in("DE", "", json!({})).await;
     let line = json!({"description": "A", "unit_amount": 1});
     let body = json!({"customer_id": customer["id"], "currency": "EUR", "line_items": [line]});
-    let draft = format!("/invoices/{}", text(&world.owner.created("/invoices", body).await["id"]));
-    let third = token(&world, &draft).await;
-    assert!(page(&world, &third).await.1.contains("DRAFT"));
-    assert_eq!(world.owner.call(Method::DELETE, &draft, None).await.0, 204);
-    assert_eq!(seen(&third).await, (404, 404));
+    let seen = async |token: &str| {
+        let path = format!("/invoices/public/{token}");
+        (world.anonymous().call(Method::GET, &path, None).await.0, page(&world, token).await.0)
+    };
+    let draft = world.owner.created("/invoices", body.clone()).await;
+    let path = format!("/invoices/{}", text(&draft["id"]));
+    let (status, problem) = world.owner.post(&format!("{path}/generate-token"), json!({})).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("invoice_not_final")));
+    let before = planted(&world, &draft).await;
+    assert_eq!(seen(&before).await, (404, 404));
+    world.owner.changed(Method::POST, &format!("{path}/finalize"), json!({})).await;
+    assert_eq!(seen(&before).await, (200, 200), "now it is final");
+    let made = token(&world, &path).await;
+    assert_eq!((seen(&before).await, seen(&made).await), ((404, 404), (200, 200)));
+
+    let deleted = world.owner.created("/invoices", body).await;
+    let before = planted(&world, &deleted).await;
+    let path = format!("/invoices/{}", text(&deleted["id"]));
+    assert_eq!(world.owner.call(Method::DELETE, &path, None).await.0, 204);
+    assert_eq!(seen(&before).await, (404, 404));
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ async fn what_was_billed_late_meanwhile_is_not_billed_twice() {
     let expected = ["Calls: 1060 for 10.60".to_owned(), format!("{LATE}: -150 for -1.50")];
     assert_eq!(lines(&again), expected, "February has these");
     let explained = calls.world.owner.get(&format!("/invoices/{}/explain", text(&again["id"]))).await;
-    assert_eq!(explained["lines"][1]["steps"][2], "10.60 − 12.10 = USD -1.50");
+    assert_eq!(explained["lines"][1]["steps"][4], "10.60 − 12.10 = USD -1.50");
     assert_eq!(calls.act(&again, "finalize").await.0, 200);
 
     // Void, February has them no more.

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use store::HeadId;
 
-use crate::client::{World, text};
+use crate::client::{World, fields, text};
 
 fn event(meter: &Value, customer: &str, key: &str, at: &str, quantity: Value) -> Value {
     json!({"meter_id": meter["meter_id"], "customer_external_id": customer, "quantity": quantity,
@@ -144,4 +144,127 @@ async fn the_log_is_filtered_by_the_quantity_that_counts() {
     assert_eq!(log(1).await, ["500 replaced", "200 counted", "300 voided", "1 replaced"]);
     assert_eq!(log(2).await, ["500 replaced", "200 counted", "300 voided"]);
     assert_eq!(log(400).await, ["500 replaced"]);
+}
+
+#[tokio::test]
+async fn a_range_that_is_left_open_goes_until_now_and_an_instant_as_its_end_is_left_out() {
+    let mut world = World::new().await;
+    let meter = world.meter("COUNT").await;
+    let acme = world.customer().await;
+    world.advance_to("2025-02-10T12:00:00Z").await;
+    let rows = [
+        ("old", "2019-05-01T00:00:00Z"),
+        ("first", "2025-01-31T00:00:00Z"),
+        ("before", "2025-01-31T23:59:58.999Z"),
+        ("last second", "2025-01-31T23:59:59Z"),
+        ("last instant", "2025-01-31T23:59:59.999Z"),
+        ("next", "2025-02-01T00:00:00Z"),
+        ("now", "2025-02-10T12:00:00Z"),
+        ("to come", "2025-02-11T00:00:00Z"),
+    ];
+    let events = rows.map(|(key, at)| event(&meter, "acme", key, at, json!(1)));
+    assert_eq!(world.owner.post("/usage/batch", json!({"events": events})).await.0, 202);
+    world.drain().await;
+    let (id, acme) = (text(&meter["meter_id"]), text(&acme["id"]));
+    let count = async |query: &str| {
+        let log = world.owner.get(&format!("/meters/{id}/events?{query}")).await;
+        assert_eq!(log["meta"]["total"], log["data"].as_array().unwrap().len());
+        let top = world.owner.get(&format!("/meters/{id}/top-customers?{query}")).await;
+        let all = world.owner.get(&format!("/customers/{acme}/usage?{query}")).await;
+        let mut counts = vec![log["meta"]["total"].clone(), top["customers"][0]["event_count"].clone()];
+        counts.push(all["meters"][0]["event_count"].clone());
+        for path in [format!("/meters/{id}/usage?"), format!("/usage?meter_id={id}&"), "/usage?".into()] {
+            counts.push(world.owner.get(&format!("{path}{query}")).await["event_count"].clone());
+        }
+        let path = format!("/usage/aggregate?meter_id={id}&customer_id={acme}&{query}");
+        counts.push(world.owner.get(&path).await["event_count"].clone());
+        counts.dedup();
+        assert_eq!(counts.len(), 1, "{query}: {counts:?}");
+        counts[0].as_u64().unwrap()
+    };
+    assert_eq!(count("start_date=2025-01-31").await, 6, "until now");
+    assert_eq!(count("start_date=2025-02-01T00:00:00.001Z").await, 1);
+    assert_eq!(count("start_date=2025-01-31&end_date=2025-01-31").await, 4, "a date has all of its day");
+    assert_eq!(
+        count("start_date=2025-01-31&end_date=2025-01-31T23:59:59Z").await,
+        2,
+        "an instant is left out"
+    );
+    assert_eq!(count("start_date=2025-01-31&end_date=2025-02-01T00:00:00Z").await, 4);
+    assert_eq!(
+        count("start_date=2025-01-31T23:59:59Z&end_date=2025-02-01").await,
+        3,
+        "ranges that meet share nothing"
+    );
+    assert_eq!(count("start_date=2025-01-31&end_date=2025-01-31&time_zone=America/New_York").await, 4);
+    // The log begins with what there is, and without any range has what is to come.
+    let total = async |query: &str| {
+        world.owner.get(&format!("/meters/{id}/events?{query}")).await["meta"]["total"].clone()
+    };
+    assert_eq!(
+        [total("end_date=2025-01-31").await, total("start_date=2010-01-01").await, total("").await],
+        [5, 7, 8]
+    );
+    for path in [
+        format!("/meters/{id}/events?"),
+        format!("/meters/{id}/usage?"),
+        "/usage?".into(),
+        "/usage/rejected?".into(),
+    ] {
+        let (status, problem) =
+            world.owner.call(Method::GET, &format!("{path}start_date=2025-03-01"), None).await;
+        assert_eq!((status, fields(&problem)), (422, vec!["start_date"]), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_stats_of_a_meter_are_all_of_what_counts() {
+    let mut world = World::new().await;
+    let body = json!({"name": "Calls", "lookup_key": "calls", "type": "meter", "meter_name": "calls",
+        "property_name": "n", "aggregation_type": "COUNT",
+        "filters": [{"property": "region", "operator": "equals", "values": ["eu"]}]});
+    let meter = world.owner.created("/features", body).await;
+    world.advance_to("2025-03-10T12:00:00Z").await;
+    let id = text(&meter["meter_id"]);
+    let rows = [
+        ("filtered before", "acme", "2025-01-05T00:00:00Z", "us"),
+        ("void before", "acme", "2025-01-10T08:00:00Z", "eu"),
+        ("filtered that day", "other", "2025-01-10T09:00:00Z", "us"),
+        ("first", "acme", "2025-01-10T19:30:00Z", "eu"),
+        ("later", "other", "2025-01-10T20:00:00Z", "eu"),
+        ("last", "other", "2025-03-08T03:00:00.250Z", "eu"),
+        ("void after", "other", "2025-03-08T23:00:00Z", "eu"),
+        ("of nobody else", "third", "2025-03-09T00:00:00Z", "us"),
+        ("void alone", "fourth", "2025-03-09T00:00:00Z", "eu"),
+    ];
+    let events = rows.map(|(key, customer, at, region)| {
+        let mut event = event(&meter, customer, key, at, json!(1));
+        event["properties"] = json!({"region": region});
+        event
+    });
+    assert_eq!(world.owner.post("/usage/batch", json!({"events": events})).await.0, 202);
+    world.drain().await;
+    let stats = async || {
+        let stats = world.owner.get(&format!("/meters/{id}/stats")).await;
+        let usage = world.owner.get(&format!("/meters/{id}/usage?start_date=2024-12-01")).await;
+        assert_eq!(stats["total_events"], usage["event_count"]);
+        assert_eq!(stats["unique_customers"], usage["unique_customers"]);
+        let dates =
+            ["first_event_date", "last_event_date"].map(|name| stats[name].as_str().map(str::to_owned));
+        (stats["total_events"].as_u64().unwrap(), stats["unique_customers"].as_u64().unwrap(), dates)
+    };
+    let between = |first: &str, last: &str| [first, last].map(|date| Some(date.to_owned()));
+    assert_eq!(stats().await, (6, 3, between("2025-01-10T08:00:00Z", "2025-03-09T00:00:00Z")));
+    for (key, customer, ..) in rows.iter().filter(|(key, ..)| key.starts_with("void")) {
+        let body = json!({"meter_id": id, "customer_external_id": customer, "idempotency_key": key, "action": "void"});
+        assert_eq!(world.owner.post("/usage/corrections", body).await.0, 202);
+    }
+    world.drain().await;
+    assert_eq!(stats().await, (3, 2, between("2025-01-10T19:30:00Z", "2025-03-08T03:00:00.250Z")));
+    for (key, customer, ..) in [rows[3], rows[4], rows[5]] {
+        let body = json!({"meter_id": id, "customer_external_id": customer, "idempotency_key": key, "action": "void"});
+        assert_eq!(world.owner.post("/usage/corrections", body).await.0, 202);
+    }
+    world.drain().await;
+    assert_eq!(stats().await, (0, 0, [None, None]));
 }

@@ -107,3 +107,77 @@ async fn a_correction_is_rounded_as_what_it_corrects() {
     assert_eq!(correct(r#""quantity": 1e30"#).await, of(422, "quantity", "1.2 replaced"));
     assert_eq!(correct(r#""quantity": " 1""#).await, of(422, "quantity", "1.2 replaced"));
 }
+
+#[tokio::test]
+async fn of_two_events_of_one_key_in_a_request_the_first_counts() {
+    let (world, meter) = world("SUM").await;
+    let event = |key: &str, at: &str, quantity: u32| {
+        json!({"meter_id": meter["meter_id"], "customer_external_id": "acme", "quantity": quantity,
+            "timestamp": format!("2025-01-{at}:00:00Z"), "idempotency_key": key})
+    };
+    let events = [
+        event("k", "15T10", 5),
+        event("other", "14T00", 1),
+        event("k", "15T09", 9), // other content, earlier
+        event("k", "12T00", 5), // the same, earlier still
+        event("late", "01T00", 2),
+        event("late", "10T00", 7), // other content, later
+    ];
+    let batch = json!({"events": events});
+    for _ in 0..2 {
+        assert_eq!(world.owner.post("/usage/batch", batch.clone()).await.0, 202);
+        let rows = ["1 counted", "2 counted", "5 counted", "7 conflict", "9 conflict"];
+        assert_eq!(log(&world, &meter).await, rows);
+    }
+    let path = format!("/meters/{}/usage?start_date=2025-01-15T09:30:00Z", text(&meter["meter_id"]));
+    assert_eq!(world.owner.get(&path).await["total_usage"].to_string(), "5", "when it was told first");
+    let listed = world.owner.get("/usage/rejected?status=conflict").await;
+    let listed = listed["data"].as_array().unwrap().iter();
+    let mut listed = listed.map(|row| [text(&row["quantity"]), text(&row["timestamp"])]).collect::<Vec<_>>();
+    listed.sort_unstable();
+    let as_told = [["7", "2025-01-10T00:00:00Z"], ["9", "2025-01-15T09:00:00Z"]];
+    assert_eq!(listed, as_told);
+}
+
+#[tokio::test]
+async fn a_request_with_a_key_counts_once_whatever_its_events_have() {
+    let (world, meter) = world("COUNT").await;
+    let event = json!({"meter_id": meter["meter_id"], "customer_external_id": "acme"});
+    let mut keyed = event.clone();
+    keyed["idempotency_key"] = json!("own");
+    let batch = json!({"events": [event, keyed, event, {"quantity": 1}]}).to_string();
+    let track = json!({"meter_token": meter["meter_token"], "customer_external_id": "acme", "quantity": 1})
+        .to_string();
+    let send = async |path: &str, key: &str, body: &str| {
+        let request = world.owner.request(Method::POST, path).header("content-type", "application/json");
+        let request = request.header("idempotency-key", key).body(body.to_owned());
+        checked(&Method::POST, path, request).await
+    };
+    let count = async || {
+        world.drain().await;
+        let stats = world.owner.get(&format!("/meters/{}/stats", text(&meter["meter_id"]))).await;
+        assert_eq!((&stats["conflicts"], &stats["rejected"]), (&json!(0), &json!(0)));
+        stats["total_events"].clone()
+    };
+    // Sent again once everything was counted, and before.
+    for _ in 0..3 {
+        let (status, answer) = send("/usage/batch", "r1", &batch).await;
+        let keys = answer["results"].as_array().unwrap().iter().map(|result| &result["idempotency_key"]);
+        let expected = [json!("r1#0"), json!("own"), json!("r1#2"), Value::Null];
+        assert_eq!((status, keys.collect::<Vec<_>>()), (207, expected.iter().collect()));
+        assert_eq!(count().await, 3);
+    }
+    send("/usage/batch", "r2", &batch).await;
+    send("/usage/batch", "r2", &batch).await;
+    assert_eq!(count().await, 5, "`own` is the same event in every request");
+    for (path, body) in [("/sdk/track", &track), ("/usage", &event.to_string())] {
+        let first = send(path, path, body).await;
+        assert_eq!((first.0, &first.1["idempotency_key"]), (201, &json!(path)));
+        assert_eq!(send(path, path, body).await.1["id"], first.1["id"]);
+    }
+    assert_eq!(count().await, 7);
+    for (path, body) in [("/sdk/track", &track), ("/usage", &event.to_string()), ("/usage/batch", &batch)] {
+        let (status, answer) = send(path, &"k".repeat(256), body).await;
+        assert_eq!((status, &answer["code"]), (400, &json!("invalid_idempotency_key")), "{path}");
+    }
+}

@@ -7,7 +7,7 @@ use app::{
     AppError,
     correct_usage::{Correction, correct},
     find_usage::EventName,
-    ingest_usage,
+    ingest_usage, meter_stats,
     port::Message,
     read_usage::{self, Question, total_of},
     track_usage::{CustomerRef, MeterRef},
@@ -129,11 +129,11 @@ async fn what_is_rated_is_never_refused_for_its_size_and_questions_are_by_day_an
 
     // What a meter has seen is told all the same, but for what would take too long.
     rig.set_now(at("2025-01-15T18:00:00Z"));
-    let stats = read_usage::stats(platform, actor, meter.id).await.unwrap();
+    let stats = meter_stats::stats(platform, actor, meter.id).await.unwrap();
     assert_eq!((stats.total_events, stats.unique_customers), (30_000_000, 1));
     assert_eq!((stats.today, stats.this_week, stats.this_month), (None, None, None));
     rig.set_now(at("2025-01-14T18:00:00Z"));
-    let stats = read_usage::stats(platform, actor, meter.id).await.unwrap();
+    let stats = meter_stats::stats(platform, actor, meter.id).await.unwrap();
     assert_eq!((stats.today, stats.this_month), (Some(Usage::default()), None));
     rig.set_now(at("2025-01-31T12:00:00Z"));
 

@@ -12,18 +12,20 @@ use axum::{
 };
 use wire::{
     Problem,
-    extract::{BODY_BYTES_MAX, authenticate_request},
+    extract::{BODY_BYTES_MAX, authenticate_request, idempotency_key},
 };
 
 /// Answers a repeat, or carries out the request and keeps its answer.
 pub(crate) async fn replay(State(platform): State<Arc<Platform>>, request: Request, next: Next) -> Response {
-    let key =
-        request.headers().get("idempotency-key").map(|value| value.to_str().unwrap_or_default().to_owned());
-    match key {
-        Some(key) if request.method() == Method::POST => {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    match idempotency_key(request.headers()) {
+        Ok(Some(key)) => {
             replayed(&platform, key, request, next).await.unwrap_or_else(IntoResponse::into_response)
         }
-        _ => next.run(request).await,
+        Ok(None) => next.run(request).await,
+        Err(problem) => problem.into_response(),
     }
 }
 
@@ -33,10 +35,6 @@ async fn replayed(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if !(1..=255).contains(&key.len()) {
-        let detail = "the Idempotency-Key must have 1 to 255 characters of ASCII";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail));
-    }
     let (mut parts, body) = request.into_parts();
     // Signing up and in has no organization yet, and is not repeated by key.
     let Ok(actor) = authenticate_request(platform, &parts.headers).await else {

@@ -10,7 +10,7 @@ use axum::{
 };
 use wire::{
     Problem, cloud_event,
-    extract::{AnyBody, Body, Caller},
+    extract::{AnyBody, Body, Caller, idempotency_key},
     routes::Routes,
     usage::{AcceptedBody, TrackBody, UsageBody},
     usage_batch::{Told, UsageBatchAnswerBody, UsageBatchBody},
@@ -34,7 +34,7 @@ async fn track(
     headers: HeaderMap,
     Body(body): Body<TrackBody>,
 ) -> Result<(StatusCode, Json<AcceptedBody>), Problem> {
-    accept_one(&platform, &actor, body.into_domain(idempotency_key(&headers))?).await
+    accept_one(&platform, &actor, body.into_domain(idempotency_key(&headers)?)?).await
 }
 
 /// One event as JSON or as a CloudEvent, or CloudEvents in a batch.
@@ -49,7 +49,7 @@ async fn usage(
             return accept_all(&platform, &actor, cloud_event::batch(&body.bytes)?).await.map(Answer::Batch);
         }
         "application/json" => {
-            wire::parse::<UsageBody>(&body.bytes)?.into_domain(idempotency_key(&headers))?
+            wire::parse::<UsageBody>(&body.bytes)?.into_domain(idempotency_key(&headers)?)?
         }
         _ => return Err(wire::extract::unsupported_media_type()),
     };
@@ -59,11 +59,14 @@ async fn usage(
 /// Many events as JSON or as CloudEvents.
 async fn batch(
     Caller { platform, actor }: Caller,
+    headers: HeaderMap,
     body: AnyBody,
 ) -> Result<(StatusCode, Json<UsageBatchAnswerBody>), Problem> {
     let told = match body.kind.as_str() {
         cloud_event::BATCH => cloud_event::batch(&body.bytes)?,
-        "application/json" => wire::parse::<UsageBatchBody>(&body.bytes)?.into_domain()?,
+        "application/json" => {
+            wire::parse::<UsageBatchBody>(&body.bytes)?.into_domain(idempotency_key(&headers)?.as_deref())?
+        }
         _ => return Err(wire::extract::unsupported_media_type()),
     };
     accept_all(&platform, &actor, told).await
@@ -110,9 +113,4 @@ impl axum::response::IntoResponse for Answer {
             Self::Batch(answer) => answer.into_response(),
         }
     }
-}
-
-/// A key in the header is as good as one in the body.
-fn idempotency_key(headers: &HeaderMap) -> Option<String> {
-    headers.get("idempotency-key")?.to_str().ok().map(str::to_owned)
 }

@@ -162,7 +162,7 @@ impl Asked {
 async fn plan(rig: &Rig, feature: FeatureId) -> Result<PlanId, Failure> {
     let new = NewPlan {
         name: "Basic".into(),
-        lookup_id: "basic".into(),
+        lookup_id: Some("basic".into()),
         plan_type: PlanType::Fixed,
         billing_interval: BillingInterval::new(IntervalUnit::Month, 1)?,
         currency: Currency::USD,

@@ -135,7 +135,7 @@ async fn finalize(report: &Report, rig: &Rig) -> Result<u64, Failure> {
 async fn plan(rig: &Rig, meter: &Meter) -> Result<PlanId, Failure> {
     let new = NewPlan {
         name: "Basic".into(),
-        lookup_id: "basic".into(),
+        lookup_id: Some("basic".into()),
         plan_type: PlanType::Hybrid,
         billing_interval: BillingInterval::new(IntervalUnit::Month, 1)?,
         currency: domain::currency::Currency::USD,

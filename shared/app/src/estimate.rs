@@ -19,7 +19,7 @@ use domain::{
 use rust_decimal::Decimal;
 use store::StoreError;
 
-use crate::{AppError, Platform};
+use crate::{AppError, Platform, price_override::within, track_usage::previewed_quantity};
 
 /// A charge to be estimated, with what would be used of it.
 pub enum Estimate {
@@ -41,7 +41,7 @@ pub enum Used {
     /// A quantity; for a percentage, in one event.
     Quantity(Quantity),
     /// Events, in the order they would happen.
-    Events(Vec<(Quantity, Properties)>),
+    Events(Vec<(Option<Quantity>, Properties)>),
 }
 
 /// Rates a charge that need not exist.
@@ -68,11 +68,14 @@ pub async fn estimate(
                 let detail = "have no time here, so they make no level: give the average as a quantity";
                 return Err(AppError::invalid("events", detail));
             }
-            let field = match used {
-                Used::Quantity(_) => "quantity",
-                Used::Events(_) => "events",
-            };
-            (rate(&price, meter.as_ref(), used, currency), field)
+            match used {
+                Used::Quantity(quantity) => (rate(&price, quantity, currency), "quantity"),
+                Used::Events(events) => {
+                    let events = measured(meter.as_ref(), events)?;
+                    let usage = folded(&price, counting(meter.as_ref()), events);
+                    (usage.and_then(|usage| rating::by_usage(&price, &usage, currency)), "events")
+                }
+            }
         }
     };
     rated.map_err(|error| AppError::invalid(field, error.to_string()))
@@ -103,22 +106,33 @@ pub(crate) async fn priced_meter(
     }
 }
 
-fn rate(
-    price: &UsagePrice,
+/// How events count: as the meter has it, or added up.
+fn counting(meter: Option<&Meter>) -> Counting<'_> {
+    meter.map_or(Counting { aggregation: Aggregation::Sum, property: "", filters: &[] }, Meter::counting)
+}
+
+/// Events with how much each of them is.
+fn measured(
     meter: Option<&Meter>,
-    used: Used,
-    currency: Currency,
-) -> Result<Rated, rating::RatingError> {
-    let added_up = Counting { aggregation: Aggregation::Sum, property: "", filters: &[] };
-    let counting = meter.map_or(added_up, Meter::counting);
-    let usage = match used {
-        Used::Quantity(quantity) if !matches!(price.pricing.model, ChargeModel::Percentage(_)) => {
-            ChargeUsage::of_total(Usage { quantity, events: u64::from(quantity != Quantity::ZERO) })
-        }
+    events: Vec<(Option<Quantity>, Properties)>,
+) -> Result<Vec<(Quantity, Properties)>, AppError> {
+    let measured = |(index, (given, properties)): (usize, (Option<Quantity>, Properties))| {
+        let quantity = match meter {
+            Some(meter) => previewed_quantity(meter, given, &properties)
+                .map_err(|error| within(error, |field| format!("events[{index}].{field}")))?,
+            None => given.unwrap_or(Quantity::ONE),
+        };
+        Ok((quantity, properties))
+    };
+    events.into_iter().enumerate().map(measured).collect()
+}
+
+fn rate(price: &UsagePrice, quantity: Quantity, currency: Currency) -> Result<Rated, rating::RatingError> {
+    let usage = match price.pricing.model {
+        ChargeModel::Percentage(_) if quantity == Quantity::ZERO => ChargeUsage::default(),
         // One event of that quantity, whatever the meter would make of it.
-        Used::Quantity(Quantity::ZERO) => ChargeUsage::default(),
-        Used::Quantity(quantity) => folded(price, added_up, vec![(quantity, Properties::new())])?,
-        Used::Events(events) => folded(price, counting, events)?,
+        ChargeModel::Percentage(_) => folded(price, counting(None), vec![(quantity, Properties::new())])?,
+        _ => ChargeUsage::of_total(Usage { quantity, events: u64::from(quantity != Quantity::ZERO) }),
     };
     rating::by_usage(price, &usage, currency)
 }

@@ -17,8 +17,8 @@ use crate::{AppError, Platform, estimate::priced_meter};
 pub struct NewPlan {
     /// What it is called on invoices.
     pub name: String,
-    /// A slug, unique in the organization.
-    pub lookup_id: String,
+    /// A slug, unique in the organization; one made of its id if not given.
+    pub lookup_id: Option<String>,
     /// What its price is made of.
     pub plan_type: PlanType,
     /// How often it is billed.
@@ -66,11 +66,11 @@ pub struct PlanFilter {
 /// Makes a plan. Errors: `Conflict` if its lookup id is taken.
 pub async fn create(platform: &Platform, actor: &Actor, new: NewPlan) -> Result<PricedPlan, AppError> {
     actor.require(Scope::BillingWrite)?;
-    let now = platform.now();
+    let (now, id) = (platform.now(), platform.new_id());
     let plan = Plan {
-        id: platform.new_id(),
+        id,
         name: new.name,
-        lookup_id: new.lookup_id,
+        lookup_id: new.lookup_id.unwrap_or_else(|| format!("plan-{id}")),
         plan_type: new.plan_type,
         billing_interval: new.billing_interval,
         currency: new.currency,

@@ -9,7 +9,7 @@ use domain::{
     charge_usage::{ChargeFold, ChargeUsage},
     credit::CreditBalances,
     currency::Currency,
-    event::UsageEvent,
+    event::{Revision, UsageEvent},
     held,
     id::{ChargeId, CustomerId, MeterId, PlanId},
     invoice::Invoice,
@@ -17,7 +17,9 @@ use domain::{
     meter::{Aggregation, Meter},
     period::BillingPeriod,
     period_close,
+    property::Properties,
     proration::{ProrationChoice, ProrationPolicy},
+    quantity::Quantity,
     seen_usage::{BillUsage, LateLines},
     series::Range,
     subscription::{PlansById, Subscription},
@@ -33,6 +35,7 @@ use crate::{
     AppError, FieldError, Platform,
     price_override::{PriceOverride, prices, prices_at, within},
     subscriptions::{NewBilling, begun, check_dates, check_plan, find_plan, is_customer},
+    track_usage::previewed_quantity,
 };
 
 /// A subscription to be previewed.
@@ -48,9 +51,21 @@ pub struct NewPreview {
     /// What would change later, and how that is settled if not as everything else.
     pub changes: Vec<(DateTime<Utc>, PreviewedChange, Option<ProrationChoice>)>,
     /// What would be used.
-    pub usage: Vec<(MeterId, UsageEvent)>,
+    pub usage: Vec<PreviewedEvent>,
     /// How many periods are shown, with the bill at the end of the last.
     pub periods: u32,
+}
+
+/// An event that would happen.
+pub struct PreviewedEvent {
+    /// Its meter.
+    pub meter: MeterId,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// How much; as the meter finds it in the properties if not given, and else 1.
+    pub quantity: Option<Quantity>,
+    /// Values to aggregate and filter by.
+    pub properties: Properties,
 }
 
 /// What would change of a subscription.
@@ -196,21 +211,32 @@ pub(crate) fn invalid_change(error: ChangeError, field: impl Fn(&str) -> String)
 async fn metered(
     platform: &Platform,
     actor: &Actor,
-    usage: Vec<(MeterId, UsageEvent)>,
+    usage: Vec<PreviewedEvent>,
 ) -> Result<BTreeMap<MeterId, (Meter, Vec<UsageEvent>)>, AppError> {
     let mut by_meter = BTreeMap::new();
-    for (index, (id, event)) in usage.into_iter().enumerate() {
-        let (_, events) = match by_meter.entry(id) {
+    for (index, PreviewedEvent { meter: id, at, quantity, properties }) in usage.into_iter().enumerate() {
+        let field = |field: &str| format!("usage[{index}].{field}");
+        let (meter, events) = match by_meter.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => match platform.store.get_meter(actor.organization, id).await {
                 Ok(meter) => place.insert((meter, Vec::new())),
                 Err(StoreError::NotFound(_)) => {
-                    return Err(AppError::invalid(format!("usage[{index}].meter_id"), "names no meter"));
+                    return Err(AppError::invalid(field("meter_id"), "names no meter"));
                 }
                 Err(error) => return Err(error.into()),
             },
         };
-        events.push(event);
+        let quantity =
+            previewed_quantity(meter, quantity, &properties).map_err(|error| within(error, field))?;
+        events.push(UsageEvent {
+            key: index.to_string(),
+            occurred_at: at,
+            ingested_at: at,
+            quantity,
+            properties,
+            metadata: Properties::new(),
+            revision: Revision::First,
+        });
     }
     Ok(by_meter)
 }
@@ -233,7 +259,9 @@ fn bills(
     {
         let period = timeline.period_at(next).map_err(|error| invalid(&error))?;
         let end = timeline.end().map_or(period.end(), |end| end.min(period.end()));
-        periods.push(BillingPeriod::new(period.start(), end).map_err(|error| invalid(&error))?);
+        // One of another interval than that before goes on where that ends.
+        let start = period.start().max(next);
+        periods.push(BillingPeriod::new(start, end).map_err(|error| invalid(&error))?);
         next = period.end();
     }
     let end = periods.last().map_or(timeline.schedule.start, BillingPeriod::end);

@@ -13,7 +13,7 @@ use domain::{
     subscription::Subscription,
     totals::Usage,
     user::Scope,
-    zone::{Step, Steps},
+    zone::Steps,
 };
 use futures::future::try_join_all;
 use store::{PageRequest, Position};
@@ -22,7 +22,6 @@ use crate::{
     AppError, Platform, catalog,
     fold_usage::{self, Asked},
     track_usage::{CustomerRef, MeterRef, find_customer, get_meter},
-    usage_log::uncounted_of,
 };
 
 /// What is asked of usage.
@@ -48,27 +47,6 @@ pub struct UsageSeries {
     pub steps: Vec<(DateTime<Utc>, Usage)>,
     /// By the value of the property asked for, most first.
     pub groups: Vec<(Option<String>, Usage)>,
-}
-
-/// What a meter has seen.
-pub struct MeterStats {
-    /// All events ever.
-    pub total_events: u64,
-    /// All customers ever.
-    pub unique_customers: u64,
-    /// The timestamps of the earliest and the latest event.
-    pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Usage since midnight, UTC. `None`, as of the week and the month, where more events have to be looked at for it
-    /// than for one answer.
-    pub today: Option<Usage>,
-    /// Since Monday.
-    pub this_week: Option<Usage>,
-    /// Since the first of the month.
-    pub this_month: Option<Usage>,
-    /// Events kept whose key had been counted with other content before.
-    pub conflicts: u64,
-    /// Events kept that could not be counted.
-    pub rejected: u64,
 }
 
 /// Usage of a meter over `range`, by one customer or by all.
@@ -274,51 +252,6 @@ pub async fn top_customers(
     usage.sort_by_key(|(customer, usage)| (std::cmp::Reverse((usage.quantity, usage.events)), *customer));
     usage.truncate(limit);
     Ok(usage)
-}
-
-/// What a meter has seen so far.
-pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result<MeterStats, AppError> {
-    actor.require(Scope::UsageRead)?;
-    let organization = actor.organization;
-    let meter = platform.store.get_meter(organization, meter).await?;
-    let mut customers = BTreeSet::new();
-    let mut stats = MeterStats {
-        total_events: 0,
-        unique_customers: 0,
-        span: None,
-        today: None,
-        this_week: None,
-        this_month: None,
-        conflicts: 0,
-        rejected: 0,
-    };
-    let months = platform.store.list_months(organization, meter.id).await?;
-    for month in months.iter().copied() {
-        for (customer, head) in platform.store.list_heads(organization, meter.id, month).await? {
-            stats.total_events += head.days.values().map(|totals| totals.events).sum::<u64>();
-            customers.insert(customer);
-            stats.span = match (stats.span, head.span()) {
-                (Some((first, last)), Some((other_first, other_last))) => {
-                    Some((first.min(other_first), last.max(other_last)))
-                }
-                (left, right) => left.or(right),
-            };
-        }
-    }
-    stats.unique_customers = customers.len() as u64;
-    let uncounted = uncounted_of(platform, organization, &meter, None, months.first()).await?;
-    stats.conflicts = uncounted.iter().filter(|event| event.is_conflict()).count() as u64;
-    stats.rejected = uncounted.len() as u64 - stats.conflicts;
-    let now = platform.now();
-    let ranges = [Step::Day, Step::Week, Step::Month].map(|step| {
-        let from = Steps::utc(step).start_of(now);
-        Range { from, until: Steps::utc(step).next(from) }
-    });
-    let totals = fold_usage::totals_over(platform, organization, &meter, &ranges).await?;
-    if let [today, this_week, this_month] = totals[..] {
-        stats = MeterStats { today, this_week, this_month, ..stats };
-    }
-    Ok(stats)
 }
 
 async fn all_meters(platform: &Platform, actor: &Actor) -> Result<Vec<Meter>, AppError> {

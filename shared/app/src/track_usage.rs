@@ -17,11 +17,7 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use store::{StoreError, event_bytes};
 
-use crate::{
-    AppError, Platform,
-    customers::find_or_create,
-    port::{Message, PortError},
-};
+use crate::{AppError, Platform, customers::find_or_create, send_usage::send};
 
 /// Usage that a sender tells of.
 #[derive(Clone, Debug)]
@@ -98,51 +94,11 @@ pub async fn track_all(
     Ok(verdicts)
 }
 
-/// Bytes of events in one message. A message body is of 256 KiB at most, and base64 makes four bytes of three.
-const MESSAGE_BYTES_MAX: usize = 150 * 1024;
-
 /// The most bytes of one event, with its properties and metadata.
 const EVENT_BYTES_MAX: usize = 64 * 1024;
 
 /// The largest level of a WEIGHTED_SUM meter, 10^15: held for ten years, its area is still exact.
 const LEVEL_MAX: Quantity = Quantity::from_units(10_i128.pow(15 + Quantity::DECIMALS));
-
-/// Sends what was accepted, in as few messages as there can be. What the queue did not take is no longer
-/// accepted.
-async fn send(platform: &Platform, verdicts: &mut [Result<Accepted, AppError>]) {
-    let mut chunks = Vec::<(Vec<usize>, Vec<TrackedEvent>)>::new();
-    let mut bytes = MESSAGE_BYTES_MAX;
-    for (index, verdict) in verdicts.iter().enumerate() {
-        let Ok(accepted) = verdict else { continue };
-        bytes += event_bytes(&accepted.tracked.event);
-        if bytes > MESSAGE_BYTES_MAX {
-            bytes = event_bytes(&accepted.tracked.event);
-            chunks.push((Vec::new(), Vec::new()));
-        }
-        if let Some((indexes, events)) = chunks.last_mut() {
-            indexes.push(index);
-            events.push(accepted.tracked.clone());
-        }
-    }
-    let (indexes, messages): (Vec<_>, Vec<_>) =
-        chunks.into_iter().map(|(indexes, events)| (indexes, Message::CountUsage(events))).unzip();
-    if messages.is_empty() {
-        return;
-    }
-    let mut sent = platform.queue.send(&messages).await.into_iter();
-    for indexes in indexes {
-        let Err(error) = sent.next().unwrap_or_else(|| Err(PortError::new("sending", "not confirmed")))
-        else {
-            continue;
-        };
-        tracing::warn!(error = ?error, events = indexes.len(), "the queue did not take {} events", indexes.len());
-        for index in indexes {
-            if let Some(verdict) = verdicts.get_mut(index) {
-                *verdict = Err(AppError::Unavailable(error.to_string().into()));
-            }
-        }
-    }
-}
 
 /// What the events of one request name, each looked up once.
 struct Door {
@@ -297,25 +253,12 @@ pub(crate) fn checked(meter: &Meter, usage: &Usage, now: DateTime<Utc>) -> Resul
 /// How much was used: the quantity given, else the meter's property; an event is one where that is all
 /// that is counted.
 fn quantity(meter: &Meter, usage: &Usage) -> Result<Quantity, AppError> {
-    let in_properties = || {
-        let Some(property) = usage.properties.get(&meter.property) else { return Ok(None) };
-        let field = || format!("properties.{}", meter.property);
-        let text = match property {
-            Property::Number(text) | Property::Text(text) => text,
-            Property::Null | Property::Bool(_) | Property::Nested(_) => {
-                return Err(AppError::invalid(field(), "must be a decimal number"));
-            }
-        };
-        let quantity =
-            Quantity::rounded(text).map_err(|error| AppError::invalid(field(), error.to_string()))?;
-        Ok(Some((field(), quantity)))
-    };
-    let counts_by_event = matches!(meter.aggregation, Aggregation::Count | Aggregation::UniqueCount);
+    let counts_by_event = counts_by_event(meter);
     let is_level = meter.aggregation == Aggregation::WeightedSum;
     let given = match usage.quantity {
         Some(quantity) => Some(("quantity".to_owned(), quantity)),
         None if counts_by_event => None,
-        None => in_properties()?,
+        None => in_property(meter, &usage.properties)?,
     };
     match given {
         Some((field, quantity)) if is_level && quantity > LEVEL_MAX => {
@@ -338,16 +281,48 @@ fn quantity(meter: &Meter, usage: &Usage) -> Result<Quantity, AppError> {
     }
 }
 
-/// The key of an event that its source tells apart from its others by an id, as CloudEvents are: `source|id`, so that
-/// it is told as that key by any other way in. A `|` or `\` in the source has a `\` before it: no two pairs have one
-/// key. One too long for a key is `sha256:` and the hash of it.
-pub fn key_of_source(source: &str, id: &str) -> String {
-    let key = format!("{}|{id}", source.replace('\\', "\\\\").replace('|', "\\|"));
-    if key.chars().count() <= KEY_CHARACTERS_MAX {
-        return key;
+/// Whether an event is one, where it does not say how much was used.
+fn counts_by_event(meter: &Meter) -> bool {
+    matches!(meter.aggregation, Aggregation::Count | Aggregation::UniqueCount)
+}
+
+/// How much was used by the meter's property, with the field that says so, if it is there.
+fn in_property(meter: &Meter, properties: &Properties) -> Result<Option<(String, Quantity)>, AppError> {
+    let Some(property) = properties.get(&meter.property) else { return Ok(None) };
+    let field = format!("properties.{}", meter.property);
+    let text = match property {
+        Property::Number(text) | Property::Text(text) => text,
+        Property::Null | Property::Bool(_) | Property::Nested(_) => {
+            return Err(AppError::invalid(field, "must be a decimal number"));
+        }
+    };
+    match Quantity::rounded(text) {
+        Ok(quantity) => Ok(Some((field, quantity))),
+        Err(error) => Err(AppError::invalid(field, error.to_string())),
     }
-    let hash = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("sha256:{hash}")
+}
+
+/// How much would be used by an event that is only previewed: the quantity given, else the meter's property as when it is
+/// tracked, else 1.
+///
+/// Errors: `Invalid` with the field.
+pub(crate) fn previewed_quantity(
+    meter: &Meter,
+    given: Option<Quantity>,
+    properties: &Properties,
+) -> Result<Quantity, AppError> {
+    let measured = match given {
+        Some(quantity) => Some(("quantity".to_owned(), quantity)),
+        None if counts_by_event(meter) => None,
+        None => in_property(meter, properties)?,
+    };
+    match measured {
+        Some((field, quantity)) if quantity < Quantity::ZERO => {
+            Err(AppError::invalid(field, "must not be negative"))
+        }
+        Some((_, quantity)) => Ok(quantity),
+        None => Ok(Quantity::ONE),
+    }
 }
 
 /// The id of an event follows from what makes it the same event: organization, meter, customer and key.
@@ -377,28 +352,6 @@ mod tests {
     use domain::meter::DeduplicateBy;
 
     use super::*;
-
-    #[test]
-    fn a_key_says_source_and_id_and_only_those() {
-        assert_eq!(key_of_source("/gateway", "e1"), "/gateway|e1");
-        assert_eq!(key_of_source("a|b", "c"), r"a\|b|c");
-        assert_eq!(key_of_source(r"a\", "|c"), r"a\\||c");
-        let long = key_of_source(&"s".repeat(250), "e1234");
-        assert_eq!((long.len(), &long[..10]), (71, "sha256:f1e"));
-        assert_eq!(key_of_source(&"ß".repeat(250), "e123").chars().count(), 255);
-    }
-
-    #[test]
-    fn no_two_events_have_one_key() {
-        let longer = |texts: &[String]| -> Vec<String> {
-            texts.iter().flat_map(|text| ["a", "|", "\\"].map(|end| format!("{text}{end}"))).collect()
-        };
-        let one = longer(&[String::new()]);
-        let two = longer(&one);
-        let texts = [longer(&two), two, one].concat();
-        let keys = texts.iter().flat_map(|source| texts.iter().map(move |id| key_of_source(source, id)));
-        assert_eq!(keys.collect::<HashSet<_>>().len(), texts.len() * texts.len());
-    }
 
     fn meter(aggregation: Aggregation) -> Meter {
         let id = |n| Id::from_uuid(uuid::Uuid::from_u128(n));

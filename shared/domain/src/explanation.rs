@@ -47,16 +47,21 @@ pub fn of_parts(parts: &[LinePart], exact: Money) -> Vec<String> {
     parts.iter().map(part).chain([rounded]).collect()
 }
 
-/// The whole as it is known now, what of it was billed before, and the difference.
-fn late(line: &LineItem, whole_quantity: Decimal, whole_amount: Money) -> [String; 3] {
+/// The whole as it is known now, part by part, what of it was billed before, and the difference.
+fn late(line: &LineItem, whole_quantity: Decimal, whole_amount: Money) -> Vec<String> {
+    let parts = line.parts.iter().filter(|part| part.kind != PartKind::BilledBefore).cloned();
+    let parts = parts.collect::<Vec<_>>();
     let (whole, amount) = (whole_amount.amount(), line.amount.amount());
     let (billed_quantity, billed) = (whole_quantity - line.quantity, whole - amount);
     let difference = sum_of([whole, -billed].map(|amount| amount.to_string()));
-    [
-        format!("usage of {} in the whole period, known by now: {whole}", number(whole_quantity)),
-        format!("usage of {} billed before: {billed}", number(billed_quantity)),
-        format!("{difference} = {}", line.amount),
-    ]
+    let used = format!("usage of {} in the whole period, known by now", number(whole_quantity));
+    let mut steps = match Money::sum(line.amount.currency(), parts.iter().map(|part| part.amount)) {
+        Ok(exact) if !parts.is_empty() => [used].into_iter().chain(of_parts(&parts, exact)).collect(),
+        _ => vec![format!("{used}: {whole}")], // lines once had no parts
+    };
+    steps.push(format!("usage of {} billed before: {billed}", number(billed_quantity)));
+    steps.push(format!("{difference} = {}", line.amount));
+    steps
 }
 
 fn sum_step(parts: &[LinePart], exact: Money) -> String {
@@ -150,6 +155,7 @@ pub fn label(part: &LinePart) -> String {
         PartKind::EventMaximum { maximum } => format!("events lowered to {} each", number(maximum)),
         PartKind::Minimum { minimum } => format!("raised to the minimum of {}", number(minimum)),
         PartKind::Maximum { maximum } => format!("lowered to the maximum of {}", number(maximum)),
+        PartKind::BilledBefore => "billed before".to_owned(),
     };
     match &part.filter {
         Some(filter) => format!("{filter}: {text}"),
@@ -194,6 +200,7 @@ fn computation(part: &LinePart) -> String {
             format!("{quantity} {label}: {amount}")
         }
         PartKind::Minimum { .. } | PartKind::Maximum { .. } => format!("{label}: {amount}"),
+        PartKind::BilledBefore => format!("{} {label}: {amount}", number(-part.quantity)),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     billing_error::BillingError,
     currency::Currency,
     id::{ChargeId, CustomerId, InvoiceId, MeterId, SubscriptionId},
-    line_part::LinePart,
+    line_part::{LinePart, PartKind},
     money::{Money, MoneyError},
     period::BillingPeriod,
     property::Properties,
@@ -359,14 +359,16 @@ impl LineItem {
         if self.parts.is_empty() {
             return Ok(());
         }
-        let whole = Money::sum(self.amount.currency(), self.parts.iter().map(|part| part.amount))?;
-        let amount = self.proration.map_or(Ok(whole), |proration| proration.of(whole))?;
+        // What was billed before is rounded already, and taken off after the whole was rounded.
+        let sum = |is_before: bool| {
+            let parts = self.parts.iter().filter(|part| (part.kind == PartKind::BilledBefore) == is_before);
+            Money::sum(self.amount.currency(), parts.map(|part| part.amount))
+        };
+        let whole = sum(false)?;
+        let whole = self.proration.map_or(Ok(whole), |proration| proration.of(whole))?;
+        let amount = whole.rounded().checked_add(sum(true)?)?;
         let quantity = self.parts.iter().map(LinePart::covers).sum::<Decimal>();
-        if amount.rounded() == self.amount && quantity == self.quantity {
-            Ok(())
-        } else {
-            Err(InvoiceMismatch::Parts)
-        }
+        if amount == self.amount && quantity == self.quantity { Ok(()) } else { Err(InvoiceMismatch::Parts) }
     }
 }
 
@@ -428,7 +430,6 @@ impl fmt::Display for InvoiceNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line_part::PartKind;
     use crate::tax::{TaxTerms, TaxTreatment};
 
     fn at(text: &str) -> DateTime<Utc> {

@@ -11,7 +11,8 @@ use crate::{
     charge_usage::ChargeUsage,
     id::{ChargeId, InvoiceId},
     invoice::{Invoice, InvoiceStatus, LineItem, LineSource},
-    money::Money,
+    line_part::{LinePart, PartKind},
+    money::{Money, MoneyError},
     period::{BillingPeriod, PeriodError},
     period_close::invoice_id,
     rating::{self, RatingError, UnratedCharge},
@@ -146,12 +147,13 @@ fn line<'a>(
     let later = invoices.flat_map(|invoice| &invoice.lines);
     let billed = later.filter(|line| is_of(line, charge, period, Kind::Late)).chain([first]);
     let billed = billed.collect::<Vec<_>>();
-    let amount = Money::sum(whole.amount.currency(), billed.iter().map(|line| line.amount))?;
-    let amount = whole.amount.checked_sub(amount)?;
+    let billed_amount = Money::sum(whole.amount.currency(), billed.iter().map(|line| line.amount))?;
+    let amount = whole.amount.checked_sub(billed_amount)?;
     if amount.is_zero() {
         return Ok(None);
     }
-    let quantity = whole.quantity - billed.iter().map(|line| line.quantity).sum::<Decimal>();
+    let billed_quantity = billed.iter().map(|line| line.quantity).sum::<Decimal>();
+    let before = billed_before(billed_quantity, billed_amount)?;
     let date = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive();
     let (start, end) = (date(period.start()), date(period.end()));
     Ok(Some(LineItem {
@@ -164,13 +166,20 @@ fn line<'a>(
             whole_amount: whole.amount,
         },
         metered: whole.metered.clone(),
-        quantity,
+        quantity: whole.quantity - billed_quantity,
         unit_price: None,
-        parts: Vec::new(),
+        parts: whole.parts.iter().cloned().chain([before]).collect(),
         proration: None,
         period: Some(period),
         amount: amount.rounded(),
     }))
+}
+
+/// What is taken off the whole, as a part of the line.
+fn billed_before(quantity: Decimal, amount: Money) -> Result<LinePart, MoneyError> {
+    let amount = Money::zero(amount.currency()).checked_sub(amount)?.rounded();
+    let (filter, unit_price, flat_price) = (None, None, amount.amount());
+    Ok(LinePart { filter, kind: PartKind::BilledBefore, quantity: -quantity, unit_price, flat_price, amount })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -66,15 +66,19 @@ pub enum PartKind {
         /// The most.
         maximum: Decimal,
     },
+    /// What was billed before of usage that is late; less than nothing, as is its quantity.
+    BilledBefore,
 }
 
 impl LinePart {
     /// How much of the line's quantity it is about.
     pub fn covers(&self) -> Decimal {
         match self.kind {
-            PartKind::Units | PartKind::Included | PartKind::Tier { .. } | PartKind::Percentage => {
-                self.quantity
-            }
+            PartKind::Units
+            | PartKind::Included
+            | PartKind::Tier { .. }
+            | PartKind::Percentage
+            | PartKind::BilledBefore => self.quantity,
             PartKind::Packages { units, .. } => units,
             PartKind::EventFees
             | PartKind::EventMinimum { .. }

@@ -138,9 +138,9 @@ pub(crate) fn blank(subscription: &Subscription, bill: &Bill, voided: u8, now: D
     }
 }
 
-/// The id of a subscription's invoice for the bill at `at`, of which so many before were voided. Its time is that; its
-/// bytes are those that tell subscriptions apart, but for two: the first bill may fall due in the millisecond of the
-/// subscription's id, and the invoices of one bill differ.
+/// The id of a subscription's invoice for the bill at `at`, of which so many before were voided. Its time is that, and a
+/// millisecond more for each of those, so that they are in order; its bytes are those that tell subscriptions apart, but
+/// for two: the first bill may fall due in the millisecond of the subscription's id, or some milliseconds after another.
 pub(crate) fn invoice_id(subscription: &Subscription, at: DateTime<Utc>, voided: u8) -> InvoiceId {
     let mut entropy = [0; 10];
     for (to, from) in entropy.iter_mut().zip(subscription.id.uuid().as_bytes().iter().skip(6)) {
@@ -149,7 +149,8 @@ pub(crate) fn invoice_id(subscription: &Subscription, at: DateTime<Utc>, voided:
     for (to, mark) in entropy.iter_mut().rev().zip([0x20, voided]) {
         *to ^= mark;
     }
-    InvoiceId::from_parts(at, entropy)
+    let later = at.checked_add_signed(chrono::Duration::milliseconds(voided.into()));
+    InvoiceId::from_parts(later.unwrap_or(at), entropy)
 }
 
 /// How many invoices of the bill at `at` were voided before this one; `None` if it is of another bill.

@@ -310,6 +310,7 @@ fn part_item(part: &LinePart) -> Item {
         PartKind::EventMaximum { maximum } => ("event_maximum", &[("bound", Some(maximum))]),
         PartKind::Minimum { minimum } => ("minimum", &[("bound", Some(minimum))]),
         PartKind::Maximum { maximum } => ("maximum", &[("bound", Some(maximum))]),
+        PartKind::BilledBefore => ("billed_before", &[]),
     };
     let item = Item::default()
         .text("kind", kind)
@@ -328,6 +329,7 @@ fn part_from(part: Reader<'_>, currency: Currency) -> Result<LinePart, StoreErro
         "tier" => PartKind::Tier { after: part.parse("after")?, up_to: part.optional("up_to")? },
         "packages" => PartKind::Packages { size: part.parse("size")?, units: part.parse("units")? },
         "percentage" => PartKind::Percentage,
+        "billed_before" => PartKind::BilledBefore,
         "event_fees" => PartKind::EventFees,
         "event_minimum" => PartKind::EventMinimum { minimum: part.parse("bound")? },
         "event_maximum" => PartKind::EventMaximum { maximum: part.parse("bound")? },

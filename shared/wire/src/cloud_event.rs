@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fmt};
 
 use app::{
     AppError,
-    track_usage::{CustomerRef, MeterRef, Usage, key_of_source},
+    event_key::key_of_source,
+    track_usage::{CustomerRef, MeterRef, Usage},
 };
 use domain::{
     event::KEY_CHARACTERS_MAX,

@@ -35,9 +35,9 @@ pub struct NewEstimateBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EstimateEventBody {
-    /// How much; 1 if not given.
+    /// How much; as the meter finds it in the properties if not given, and else 1.
     quantity: Option<QuantityIn>,
-    /// Values that filters look at.
+    /// Values that the meter and filters look at.
     #[serde(default)]
     properties: PropertiesIn,
 }
@@ -96,8 +96,8 @@ fn used(
         (Some(quantity), None) => Some(Used::Quantity(not_negative("quantity", quantity))),
         (None, Some(events)) => {
             let event = |(index, event): (usize, EstimateEventBody)| {
-                let quantity = event.quantity.unwrap_or(QuantityIn(Quantity::ONE));
-                let quantity = not_negative(&format!("events[{index}].quantity"), quantity);
+                let field = format!("events[{index}].quantity");
+                let quantity = event.quantity.map(|quantity| not_negative(&field, quantity));
                 (quantity, event.properties.0)
             };
             Some(Used::Events(events.into_iter().enumerate().map(event).collect()))

@@ -56,6 +56,20 @@ pub fn unsupported_media_type() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 }
 
+/// What a header `Idempotency-Key` says.
+///
+/// Errors: if that is no key.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
+        Ok(_) | Err(_) => {
+            let detail = "the Idempotency-Key must have 1 to 255 characters of ASCII";
+            Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail))
+        }
+    }
+}
+
 /// A body that was not read to its end.
 fn unread(status: StatusCode) -> Problem {
     let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes, or was cut off");

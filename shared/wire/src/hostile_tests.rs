@@ -97,7 +97,7 @@ fn read(bytes: &[u8]) -> Result<usize, TestCaseError> {
     let told = [
         parse::<UsageBody>(bytes).and_then(|body| Ok(body.into_domain(None)?)).map(drop),
         parse::<TrackBody>(bytes).and_then(|body| Ok(body.into_domain(Some("key".into()))?)).map(drop),
-        parse::<UsageBatchBody>(bytes).and_then(|body| Ok(body.into_domain()?)).and_then(all_of),
+        parse::<UsageBatchBody>(bytes).and_then(|body| Ok(body.into_domain(None)?)).and_then(all_of),
         cloud_event::single(bytes).map(drop),
         cloud_event::batch(bytes).and_then(all_of),
     ];

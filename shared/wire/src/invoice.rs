@@ -287,7 +287,8 @@ impl TierUseBody {
             | PartKind::EventMinimum { .. }
             | PartKind::EventMaximum { .. }
             | PartKind::Minimum { .. }
-            | PartKind::Maximum { .. } => None,
+            | PartKind::Maximum { .. }
+            | PartKind::BilledBefore => None,
         };
         parts.iter().filter_map(tier).collect()
     }

@@ -2,6 +2,7 @@
 
 use app::{AppError, draft_invoices::NewInvoice, invoices::Note};
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use domain::{
     invoice::PaymentDue,
     invoice_draft::{DraftEdit, GivenLine, MANUAL_LINES_MAX, ManualLine},
@@ -11,8 +12,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    check::Check, invoice::InvoiceStatusName, json::given, number::NumberIn, properties::PropertiesIn,
-    time::TimeIn,
+    check::Check,
+    invoice::InvoiceStatusName,
+    json::given,
+    number::NumberIn,
+    properties::PropertiesIn,
+    time::{LocalTimeIn, TimeIn},
 };
 
 /// An invoice to be written by hand. It stays a draft until it is finalized or mailed.
@@ -24,7 +29,7 @@ pub struct NewInvoiceBody {
     /// What it is in, by ISO 4217.
     currency: String,
     /// When it has to be paid; by the payment terms once it is finalized, if not given.
-    due_date: Option<TimeIn>,
+    due_date: Option<LocalTimeIn>,
     /// Days from finalizing it to its due date, in place of the organization's.
     payment_terms_days: Option<u32>,
     /// What is billed.
@@ -45,8 +50,8 @@ pub struct InvoiceChangesBody {
     currency: Option<String>,
     /// When it has to be paid; null for the payment terms.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<TimeIn>)]
-    due_date: Option<Option<TimeIn>>,
+    #[schema(value_type = Option<LocalTimeIn>)]
+    due_date: Option<Option<LocalTimeIn>>,
     /// Days from finalizing it to its due date; null for the organization's.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>)]
@@ -123,13 +128,14 @@ pub struct PublicTokenBody {
 }
 
 impl NewInvoiceBody {
-    /// What was asked for.
-    pub fn into_domain(self) -> Result<NewInvoice, AppError> {
+    /// What was asked for. A date that it is due on is one of `zone`.
+    pub fn into_domain(self, zone: Tz) -> Result<NewInvoice, AppError> {
         let mut check = Check::default();
         let customer = check.value("customer_id", self.customer_id.parse());
         let currency = check.value("currency", self.currency.parse());
         let lines = lines(&mut check, self.line_items);
-        let payment_due = payment_due(&mut check, self.due_date, self.payment_terms_days);
+        let payment_due =
+            payment_due(&mut check, self.due_date.map(|due| due.start(zone)), self.payment_terms_days);
         let memo = check.optional_rows("memo", self.memo, 2000);
         let new = customer.zip(currency).map(|(customer, currency)| NewInvoice {
             customer,
@@ -144,11 +150,12 @@ impl NewInvoiceBody {
 }
 
 impl InvoiceChangesBody {
-    /// What was asked for.
-    pub fn into_domain(self) -> Result<DraftEdit, AppError> {
+    /// What was asked for. A date that it is due on is one of `zone`.
+    pub fn into_domain(self, zone: Tz) -> Result<DraftEdit, AppError> {
         let mut check = Check::default();
         let is_due_given = self.due_date.is_some() || self.payment_terms_days.is_some();
-        let payment_due = payment_due(&mut check, self.due_date.flatten(), self.payment_terms_days.flatten());
+        let due_on = self.due_date.flatten().map(|due| due.start(zone));
+        let payment_due = payment_due(&mut check, due_on, self.payment_terms_days.flatten());
         let edit = DraftEdit {
             customer: self.customer_id.and_then(|id| check.value("customer_id", id.parse())),
             currency: self.currency.and_then(|code| check.value("currency", code.parse())),
@@ -210,17 +217,17 @@ impl InvoiceStatusBody {
     }
 }
 
-fn payment_due(check: &mut Check, on: Option<TimeIn>, days: Option<u32>) -> PaymentDue {
+fn payment_due(check: &mut Check, on: Option<DateTime<Utc>>, days: Option<u32>) -> PaymentDue {
     if days.is_some_and(|days| days > 365) {
         check.refuse("payment_terms_days", "must be at most 365");
     }
     match (on, days) {
         (None, None) => PaymentDue::AsSet,
         (None, Some(days)) => PaymentDue::Days(days),
-        (Some(at), None) => PaymentDue::On(at.0),
+        (Some(at), None) => PaymentDue::On(at),
         (Some(at), Some(_)) => {
             check.refuse("payment_terms_days", "says the same as `due_date`: give one of them");
-            PaymentDue::On(at.0)
+            PaymentDue::On(at)
         }
     }
 }
@@ -256,7 +263,7 @@ mod tests {
             let id = r#""customer_id":"01946a5c-9f00-7abc-8def-0123456789ab","currency":"USD""#;
             let body = format!("{{{id},{json}}}");
             let body = crate::parse::<NewInvoiceBody>(body.as_bytes()).unwrap();
-            let fields = match body.into_domain() {
+            let fields = match body.into_domain(Tz::UTC) {
                 Ok(_) => Vec::new(),
                 Err(AppError::Invalid(errors)) => errors.into_iter().map(|error| error.field).collect(),
                 Err(error) => panic!("{error}"),

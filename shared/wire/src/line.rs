@@ -128,6 +128,8 @@ pub enum PartTypeName {
     Minimum,
     /// What lowers the amount so far to the most it comes to.
     Maximum,
+    /// What was billed before of usage that is late; less than nothing.
+    BilledBefore,
 }
 
 impl LinePartBody {
@@ -144,6 +146,7 @@ impl LinePartBody {
             PartKind::EventMaximum { .. } => (PartTypeName::EventMaximum, None, None),
             PartKind::Minimum { .. } => (PartTypeName::Minimum, None, None),
             PartKind::Maximum { .. } => (PartTypeName::Maximum, None, None),
+            PartKind::BilledBefore => (PartTypeName::BilledBefore, None, None),
         };
         Self {
             description: explanation::label(&part),

@@ -6,7 +6,7 @@
     reason = "serde's derive for a tagged enum names the type; no value is one"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use app::port::Message;
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
@@ -142,14 +142,17 @@ pub fn decode(text: &str) -> Result<Message, Unreadable> {
     }
 }
 
-/// Events of one organization, by what they have in common.
+/// Events of one organization, by what they have in common. A segment is in order of time, so what is told under a
+/// key once more goes into another one behind: the first that was told stays the first.
 fn segments(events: &[TrackedEvent], again: bool) -> Body {
     let mut groups = BTreeMap::<_, Vec<&UsageEvent>>::new();
+    let mut keys = HashSet::new();
     for tracked in events {
-        let group = (tracked.meter, tracked.customer, tracked.has_sender_key);
-        groups.entry(group).or_default().push(&tracked.event);
+        let TrackedEvent { meter, customer, has_sender_key, ref event, .. } = *tracked;
+        let is_repeat = !keys.insert((meter, customer, &event.key));
+        groups.entry((is_repeat, meter, customer, has_sender_key)).or_default().push(event);
     }
-    let segment = |((meter, customer, has_sender_key), events): ((MeterId, CustomerId, bool), Vec<_>)| {
+    let segment = |((_, meter, customer, has_sender_key), events): ((_, MeterId, CustomerId, _), Vec<_>)| {
         let bytes = codec::encode_events(events, DateTime::UNIX_EPOCH);
         let (meter, customer) = (meter.to_string(), customer.to_string());
         SegmentBody { meter, customer, has_sender_key, events: STANDARD_NO_PAD.encode(bytes) }
@@ -307,6 +310,7 @@ mod tests {
     use domain::{
         id::Id,
         property::{Properties, Property},
+        quantity::Quantity,
     };
     use proptest::prelude::*;
 
@@ -344,6 +348,42 @@ mod tests {
                 prop_assert!(body.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", body);
                 prop_assert_eq!(decode(&body).unwrap(), message);
             }
+        }
+    }
+
+    proptest! {
+        /// Two that are told under one key keep their order, whichever happened earlier.
+        #[test]
+        fn what_was_told_first_under_a_key_stays_the_first(
+            told in prop::collection::vec((0_u128..2, 0_u128..2, 0_u8..3, any::<bool>(), 0_i64..5), 1..20),
+        ) {
+            let event = |(n, (meter, customer, key, has_sender_key, at)): (usize, &(u128, u128, u8, bool, i64))| {
+                let at = DateTime::from_timestamp_millis(*at).unwrap();
+                let event = UsageEvent {
+                    key: key.to_string(),
+                    occurred_at: at,
+                    ingested_at: at,
+                    quantity: Quantity::from_count(n as u64),
+                    properties: Properties::new(),
+                    metadata: Properties::new(),
+                    revision: Revision::First,
+                };
+                let (meter, customer, has_sender_key) = (id(*meter), id(*customer), *has_sender_key);
+                TrackedEvent { organization: id(9), meter, customer, has_sender_key, event }
+            };
+            let events = told.iter().enumerate().map(event).collect::<Vec<_>>();
+            let firsts = |events: &[TrackedEvent]| {
+                let mut firsts = BTreeMap::new();
+                for told in events {
+                    firsts.entry((told.meter, told.customer, told.event.key.clone())).or_insert_with(|| told.clone());
+                }
+                firsts
+            };
+            let Message::CountUsage(decoded) = decode(&encode(&Message::CountUsage(events.clone()))).unwrap() else {
+                panic!("another kind of message");
+            };
+            prop_assert_eq!(firsts(&decoded), firsts(&events));
+            prop_assert_eq!(decoded.len(), events.len());
         }
     }
 

@@ -1,6 +1,6 @@
 //! Bodies of meters and their filters.
 
-use app::read_usage::MeterStats;
+use app::meter_stats::MeterStats;
 use domain::meter::{Aggregation, DeduplicateBy, FILTERS_MAX, Filter, FilterOperator, Meter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -93,7 +93,7 @@ pub struct MeterBody {
     pub created_at: TimeOut,
 }
 
-/// What a meter has seen.
+/// What a meter has seen, of events that count: not of those that its filters leave out, or that were taken back.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MeterStatsBody {
@@ -101,11 +101,11 @@ pub struct MeterStatsBody {
     pub meter_id: String,
     /// All events that count.
     pub total_events: u64,
-    /// All customers.
+    /// All customers who have any.
     pub unique_customers: u64,
-    /// Timestamp of the earliest event.
+    /// Timestamp of the earliest of them.
     pub first_event_date: Option<TimeOut>,
-    /// Timestamp of the latest event.
+    /// Timestamp of the latest of them.
     pub last_event_date: Option<TimeOut>,
     /// Usage since midnight UTC. Null, as the two below, of a UNIQUE_COUNT meter for which more than 20 million events
     /// would have to be looked at: ask for its usage by the day or the hour.

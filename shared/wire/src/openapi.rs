@@ -60,6 +60,8 @@ pub struct Endpoint {
     summary: &'static str,
     is_public: bool,
     query: &'static [&'static str],
+    /// What an `Idempotency-Key` does.
+    key: Option<&'static str>,
     request: Option<Named>,
     /// Whether there may be no request body.
     is_optional: bool,
@@ -108,8 +110,16 @@ const USAGE: &[&str] = &[
     "filter[property]",
 ];
 
+const ANSWERED_ONCE: &str = "A repeat under the same key is answered as the first was, and does nothing.";
+const KEY_OF_EVENT: &str = "The key of an event that has none itself.";
+const KEY_OF_EVENTS: &str = "Makes the key of each event that has none itself: this, a `#`, and its index from 0, or \
+                             `sha256:` and the hash of that if it has more than 255 characters. So all of a request that \
+                             is repeated counts once. CloudEvents have keys.";
+
 fn endpoint(method: Method, path: &'static str, tag: &'static str, summary: &'static str) -> Endpoint {
+    let key = (method == Method::POST).then_some(ANSWERED_ONCE);
     Endpoint {
+        key,
         method,
         path,
         tag,
@@ -154,6 +164,10 @@ impl Endpoint {
 
     fn asks(self, query: &'static [&'static str]) -> Self {
         Self { query, ..self }
+    }
+
+    fn keyed(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
     }
 
     fn or(self, status: u16) -> Self {
@@ -445,7 +459,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         post(
             "/api/v1/invoices/{id}/generate-token",
             "Invoices",
-            "Make a token for the invoice's public page; the one before leads nowhere from then on",
+            "Make a token for the page of an invoice that is no draft; the one before leads nowhere from then on",
         )
         .gives::<PublicTokenBody>(200),
         get("/api/v1/invoices/public/{token}", "Invoices", "An invoice as its customer sees it")
@@ -464,14 +478,17 @@ pub fn endpoints() -> Vec<Endpoint> {
             .gives::<InvoiceBody>(200),
         post("/api/v1/sdk/track", "Usage", "Track usage, as the SDKs do")
             .takes::<TrackBody>()
+            .keyed(KEY_OF_EVENT)
             .gives::<AcceptedBody>(201),
         post("/api/v1/usage", "Usage", "Track usage, as JSON or as CloudEvents")
             .takes::<UsageBody>()
+            .keyed(KEY_OF_EVENT)
             .or_takes::<CloudEventBody>(cloud_event::SINGLE)
             .or_takes_list::<CloudEventBody>(cloud_event::BATCH)
             .gives::<AcceptedBody>(201),
         post("/api/v1/usage/batch", "Usage", "Track up to 1,000 events: a verdict for each")
             .takes::<UsageBatchBody>()
+            .keyed(KEY_OF_EVENTS)
             .or_takes_list::<CloudEventBody>(cloud_event::BATCH)
             .gives::<UsageBatchAnswerBody>(202)
             .or(207),

@@ -121,7 +121,8 @@ impl NewPlanBody {
     pub fn into_domain(self) -> Result<NewPlan, AppError> {
         let mut check = Check::default();
         let name = check.text("name", self.name, 200);
-        let lookup_id = check.slug("lookup_id", self.lookup_id.unwrap_or_else(|| slug_of(&name)));
+        let lookup_id = self.lookup_id.or_else(|| slug_of(&name));
+        let lookup_id = lookup_id.map(|lookup_id| check.slug("lookup_id", lookup_id));
         let description = check.optional_rows("description", self.description, 2000);
         let trial_days = trial_days(&mut check, self.trial_days);
         let currency = check.value("currency", self.currency.parse());
@@ -159,12 +160,12 @@ fn trial_days(check: &mut Check, days: Option<u32>) -> Option<u32> {
     days
 }
 
-/// `Pro Plan (EU)` becomes `pro-plan-eu`.
-fn slug_of(name: &str) -> String {
+/// `Pro Plan (EU)` becomes `pro-plan-eu`; of a name without letters of the Latin alphabet nothing is made.
+fn slug_of(name: &str) -> Option<String> {
     let words =
         name.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let slug = words.collect::<Vec<_>>().join("-").to_lowercase();
-    if slug.is_empty() { "plan".to_owned() } else { slug.chars().take(100).collect() }
+    if slug.is_empty() { None } else { Some(slug.chars().take(100).collect()) }
 }
 
 impl PlanBody {
@@ -248,8 +249,9 @@ mod tests {
 
     #[test]
     fn a_slug_is_made_from_the_name() {
-        for (name, slug) in [("Pro Plan (EU)", "pro-plan-eu"), ("Starter", "starter"), ("日本", "plan")] {
-            assert_eq!(slug_of(name), slug);
+        let cases = [("Pro Plan (EU)", Some("pro-plan-eu")), ("Starter", Some("starter")), ("日本", None)];
+        for (name, slug) in cases {
+            assert_eq!(slug_of(name).as_deref(), slug);
         }
     }
 }

@@ -2,19 +2,16 @@
 
 use app::{
     AppError,
-    preview::{NewPreview, Preview, PreviewedChange, PreviewedInvoice},
+    preview::{NewPreview, Preview, PreviewedChange, PreviewedEvent, PreviewedInvoice},
     subscriptions::BillingDefaults,
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
 use domain::{
-    event::{Revision, UsageEvent},
     explanation,
-    id::MeterId,
     invoice::{Invoice, LineItem},
     money::{Money, MoneyError},
     period::BillingPeriod,
-    property::Properties,
     proration::{ProrationChoice, ProrationPolicy},
     quantity::Quantity,
 };
@@ -59,7 +56,7 @@ pub struct NewPreviewBody {
     /// Whose midnights and months count, as `Europe/Berlin`; the organization's if not given.
     time_zone: Option<String>,
     /// How parts of periods are billed; as the organization has set if not given.
-    proration: Option<ProrationBody>,
+    proration: Option<ChangeProrationBody>,
     /// Its own prices, in place of the plan's.
     overrides: Option<Vec<PriceOverrideBody>>,
     /// What would change later.
@@ -105,9 +102,9 @@ pub struct PreviewUsageBody {
     meter_id: String,
     /// When.
     timestamp: TimeIn,
-    /// How much; 1 if not given.
+    /// How much; as the meter finds it in the properties if not given, and else 1.
     quantity: Option<QuantityIn>,
-    /// Values that filters look at.
+    /// Values that the meter and filters look at.
     #[serde(default)]
     properties: PropertiesIn,
 }
@@ -239,7 +236,7 @@ impl NewPreviewBody {
         });
         let changes = changes.collect();
         let usage = self.usage.into_iter().enumerate().filter_map(|(index, body)| {
-            check.within(&format!("usage[{index}]"), |check| body.into_domain(check, index))
+            check.within(&format!("usage[{index}]"), |check| body.into_domain(check))
         });
         let usage = usage.collect();
         let customer = customer.flatten();
@@ -293,27 +290,14 @@ impl ChangeBody {
 }
 
 impl PreviewUsageBody {
-    fn into_domain(self, check: &mut Check, index: usize) -> Option<(MeterId, UsageEvent)> {
+    fn into_domain(self, check: &mut Check) -> Option<PreviewedEvent> {
         let meter = check.value("meter_id", self.meter_id.parse());
-        let QuantityIn(quantity) = self.quantity.unwrap_or(QuantityIn(Quantity::ONE));
-        if quantity < Quantity::ZERO {
+        let quantity = self.quantity.map(|QuantityIn(quantity)| quantity);
+        if quantity.is_some_and(|quantity| quantity < Quantity::ZERO) {
             check.refuse("quantity", "must not be negative");
         }
         let at = self.timestamp.0.trunc_subsecs(3);
-        let (properties, metadata) = (self.properties.0, Properties::new());
-        let key = index.to_string();
-        Some((
-            meter?,
-            UsageEvent {
-                key,
-                occurred_at: at,
-                ingested_at: at,
-                quantity,
-                properties,
-                metadata,
-                revision: Revision::First,
-            },
-        ))
+        meter.map(|meter| PreviewedEvent { meter, at, quantity, properties: self.properties.0 })
     }
 }
 

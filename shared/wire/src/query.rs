@@ -31,12 +31,6 @@ const PAGE_SIZE_MAX: usize = 100;
 /// The deepest row that page numbers lead to. Cursors go on from there.
 const DEPTH_MAX: usize = 10_000;
 
-/// The end of a list that is left open: the last instant of the year 9999, so that text order stays time order.
-const FAR_AWAY: DateTime<Utc> = match DateTime::from_timestamp_millis(253_402_300_799_999) {
-    Some(at) => at,
-    None => DateTime::<Utc>::MAX_UTC,
-};
-
 impl Query {
     /// Reads pairs of names and values. A name that is there twice is refused.
     pub fn new(pairs: Vec<(String, String)>) -> Self {
@@ -170,9 +164,27 @@ impl Query {
         time
     }
 
-    /// `start_date` and `end_date`; by default the last 30 days. A date alone is its first instant in `zone` as
-    /// a start, and covers the whole day as an end. Returns the half-open range, and the end as it is echoed.
+    /// `start_date` and `end_date`: by default the 30 days before the end, and until now. A date alone is its first
+    /// instant in `zone` as a start, and covers the whole day as an end; an instant is the first that an end leaves
+    /// out. Returns the half-open range, and the end as it is echoed.
     pub fn range(&mut self, now: DateTime<Utc>, zone: Tz) -> (domain::series::Range, DateTime<Utc>) {
+        self.range_from(now, zone, |end| end - Duration::days(30))
+    }
+
+    /// As [`range`](Self::range), but from the start if that is left open. `None` if neither is given.
+    pub fn bounds(&mut self, now: DateTime<Utc>, zone: Tz) -> Option<domain::series::Range> {
+        if !self.has("start_date") && !self.has("end_date") {
+            return None;
+        }
+        Some(self.range_from(now, zone, |_| DateTime::UNIX_EPOCH).0)
+    }
+
+    fn range_from(
+        &mut self,
+        now: DateTime<Utc>,
+        zone: Tz,
+        start: impl FnOnce(DateTime<Utc>) -> DateTime<Utc>,
+    ) -> (domain::series::Range, DateTime<Utc>) {
         let end = self.local_time("end_date");
         let (until, shown) = match end {
             Some(LocalTimeIn::On(_)) => {
@@ -183,12 +195,14 @@ impl Query {
             // What was just accepted belongs to now.
             None => (now + Duration::milliseconds(1), now),
         };
-        let from = match self.local_time("start_date") {
-            Some(start) => start.start(zone),
-            None => shown - Duration::days(30),
-        };
+        let from = self.local_time("start_date").map_or_else(|| start(shown), |start| start.start(zone));
         if self.errors.is_empty() && from >= until {
-            self.refuse("end_date", "invalid", "must lie after start_date");
+            match end {
+                Some(_) => self.refuse("end_date", "invalid", "must lie after start_date"),
+                None => {
+                    self.refuse("start_date", "invalid", "must lie before now, which end_date is if left out")
+                }
+            }
         }
         (domain::series::Range { from, until }, shown)
     }
@@ -234,25 +248,6 @@ impl Query {
             }
         }
         filters
-    }
-
-    /// `start_date` and `end_date` as bounds of a list, either of which may be left open. A date alone is its
-    /// first instant in `zone` as a start, and covers the whole day as an end. `None` if neither is given.
-    pub fn bounds(&mut self, zone: Tz) -> Option<domain::series::Range> {
-        if !self.has("start_date") && !self.has("end_date") {
-            return None;
-        }
-        let from = self.local_time("start_date").map(|start| start.start(zone));
-        let until = self.local_time("end_date").map(|end| end.end(zone));
-        if let (Some(from), Some(until)) = (from, until)
-            && from >= until
-        {
-            self.refuse("end_date", "invalid", "must lie after start_date");
-        }
-        Some(domain::series::Range {
-            from: from.unwrap_or(DateTime::UNIX_EPOCH),
-            until: until.unwrap_or(FAR_AWAY),
-        })
     }
 
     /// Checks that nothing was wrong and nothing is left over.
@@ -358,14 +353,26 @@ mod tests {
         let backwards = query(&[("start_date", "2025-02-02"), ("end_date", "2025-02-01")]);
         assert_eq!(refused(backwards, |query| _ = query.range(now, Tz::UTC)), ["end_date"]);
         let bounds = |pairs: &[(&str, &str)]| {
-            query(pairs).bounds(Tz::UTC).map(|range| [text(range.from), text(range.until)])
+            query(pairs).bounds(now, Tz::UTC).map(|range| [text(range.from), text(range.until)])
         };
         assert_eq!(bounds(&[]), None);
         let day = bounds(&[("start_date", "2025-01-31"), ("end_date", "2025-01-31")]);
         assert_eq!(day.unwrap(), ["2025-01-31T00:00:00Z", "2025-02-01T00:00:00Z"]);
         assert_eq!(bounds(&[("end_date", "2025-01-31T10:00:00Z")]).unwrap()[1], "2025-01-31T10:00:00Z");
+        assert_eq!(bounds(&[("end_date", "2025-01-31T10:00:00Z")]).unwrap()[0], "1970-01-01T00:00:00Z");
+        let until_now = ["2025-02-01T00:00:00Z", "2025-03-01T12:00:00.001Z"];
+        assert_eq!(bounds(&[("start_date", "2025-02-01")]).unwrap(), until_now);
+        check(&[("start_date", "2025-02-01")], [until_now[0], until_now[1], "2025-03-01T12:00:00Z"]);
+        let to_come = [("start_date", "2025-03-02")];
+        assert_eq!(refused(query(&to_come), |query| _ = query.range(now, Tz::UTC)), ["start_date"]);
+        assert_eq!(refused(query(&to_come), |query| _ = query.bounds(now, Tz::UTC)), ["start_date"]);
+        // The last second of a day by its instant is the first that is left out.
+        check(
+            &[("start_date", "2025-01-31"), ("end_date", "2025-01-31T23:59:59Z")],
+            ["2025-01-31T00:00:00Z", "2025-01-31T23:59:59Z", "2025-01-31T23:59:59Z"],
+        );
         let wrong = query(&[("start_date", "2025-02-01"), ("end_date", "soon")]);
-        assert_eq!(refused(wrong, |query| _ = query.bounds(Tz::UTC)), ["end_date"]);
+        assert_eq!(refused(wrong, |query| _ = query.bounds(now, Tz::UTC)), ["end_date"]);
         let unreadable = query(&[("start_date", "yesterday")]);
         assert_eq!(refused(unreadable, |query| _ = query.range(now, Tz::UTC)), ["start_date"]);
     }
@@ -400,7 +407,7 @@ mod tests {
             assert_eq!([text(range.from), text(range.until), text(shown)], expected, "{pairs:?}");
             let mut given = query(&pairs);
             let zone = given.zone();
-            assert_eq!(given.bounds(zone), Some(range), "{pairs:?}");
+            assert_eq!(given.bounds(now, zone), Some(range), "{pairs:?}");
         };
         check(
             "2025-03-30",

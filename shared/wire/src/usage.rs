@@ -84,8 +84,8 @@ pub struct AcceptedBody {
 }
 
 impl TrackBody {
-    /// What was told.
-    pub fn into_domain(self, header_key: Option<String>) -> Result<Usage, AppError> {
+    /// What was told, under its own key or else that of the request.
+    pub fn into_domain(self, request_key: Option<String>) -> Result<Usage, AppError> {
         let mut check = Check::default();
         let meter = match self.meter_token.parse() {
             Ok(token) => Some(MeterRef::Token(token)),
@@ -98,7 +98,7 @@ impl TrackBody {
             customer: CustomerRef::ExternalId(customer),
             quantity: Some(self.quantity.0),
             timestamp: self.timestamp.map(|at| at.0),
-            idempotency_key: self.idempotency_key.or(header_key),
+            idempotency_key: self.idempotency_key.or(request_key),
             properties: Properties::new(),
             metadata: self.metadata.unwrap_or_default().0,
         }))
@@ -106,8 +106,8 @@ impl TrackBody {
 }
 
 impl UsageBody {
-    /// What was told.
-    pub fn into_domain(self, header_key: Option<String>) -> Result<Usage, AppError> {
+    /// What was told, under its own key or else that of the request.
+    pub fn into_domain(self, request_key: Option<String>) -> Result<Usage, AppError> {
         let mut check = Check::default();
         let meter = meter_ref(&mut check, self.meter_name, self.meter_id, self.meter_token);
         let customer = customer_ref(&mut check, self.customer_external_id, self.customer_id);
@@ -116,7 +116,7 @@ impl UsageBody {
             customer,
             quantity: self.quantity.map(|quantity| quantity.0),
             timestamp: self.timestamp.map(|at| at.0),
-            idempotency_key: self.idempotency_key.or(header_key),
+            idempotency_key: self.idempotency_key.or(request_key),
             properties: self.properties.unwrap_or_default().0,
             metadata: self.metadata.unwrap_or_default().0,
         }))

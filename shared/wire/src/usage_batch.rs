@@ -2,6 +2,7 @@
 
 use app::{
     AppError,
+    event_key::key_of_request,
     track_usage::{Accepted, Usage},
 };
 use serde::{Deserialize, Serialize};
@@ -66,16 +67,16 @@ pub const BATCH_EVENTS_MAX: usize = 1000;
 pub type Told = Vec<Result<Usage, Problem>>;
 
 impl UsageBatchBody {
-    /// What was told, event by event.
+    /// What was told, event by event. An event without a key gets one by its index if the request has a key.
     ///
     /// Errors: if there are none, or too many.
-    pub fn into_domain(self) -> Result<Told, AppError> {
+    pub fn into_domain(self, request: Option<&str>) -> Result<Told, AppError> {
         check_count("events", self.events.len())?;
-        let read = |event: &RawValue| {
+        let read = |(index, event): (usize, Box<RawValue>)| {
             let body = json::parse::<UsageBody>(event.get().as_bytes())?;
-            Ok(body.into_domain(None)?)
+            Ok(body.into_domain(request.map(|request| key_of_request(request, index)))?)
         };
-        Ok(self.events.iter().map(|event| read(event)).collect())
+        Ok(self.events.into_iter().enumerate().map(read).collect())
     }
 }
 

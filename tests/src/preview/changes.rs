@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{BY_DAY, Shop, advance, fixed, usage};
+use super::{BY_DAY, Shop, advance, day, fixed, usage};
 
 #[tokio::test]
 async fn an_upgrade_splits_its_period() {
@@ -269,4 +269,23 @@ async fn a_trial_is_not_billed() {
       Base, 2025-03-01 to 2025-04-01: 31.00
       total 31.00
     ");
+}
+
+#[tokio::test]
+async fn periods_follow_one_another_whatever_their_interval_becomes() {
+    let shop = Shop::new().await;
+    let monthly = shop.plan("Monthly", &[fixed("Base", "31")]).await;
+    for (interval, expected) in [
+        ("week", ["2025-01-01 2025-02-01", "2025-02-01 2025-02-05", "2025-02-05 2025-02-12"]),
+        ("year", ["2025-01-01 2025-02-01", "2025-02-01 2026-01-01", "2026-01-01 2027-01-01"]),
+    ] {
+        let other = shop.plan_of(interval, interval, "USD", &[fixed("Base", "10")]).await;
+        let changes = json!([{"at": "2025-01-15", "plan_id": other}]);
+        let asked = json!({"start_date": "2025-01-01", "periods": 3, "changes": changes});
+        let (status, preview) = shop.asked(&monthly, asked).await;
+        assert_eq!(status, 200, "{preview}");
+        let periods = preview["periods"].as_array().unwrap().iter();
+        let periods = periods.map(|period| format!("{} {}", day(&period["start"]), day(&period["end"])));
+        assert_eq!(periods.collect::<Vec<_>>(), expected, "{interval}");
+    }
 }

@@ -6,7 +6,7 @@ use app::{
     AppError, Page, PageRequest, Platform, draft_invoices,
     generate_invoice::Generated,
     invoices::{self, InvoiceFilter, Move, Note},
-    public_invoices, regenerate_invoice,
+    public_invoices, regenerate_invoice, subscriptions,
 };
 use axum::{
     extract::{Path, State},
@@ -60,7 +60,7 @@ async fn list(
         customer: query.parse("customer_id"),
         status: query.choice("status", &InvoiceStatusName::CHOICES),
         subscription: query.parse("subscription_id"),
-        issued: query.bounds(zone),
+        issued: query.bounds(platform.now(), zone),
         number: query.parse("invoice_number"),
     };
     query.finish()?;
@@ -79,7 +79,8 @@ async fn list_of_subscription(
 }
 
 async fn create(Caller { platform, actor }: Caller, Body(body): Body<NewInvoiceBody>) -> Answer<InvoiceBody> {
-    let invoice = draft_invoices::create(&platform, &actor, body.into_domain()?).await?;
+    let zone = subscriptions::defaults(&platform, &actor).await?.zone;
+    let invoice = draft_invoices::create(&platform, &actor, body.into_domain(zone)?).await?;
     created(InvoiceBody::from_domain(invoice)?)
 }
 
@@ -88,7 +89,8 @@ async fn edit(
     PathId(id): PathId<InvoiceId>,
     Body(body): Body<InvoiceChangesBody>,
 ) -> Answer<InvoiceBody> {
-    let invoice = draft_invoices::edit(&platform, &actor, id, body.into_domain()?).await?;
+    let zone = subscriptions::defaults(&platform, &actor).await?.zone;
+    let invoice = draft_invoices::edit(&platform, &actor, id, body.into_domain(zone)?).await?;
     ok(InvoiceBody::from_domain(invoice)?)
 }
 

@@ -1,7 +1,7 @@
 //! Meters and their usage.
 
 use app::{
-    catalog, read_usage,
+    catalog, meter_stats, read_usage,
     usage_log::{self, LogFilter},
 };
 use domain::{id::MeterId, zone::Step};
@@ -69,7 +69,7 @@ async fn top_customers(
 }
 
 async fn stats(Caller { platform, actor }: Caller, PathId(id): PathId<MeterId>) -> Answer<MeterStatsBody> {
-    let stats = read_usage::stats(&platform, &actor, id).await?;
+    let stats = meter_stats::stats(&platform, &actor, id).await?;
     ok(MeterStatsBody::from_domain(id.to_string(), &stats))
 }
 
@@ -82,7 +82,7 @@ async fn events(
     let zone = query.zone();
     let filter = LogFilter {
         customer: query.parse("customer_id"),
-        range: query.bounds(zone),
+        range: query.bounds(platform.now(), zone),
         least: query.parse::<QuantityIn>("min_quantity").map(|least| least.0),
         key: query.text("idempotency_key"),
     };

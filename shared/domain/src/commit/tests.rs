@@ -152,6 +152,11 @@ impl Stored {
     }
 
     fn series(&self, query: Query<'static>, bytes_max: usize) -> (Usage, Vec<(DateTime<Utc>, Usage)>) {
+        let series = self.folded(query, bytes_max);
+        (series.total().unwrap(), series.steps().unwrap())
+    }
+
+    fn folded(&self, query: Query<'static>, bytes_max: usize) -> Series<'static> {
         let mut series = Series::bounded(query, bytes_max);
         let wanted = query.hours_wanted(self.month, &self.head);
         let hours = wanted.into_iter().map(|day| (day, self.hours[&day].clone())).collect();
@@ -168,7 +173,7 @@ impl Stored {
                 break;
             }
         }
-        (series.total().unwrap(), series.steps().unwrap())
+        series
     }
 }
 
@@ -328,35 +333,76 @@ proptest! {
         }
     }
 
-    /// Filters of a query, and groups, see every event once.
+    /// Filters of a query, and groups, see every event once, and each group what counts of its value.
     #[test]
-    fn filters_and_groups_equal_naive_ones(told in prop::collection::vec(told(), 1..80), batch in 1_usize..20) {
-        let counting = counting(Aggregation::Sum);
+    fn filters_and_groups_equal_naive_ones(
+        told in prop::collection::vec(told(), 1..80),
+        batch in 1_usize..20,
+        which in 0..AGGREGATIONS.len() - 1, // levels have no groups
+        is_filtered in any::<bool>(),
+        hours in 1_i64..744,
+    ) {
+        let counting = Counting { property: "kind", ..counting(AGGREGATIONS[which]) };
         let mut stored = Stored::new(counting, 6);
-        let events = told.iter().map(|told| event_of(told, true, 20_000)).collect::<Vec<_>>();
+        let events = told.iter().map(|told| {
+            let mut event = event_of(told, true, 20_000);
+            event.properties.insert("kind".into(), Property::Text(format!("k{}", told.key % 3)));
+            if told.key.is_multiple_of(4) {
+                event.properties.remove("user"); // in no group that has a name
+            }
+            event
+        });
+        let events = events.collect::<Vec<_>>();
         events.chunks(batch).for_each(|batch| _ = stored.commit(batch));
         let all = stored.all();
         let start: DateTime<Utc> = "2025-01-01T00:00:00Z".parse().unwrap();
-        let range = Range { from: start, until: start + TimeDelta::days(31) };
+        let range = Range { from: start, until: start + TimeDelta::hours(hours) };
         let users = Filter {
             property: "user".into(),
             operator: crate::meter::FilterOperator::In,
             values: vec!["u1".into(), "u3".into()],
         };
-        let filters = Box::leak(Box::new([users.clone()]));
-        let query = Query {
-            counting,
-            range,
-            now: range.until,
-            steps: None,
-            filters,
-            group_by: Some("user"),
-        };
-        let (total, _) = stored.series(query, usize::MAX);
-        let expected = visible(&all).into_iter().filter(|event| users.matches(*event));
-        let units = expected.map(|event| event.quantity.units()).sum::<i128>();
-        prop_assert_eq!(total.quantity.units(), units);
+        let filters: &[Filter] = if is_filtered { Box::leak(Box::new([users.clone()])) } else { &[] };
+        let query = Query { counting, range, now: range.until, steps: None, filters, group_by: Some("user") };
+        let mut expected = BTreeMap::<Option<&str>, Vec<&UsageEvent>>::new();
+        for event in visible(&all).into_iter().filter(|event| range.contains(event.occurred_at)) {
+            if !is_filtered || matches!(event.property("user"), Some("u1" | "u3")) {
+                expected.entry(event.property("user")).or_default().push(event);
+            }
+        }
+        for bytes_max in [usize::MAX, 300] {
+            let series = stored.folded(query, bytes_max);
+            let groups = series.groups().unwrap().into_iter().collect::<BTreeMap<_, _>>();
+            prop_assert_eq!(groups.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+            for (value, usage) in groups {
+                prop_assert_eq!(usage, plain(counting.aggregation, &expected[&value]), "{:?}", value);
+            }
+            let all = expected.values().flatten().copied().collect::<Vec<_>>();
+            prop_assert_eq!(series.total().unwrap(), plain(counting.aggregation, &all));
+        }
     }
+}
+
+/// What these events come to, each by itself.
+fn plain(aggregation: Aggregation, events: &[&UsageEvent]) -> Usage {
+    let units = events.iter().map(|event| event.quantity.units());
+    let one = Quantity::ONE.units();
+    let quantity = match aggregation {
+        Aggregation::Count => events.len() as i128 * one,
+        Aggregation::Sum => units.sum(),
+        Aggregation::Max => units.max().unwrap_or_default(),
+        Aggregation::Min => units.min().unwrap_or_default(),
+        Aggregation::Last => {
+            let place = |event: &&&UsageEvent| (event.occurred_at, event.ingested_at, event.quantity);
+            events.iter().max_by_key(place).map_or(0, |event| event.quantity.units())
+        }
+        Aggregation::UniqueCount => {
+            events.iter().filter_map(|event| event.property("kind")).collect::<BTreeSet<_>>().len() as i128
+                * one
+        }
+        Aggregation::WeightedSum => panic!("a level has no groups"),
+    };
+    Usage { quantity: Quantity::from_units(quantity), events: events.len() as u64 }
 }
 
 #[test]

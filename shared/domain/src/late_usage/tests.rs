@@ -106,11 +106,46 @@ fn what_earlier_late_lines_have_is_not_billed_again() {
         assert_eq!(
             crate::explanation::steps(&again[0]),
             [
+                "usage of 16 in the whole period, known by now",
+                "tier up to 10: 10 × 1 = 10",
+                "tier above 10: 6 × 0.5 = 3",
+                "10 + 3 = 13, rounded to USD 13.00",
+                "usage of 14 billed before: 12.00",
+                "13.00 − 12.00 = USD 1.00",
+            ]
+        );
+        let parts = again[0].parts.iter().map(crate::explanation::part).collect::<Vec<_>>();
+        assert_eq!(
+            parts,
+            ["tier up to 10: 10 × 1 = 10", "tier above 10: 6 × 0.5 = 3", "14 billed before: -12"]
+        );
+        let older = LineItem { parts: Vec::new(), ..again[0].clone() };
+        assert_eq!(
+            crate::explanation::steps(&older),
+            [
                 "usage of 16 in the whole period, known by now: 13.00",
                 "usage of 14 billed before: 12.00",
                 "13.00 − 12.00 = USD 1.00",
             ]
         );
+    }
+}
+
+#[test]
+fn the_parts_come_to_the_line_whatever_is_rounded() {
+    // On the way, half a cent: of the whole, of what was billed before, of the difference.
+    for (before, now) in
+        [("8", "0.005"), ("0.005", "8"), ("0.005", "0.015"), ("1.115", "1.11"), ("0", "0.995")]
+    {
+        let january = january((before, 1));
+        let late = lines(&[(january.clone(), Some(used(now, 2)))], &[], Tz::UTC).unwrap();
+        let mut invoice = february().invoice;
+        invoice.number = Some(crate::invoice::InvoiceNumber::next(0, at("2025-03-01")));
+        invoice.lines = late.clone();
+        assert_eq!((late.len(), invoice.verify()), (1, Ok(())), "{before} {now}");
+        invoice.lines[0].amount =
+            invoice.lines[0].amount.checked_add(Money::new(Decimal::new(1, 2), Currency::USD)).unwrap();
+        assert!(invoice.verify().is_err(), "a cent more");
     }
 }
 

@@ -17,6 +17,17 @@ use utoipa::{
 use super::{Answer, Endpoint, Named, endpoints, named};
 use crate::problem::Problem;
 
+/// Parameters of ranges of time, and what they say.
+const RANGE_PARAMETERS: [(&str, &str); 3] = [
+    ("start_date", "An instant, or a date, which is its first instant in `time_zone`."),
+    (
+        "end_date",
+        "The first instant that is left out, or a date, which is covered to its end. `2025-01-31T23:59:59Z` leaves \
+         out the last second of the day, `2025-01-31` nothing of it. Now if left out.",
+    ),
+    ("time_zone", "Of dates and steps: a name such as `Europe/Berlin`. UTC if left out."),
+];
+
 /// The document.
 pub fn document() -> OpenApi {
     let mut components = Components::new();
@@ -77,6 +88,11 @@ impl Endpoint {
         for name in self.query {
             operation = operation.parameter(parameter(name, ParameterIn::Query));
         }
+        if let (Some(key), false) = (self.key, self.is_public) {
+            let mut header = parameter("Idempotency-Key", ParameterIn::Header);
+            header.description = Some(key.to_owned());
+            operation = operation.parameter(header);
+        }
         if let Some(request) = &self.request {
             let mut body = RequestBodyBuilder::new().content("application/json", reference(&request.name));
             for (content_type, named, is_list) in &self.others {
@@ -135,6 +151,7 @@ fn parameter(name: &str, place: ParameterIn) -> Parameter {
         .name(name)
         .parameter_in(place)
         .required(if is_path { Required::True } else { Required::False })
+        .description(RANGE_PARAMETERS.iter().find(|(of, _)| *of == name).map(|(_, says)| *says))
         .schema(Some(ObjectBuilder::new().schema_type(schema_type)))
         .build()
 }
