@@ -272,9 +272,9 @@ async fn the_stats_of_a_meter_are_all_of_what_counts() {
 /// The clock stands still here: all of these happen and come in one millisecond.
 #[tokio::test]
 async fn of_events_at_one_time_the_one_told_last_counts() {
-    let world = World::new().await;
-    world.customer().await;
     for aggregation in ["LAST", "WEIGHTED_SUM"] {
+        let world = World::new().await;
+        world.customer().await;
         let meter = world.meter(aggregation).await;
         let event = |quantity: u32| json!({"meter_id": meter["meter_id"], "customer_external_id": "acme", "quantity": quantity});
         let last = async || {
