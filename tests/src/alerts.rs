@@ -369,7 +369,7 @@ async fn counting_goes_on_when_alerts_cannot_be_looked_at() {
     let customer = customers::create(platform, &actor, details).await.unwrap().customer.id;
     let plan = plans::NewPlan {
         name: "Pro".into(),
-        lookup_id: "pro".into(),
+        lookup_id: Some("pro".into()),
         plan_type: PlanType::Fixed,
         billing_interval: BillingInterval::every(IntervalUnit::Month),
         currency: domain::currency::Currency::USD,

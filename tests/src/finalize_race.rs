@@ -53,7 +53,7 @@ impl Billed {
         let meter = rig.meter("calls", Aggregation::Sum, DeduplicateBy::Key).await.unwrap();
         let plan = NewPlan {
             name: "Basic".into(),
-            lookup_id: "basic".into(),
+            lookup_id: Some("basic".into()),
             plan_type: PlanType::Usage,
             billing_interval: BillingInterval::new(IntervalUnit::Month, 1).unwrap(),
             currency: "EUR".parse().unwrap(),

@@ -403,7 +403,7 @@ async fn known(platform: &Platform, actor: &Actor) -> Customer {
 async fn priced(platform: &Platform, actor: &Actor, meter: &Meter) -> Plan {
     let new = NewPlan {
         name: "Basic".into(),
-        lookup_id: "basic".into(),
+        lookup_id: Some("basic".into()),
         plan_type: PlanType::Hybrid,
         billing_interval: BillingInterval::new(IntervalUnit::Month, 1).unwrap(),
         currency: "EUR".parse().unwrap(),

@@ -35,7 +35,7 @@ async fn plan(rig: &Rig, meter: &Meter) -> PlanId {
     let (platform, actor) = (&rig.platform, &rig.actor());
     let new = NewPlan {
         name: "Users".into(),
-        lookup_id: "users".into(),
+        lookup_id: Some("users".into()),
         plan_type: PlanType::Usage,
         billing_interval: BillingInterval::new(IntervalUnit::Month, 1).unwrap(),
         currency: Currency::USD,
