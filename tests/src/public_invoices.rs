@@ -83,6 +83,27 @@ async fn whoever_has_the_token_sees_the_invoice_and_how_to_pay_it() {
 }
 
 #[tokio::test]
+async fn bank_details_are_shown_until_it_is_paid_or_void() {
+    for (moves, is_shown) in [
+        (&[][..], true),
+        (&["UNCOLLECTIBLE"], true),
+        (&["PAID"], false),
+        (&["UNCOLLECTIBLE", "PAID"], false),
+        (&["VOID"], false),
+    ] {
+        let (world, path) = open_invoice().await;
+        let token = token(&world, &path).await;
+        for status in moves {
+            world.owner.changed(Method::PATCH, &format!("{path}/status"), json!({"status": status})).await;
+        }
+        let public = world.anonymous().get(&format!("/invoices/public/{token}")).await;
+        let (_, html) = page(&world, &token).await;
+        let iban = Value::from(is_shown.then_some("DE89 3704 0044 0532 0130 00"));
+        assert_eq!((&public["bank_details"]["iban"], html.contains("DE89")), (&iban, is_shown), "{moves:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_token_takes_the_old_one_away() {
     let (world, path) = open_invoice().await;
     let first = token(&world, &path).await;

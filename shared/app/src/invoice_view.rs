@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use domain::{
     id::OrganizationId,
-    invoice::Invoice,
+    invoice::{Invoice, InvoiceStatus},
     invoice_parties::InvoiceParties,
     organization::{BankField, Organization},
 };
@@ -21,7 +21,7 @@ pub struct InvoiceView {
     pub buyer_tax_id: Option<String>,
     /// Who is to be paid, as it is now.
     pub organization: Organization,
-    /// Where to, by transfer.
+    /// Where to, by transfer, until it is paid or void.
     pub bank_details: Vec<(BankField, String)>,
 }
 
@@ -33,7 +33,12 @@ pub(crate) async fn view(
     invoice: Invoice,
 ) -> Result<InvoiceView, AppError> {
     let organization = platform.store.get_organization(organization).await?;
-    let bank_details = settings::open_bank_details(platform, &organization).await?;
+    let bank_details = match invoice.status {
+        InvoiceStatus::Paid { .. } | InvoiceStatus::Void { .. } => Vec::new(), // there is nothing to transfer
+        InvoiceStatus::Draft { .. } | InvoiceStatus::Open | InvoiceStatus::Uncollectible { .. } => {
+            settings::open_bank_details(platform, &organization).await?
+        }
+    };
     let parties = match &invoice.parties {
         Some(parties) => parties.clone(),
         None => {

@@ -65,7 +65,7 @@ pub struct PublicInvoiceBody {
     pub branding: BrandingBody,
     /// Who pays.
     pub customer: PublicCustomerBody,
-    /// Where to transfer the amount to.
+    /// Where to transfer the amount to, until it is paid or void.
     pub bank_details: BankDetailsBody,
     /// Where it can be paid, once a payment provider is connected.
     pub payment_link: Option<String>,
