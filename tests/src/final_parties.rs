@@ -1,10 +1,31 @@
 //! What an invoice says of both parties: a draft follows them, and one that is final says what they were then.
 
-use domain::invoice::Invoice;
-use reqwest::Method;
-use serde_json::{Value, json};
+use std::sync::{Arc, atomic::Ordering};
 
-use crate::client::{World, text};
+use app::{
+    customers::{self, CustomerDetails},
+    draft_invoices, invoices,
+    settings::{self, SettingsChanges},
+};
+use chrono::{DateTime, Utc};
+use domain::{
+    customer::Address,
+    id::{CustomerId, OrganizationId},
+    invoice::{Invoice, PaymentDue},
+    invoice_draft::ManualLine,
+    property::Properties,
+    tax::{TaxExemption, TaxRate},
+};
+use fluxrate_bench::rig::Rig;
+use reqwest::Method;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use testkit::Line;
+
+use crate::{
+    billing_races::racing,
+    client::{World, text},
+};
 
 /// Everything that shows an invoice to its customer.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +84,7 @@ async fn change_both(world: &World, customer: &Value) {
         .await;
 }
 
-async fn stored(world: &World, path: &str) -> (domain::id::OrganizationId, Invoice) {
+async fn stored(world: &World, path: &str) -> (OrganizationId, Invoice) {
     let me = world.owner.get("/auth/me").await;
     let organization = text(&me["organization"]["id"]).parse().unwrap();
     let id = path.rsplit('/').next().unwrap().parse().unwrap();
@@ -120,15 +141,13 @@ async fn what_a_final_invoice_says_stays_whatever_its_parties_become() {
 
     // It is mailed to where the customer is now, and says what it said.
     let (path, token, _) = before.last().unwrap();
+    world.advance_to("2025-02-01T12:31:00Z").await;
     world.owner.changed(Method::POST, &format!("{path}/send-email"), json!({})).await;
     world.drain().await;
     let mails = world.owner.get_local("outbox").await;
-    let mail = mails.as_array().unwrap().last().unwrap();
-    assert_eq!(
-        (&mail["to"], text(&mail["subject"])),
-        (&json!("new@renamed.example"), text(&mails[0]["subject"]).replace("0001", "0004").as_str())
-    );
-    let mime = std::fs::read_to_string(text(&mail["file"])).unwrap();
+    let [_, first, again] = mails.as_array().unwrap().as_slice() else { panic!("{mails}") };
+    assert_eq!((&again["to"], &again["subject"]), (&json!("new@renamed.example"), &first["subject"]));
+    let mime = std::fs::read_to_string(text(&again["file"])).unwrap();
     let (head, letter) = mime.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("Reply-To: hi@south.example"), "{head}");
     let letter = letter.replace("=\r\n", "");
@@ -177,4 +196,63 @@ async fn parties_are_kept_sealed_and_those_of_an_invoice_without_them_are_as_the
         (&json!("Renamed Ltd"), &json!("South SA"))
     );
     assert_eq!(shown.public["customer"]["tax_id"], "FR777");
+}
+
+/// Moves a customer to another country.
+async fn move_to(rig: &Rig, customer: CustomerId, country: &str) {
+    let moved = |open: customers::OpenCustomer| CustomerDetails {
+        name: open.customer.name,
+        email: None,
+        external_id: open.customer.external_id,
+        phone: None,
+        billing_address: Address { country: Some(country.into()), ..Address::default() },
+        tax_id: None,
+        tax_exemption: TaxExemption::None,
+        metadata: Properties::new(),
+    };
+    customers::update(&rig.platform, &rig.actor(), customer, moved).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invoice_is_taxed_where_it_says_that_its_customer_is() {
+    let rig =
+        Rig::new("2025-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap(), Line::counting()).await.unwrap();
+    let rig = Arc::new(rig);
+    let (platform, actor) = (&rig.platform, &rig.actor());
+    let percent = Decimal::from(19);
+    let rate =
+        TaxRate { name: "VAT".into(), country: "DE".into(), state: None, percent, replaces_country: false };
+    let changes = SettingsChanges { tax_rates: Some(vec![rate]), ..SettingsChanges::default() };
+    settings::update(platform, actor, changes).await.unwrap();
+    let customer = rig.customer("acme").await.unwrap();
+    let mut taxed = Vec::new();
+    for n in 0.. {
+        move_to(&rig, customer, "DE").await;
+        let line =
+            ManualLine { description: "Work".into(), quantity: Decimal::ONE, unit_price: Decimal::TEN };
+        let new = draft_invoices::NewInvoice {
+            customer,
+            currency: "EUR".parse().unwrap(),
+            lines: vec![line],
+            payment_due: PaymentDue::AsSet,
+            memo: None,
+            metadata: Properties::new(),
+        };
+        let draft = draft_invoices::create(platform, actor, new).await.unwrap().id;
+        // It moves to France right before the request of that number.
+        let other = rig.clone();
+        let (racing, sent) = racing(&rig, n, move || {
+            let other = other.clone();
+            async move { move_to(&other, customer, "FR").await }
+        });
+        let invoice = invoices::finalize_now(&racing.platform, actor, draft).await.unwrap();
+        let is_taxed = !invoice.tax.lines.is_empty();
+        let said = invoice.parties.unwrap().buyer.address.country;
+        assert_eq!(said.as_deref(), Some(if is_taxed { "DE" } else { "FR" }), "before request {n}");
+        taxed.push(is_taxed);
+        if sent.load(Ordering::Relaxed) <= n {
+            break;
+        }
+    }
+    assert!(!taxed[0] && *taxed.last().unwrap(), "{taxed:?}");
 }
