@@ -17,9 +17,9 @@ dev: ## Run the whole platform on this machine
 demo: ## Play the whole story, from signing up to the e-mailed invoice
 	$(PYTHON) tools/demo.py
 
-bench: .venv/installed ## Measure what usage and billing cost, in request units, bytes, seconds and dollars (QUICK=1 for a look)
+bench: .venv/installed ## Measure what usage and billing cost, in request units, bytes, seconds and dollars (QUICK=1 for a look, ONLY=ingest for a part)
 	cargo build --release -p fluxrate-bench -p ingest-usage -p track-usage -p api
-	cargo run --release -p fluxrate-bench -- $(if $(QUICK),--quick)
+	cargo run --release -p fluxrate-bench -- $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 audit: ## Rebuild every total of DATA from its events, and compare (REPAIR=1 puts right what is wrong, ACCEPT_LOSS=1 also where events are lost)
 	cargo run -p fluxrate-admin -- --data $(DATA) audit $(if $(REPAIR),--repair) $(if $(ACCEPT_LOSS),--accept-loss)

@@ -33,16 +33,23 @@ async fn a_subscription_that_does_not_say_is_billed_as_the_organization_set() {
         (&set["time_zone"], &set["proration"])
     );
     assert_eq!(world.owner.get("/organization").await, organization);
+    let half = world.settings(json!({"proration": {"mode": "full"}})).await;
+    assert_eq!(half["proration"], set["proration"], "the unit stays");
     let other = world.settings(json!({"name": "Renamed"})).await;
     assert_eq!((&other["time_zone"], &other["proration"]), (&set["time_zone"], &set["proration"]));
     let tokyo = ["Asia/Tokyo", "day full", "2025-01-14T15:00:00Z", "2025-01-31T15:00:00Z"];
     for (own, expected, total) in [
         (json!({}), tokyo, "30.00"),
         (json!({"time_zone": "UTC"}), ["UTC", "day full", utc[2], utc[3]], "30.00"),
-        (json!({"proration": {"unit": "day"}}), ["Asia/Tokyo", "day prorate", tokyo[2], tokyo[3]], "16.45"),
+        (json!({"proration": {"unit": "day"}}), tokyo, "30.00"),
+        (
+            json!({"proration": {"mode": "prorate"}}),
+            ["Asia/Tokyo", "day prorate", tokyo[2], tokyo[3]],
+            "16.45",
+        ),
         (
             json!({"time_zone": "UTC", "proration": {"mode": "none"}}),
-            ["UTC", "second none", utc[2], utc[3]],
+            ["UTC", "day none", utc[2], utc[3]],
             "null",
         ),
     ] {
@@ -78,6 +85,7 @@ async fn what_cannot_be_set_is_named() {
         (json!({"time_zone": "+02:00"}), "time_zone"),
         (json!({"time_zone": ""}), "time_zone"),
         (json!({"proration": {"unit": "hour"}}), "proration.unit"),
+        (json!({"proration": []}), "proration"),
         (json!({"proration": {"mode": "half"}}), "proration.mode"),
         (json!({"proration": "day"}), "proration"),
     ] {

@@ -314,3 +314,30 @@ async fn credit_that_comes_back_meanwhile_is_not_lost() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_given_while_other_credit_comes_back_is_not_lost() {
+    let shared = Arc::new(Shared::new().await);
+    for n in 0.. {
+        // All 10 are taken, and come back while another 10 are given.
+        let open = shared.draft(12).await;
+        shared.finalize(&shared.rig.platform, open).await.unwrap();
+        let credit = shared.draft(-10).await;
+        let other = shared.clone();
+        let (racing, sent) = racing(&shared.rig, n, move || {
+            let other = other.clone();
+            async move { _ = other.finalize(&other.rig.platform, credit).await.unwrap() }
+        });
+        shared.void(&racing.platform, open).await.unwrap();
+        let is_over = sent.load(Ordering::Relaxed) <= n;
+        if is_over {
+            shared.finalize(&shared.rig.platform, credit).await.unwrap();
+        }
+        assert_eq!(shared.balance().await, Decimal::from(20), "before request {n}");
+        if is_over {
+            break;
+        }
+        let all = shared.draft(10).await;
+        shared.finalize(&shared.rig.platform, all).await.unwrap();
+    }
+}

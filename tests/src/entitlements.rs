@@ -289,3 +289,37 @@ async fn what_cannot_be_granted_is_refused_by_field() {
     let features = sold.world.owner.get(&format!("/plans/{}", text(&plan["id"]))).await["features"].clone();
     assert_eq!(features.as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_feature_that_is_gone_is_worth_nothing_and_breaks_nothing() {
+    let sold = Sold::new().await;
+    let (_, subscription) =
+        sold.subscribe(&[json!({"feature_id": sold.region["id"], "static_value": "eu"})]).await;
+    let owner = &sold.world.owner;
+    let path = format!("/subscriptions/{}", text(&subscription["id"]));
+    let feature = text(&sold.sso["id"]);
+    owner.changed(Method::PUT, &format!("{path}/entitlements/{feature}"), json!({"is_enabled": true})).await;
+    let keys = |list: &Value| {
+        list["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| text(&one["lookup_key"]).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let lists =
+        [format!("{path}/entitlements"), format!("/customers/{}/entitlements", text(&sold.customer["id"]))];
+    for list in &lists {
+        assert_eq!(keys(&owner.get(list).await), ["region", "sso"]);
+    }
+    assert_eq!(owner.call(Method::DELETE, &format!("/features/{feature}"), None).await.0, 204);
+    for list in &lists {
+        assert_eq!(keys(&owner.get(list).await), ["region"]);
+    }
+    assert_eq!(owner.get("/subscriptions").await["meta"]["total"], 1);
+    let shown = owner.get(&path).await["entitlements"].clone();
+    assert_eq!(shown.as_array().map(Vec::len), Some(1), "{shown}");
+    for action in ["pause", "resume", "cancel"] {
+        owner.changed(Method::POST, &format!("{path}/{action}"), json!({})).await;
+    }
+}

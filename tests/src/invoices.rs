@@ -38,7 +38,7 @@ async fn a_date_to_pay_by_is_one_of_the_organization() {
     let edited = world.owner.changed(Method::PUT, &path, json!({"due_date": "2025-07-04"})).await;
     assert_eq!(edited["due_date"], "2025-07-04T04:00:00Z");
     world.owner.changed(Method::POST, &format!("{path}/finalize"), json!({})).await;
-    let token = world.owner.created(&format!("{path}/generate-token"), json!({})).await;
+    let token = world.owner.changed(Method::POST, &format!("{path}/generate-token"), json!({})).await;
     let page = reqwest::get(text(&token["public_url"])).await.unwrap().text().await.unwrap();
     assert!(page.contains("4 July 2025"), "{page}");
 }

@@ -521,8 +521,9 @@ async fn what_is_previewed_is_measured_as_what_is_tracked() {
     for (aggregation, calls) in
         [("SUM", "42.5"), ("MAX", "30"), ("LAST", "10"), ("COUNT", "3"), ("WEIGHTED_SUM", "18.66935483871")]
     {
-        let mut shop = Shop::new().await;
-        shop.meter = shop.world.meter(aggregation).await;
+        let world = World::new().await;
+        let meter = world.meter(aggregation).await;
+        let shop = Shop { world, meter };
         let property = text(&shop.world.owner.get(&format!("/meters/{}", text(&shop.meter["meter_id"]))).await["property_name"]).to_owned();
         let plan = shop.plan("Calls", &[usage("Calls", "1")]).await;
         let event = |day: &str, quantity: Value| json!({"timestamp": format!("2025-01-{day}"), "properties": {&property: quantity}});

@@ -268,3 +268,32 @@ async fn the_stats_of_a_meter_are_all_of_what_counts() {
     world.drain().await;
     assert_eq!(stats().await, (0, 0, [None, None]));
 }
+
+/// The clock stands still here: all of these happen and come in one millisecond.
+#[tokio::test]
+async fn of_events_at_one_time_the_one_told_last_counts() {
+    for aggregation in ["LAST", "WEIGHTED_SUM"] {
+        let world = World::new().await;
+        world.customer().await;
+        let meter = world.meter(aggregation).await;
+        let event = |quantity: u32| json!({"meter_id": meter["meter_id"], "customer_external_id": "acme", "quantity": quantity});
+        let last = async || {
+            world.drain().await;
+            let path = format!("/meters/{}/events", text(&meter["meter_id"]));
+            let newest = world.owner.get(&path).await["data"][0]["quantity"].clone();
+            let path = format!("/meters/{}/usage?start_date=2025-01-01", text(&meter["meter_id"]));
+            let total = match aggregation {
+                "LAST" => world.owner.get(&path).await["total_usage"].to_string(),
+                _ => text(&newest).to_owned(), // nothing was held for any time yet
+            };
+            (text(&newest).to_owned(), total)
+        };
+        let events = [5, 9, 3].map(event);
+        assert_eq!(world.owner.post("/usage/batch", json!({"events": events})).await.0, 202);
+        assert_eq!(last().await, ("3".to_owned(), "3".to_owned()), "{aggregation}");
+        for quantity in [9, 5] {
+            world.owner.created("/usage", event(quantity)).await;
+        }
+        assert_eq!(last().await, ("5".to_owned(), "5".to_owned()), "{aggregation}");
+    }
+}

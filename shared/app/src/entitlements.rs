@@ -121,10 +121,11 @@ pub async fn of_plan(platform: &Platform, actor: &Actor, plan: PlanId) -> Result
     actor.require(Scope::BillingRead)?;
     let features = platform.store.list_plan_features(actor.organization, plan).await?;
     let granted = features.into_iter().map(|granted| async move {
-        let feature = platform.store.get_feature(actor.organization, granted.feature).await?;
-        Ok::<_, AppError>(Granted { feature, grant: granted.grant, is_overridden: false })
+        let feature = find_feature(platform, actor.organization, granted.feature).await?;
+        let granted = |feature| Granted { feature, grant: granted.grant, is_overridden: false };
+        Ok::<_, AppError>(feature.map(granted))
     });
-    try_join_all(granted).await
+    Ok(try_join_all(granted).await?.into_iter().flatten().collect())
 }
 
 /// Whether any plan grants a feature.
@@ -192,10 +193,23 @@ pub async fn granted_by(
 ) -> Result<Vec<Granted>, AppError> {
     let grants = grants_of(platform, actor.organization, subscription).await?;
     let granted = grants.into_iter().map(|(feature, (grant, is_overridden))| async move {
-        let feature = platform.store.get_feature(actor.organization, feature).await?;
-        Ok::<_, AppError>(Granted { feature, grant, is_overridden })
+        let feature = find_feature(platform, actor.organization, feature).await?;
+        Ok::<_, AppError>(feature.map(|feature| Granted { feature, grant, is_overridden }))
     });
-    try_join_all(granted).await
+    Ok(try_join_all(granted).await?.into_iter().flatten().collect())
+}
+
+/// A feature that is granted; `None` if it was deleted, and is worth nothing to anybody any more.
+async fn find_feature(
+    platform: &Platform,
+    organization: OrganizationId,
+    feature: FeatureId,
+) -> Result<Option<Feature>, AppError> {
+    match platform.store.get_feature(organization, feature).await {
+        Ok(feature) => Ok(Some(feature)),
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What may be used by one subscription alone.
@@ -339,10 +353,13 @@ async fn allowances(
     let rows = by_feature.into_iter().rev().map(|(feature, grants)| (feature.to_string(), (feature, grants)));
     let page = Page::of(rows.collect(), page);
     let rows = page.rows.into_iter().map(|(feature, grants)| async move {
-        let feature = platform.store.get_feature(organization, feature).await?;
-        allowance(platform, organization, customer, feature, grants).await
+        match find_feature(platform, organization, feature).await? {
+            Some(feature) => allowance(platform, organization, customer, feature, grants).await.map(Some),
+            None => Ok::<_, AppError>(None),
+        }
     });
-    Ok(Page { rows: try_join_all(rows).await?, total: page.total, next_cursor: page.next_cursor })
+    let rows = try_join_all(rows).await?.into_iter().flatten().collect();
+    Ok(Page { rows, total: page.total, next_cursor: page.next_cursor })
 }
 
 async fn allowance(

@@ -4,12 +4,12 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
 use auth::PasswordHasher;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     id::{Id, OrganizationId},
     test_clock::Mode,
@@ -60,12 +60,17 @@ pub struct Platform {
     pub(crate) known: Arc<Known>,
     /// The time and the sequence of the last id made.
     last_id: Arc<AtomicU64>,
+    /// When the last event arrived of those whose order counts, in milliseconds.
+    last_arrival: Arc<AtomicI64>,
     pub(crate) passwords: Arc<tokio::sync::OnceCell<Arc<PasswordHasher>>>,
     /// The time of the organization it is for, if that is in test mode.
     test_now: Option<DateTime<Utc>>,
     /// Organizations that are known to be live, which they stay.
     live: Arc<RwLock<HashSet<OrganizationId>>>,
 }
+
+/// How far arrivals may run ahead of the clock: as many milliseconds as a batch may have events.
+const AHEAD_MAX: TimeDelta = TimeDelta::milliseconds(999);
 
 /// How many organizations a process knows to be live: less than a megabyte of them.
 const LIVE_MAX: usize = 10_000;
@@ -97,6 +102,7 @@ impl Platform {
             memory: Arc::default(),
             known: Arc::default(),
             last_id: Arc::default(),
+            last_arrival: Arc::default(),
             passwords: Arc::default(),
             test_now: None,
             live: Arc::default(),
@@ -156,6 +162,16 @@ impl Platform {
             *to = from;
         }
         Id::from_parts(DateTime::from_timestamp_millis(millis).unwrap_or(self.real_now()), entropy)
+    }
+
+    /// When something arrives that is told `now`: a millisecond after what was told before it in this process at the same
+    /// time, so that their order is kept. Never more than [`AHEAD_MAX`] later than now.
+    pub(crate) fn arrival(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let (now, latest) = (now.timestamp_millis(), (now + AHEAD_MAX).timestamp_millis());
+        let next = |last: i64| if (now..=latest).contains(&last) { (last + 1).min(latest) } else { now };
+        let last =
+            self.last_arrival.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        DateTime::from_timestamp_millis(next(last.unwrap_or_default())).unwrap_or_default()
     }
 
     /// Random bytes.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use auth::Actor;
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use domain::{
     charge::Price,
     charge_usage::{ChargeFold, ChargeUsage},
@@ -231,7 +231,7 @@ async fn metered(
         events.push(UsageEvent {
             key: index.to_string(),
             occurred_at: at,
-            ingested_at: at,
+            ingested_at: at + TimeDelta::milliseconds(i64::try_from(index).unwrap_or(i64::MAX >> 20)),
             quantity,
             properties,
             metadata: Properties::new(),

@@ -16,7 +16,7 @@ use domain::{
     zone::Steps,
 };
 use futures::future::try_join_all;
-use store::{PageRequest, Position};
+use store::{PageRequest, Position, StoreError};
 
 use crate::{
     AppError, Platform, catalog,
@@ -177,8 +177,13 @@ async fn period_and_meters(
     organization: OrganizationId,
     subscription: &Subscription,
 ) -> Result<(BillingPeriod, Vec<Meter>), AppError> {
-    let plan = platform.store.get_plan(organization, subscription.plan).await?;
     let period = subscription.current_period().map_err(AppError::internal)?;
+    let plan = match platform.store.get_plan(organization, subscription.plan).await {
+        Ok(plan) => plan,
+        // It was deleted since the subscription ended.
+        Err(StoreError::NotFound(_)) => return Ok((period, Vec::new())),
+        Err(error) => return Err(error.into()),
+    };
     let ids = plan.charges_in(subscription.price_version).filter_map(|charge| charge.meter());
     let mut meters = Vec::new();
     for meter in ids.collect::<BTreeSet<_>>() {

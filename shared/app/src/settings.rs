@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use domain::{
     customer::Address,
     organization::{BankField, Branding, LateUsage, Organization, ZeroInvoices},
-    proration::ProrationPolicy,
+    proration::ProrationChoice,
     tax::TaxRate,
     test_clock::Mode,
     user::Scope,
@@ -45,7 +45,7 @@ pub struct SettingsChanges {
     /// Whose midnights and months count, where a subscription does not say.
     pub zone: Option<Tz>,
     /// How parts of intervals are billed, where a subscription does not say.
-    pub proration: Option<ProrationPolicy>,
+    pub proration: Option<ProrationChoice>,
     /// A note on every invoice.
     pub invoice_notes: Option<Option<String>>,
     /// How it looks.
@@ -94,7 +94,8 @@ pub async fn update(
     set(&mut settings.zero_invoices, changes.zero_invoices);
     set(&mut settings.late_usage, changes.late_usage);
     set(&mut settings.zone, changes.zone);
-    set(&mut settings.proration, changes.proration);
+    let proration = changes.proration.map(|choice| choice.over(settings.proration));
+    set(&mut settings.proration, proration);
     set(&mut settings.invoice_notes, changes.invoice_notes);
     set(&mut settings.branding, changes.branding);
     if let Some(details) = changes.bank_details {

@@ -156,11 +156,22 @@ impl Door {
 
 async fn accept(platform: &Platform, actor: &Actor, door: &Door, usage: Usage) -> Result<Accepted, AppError> {
     let meter = door.meter(&usage.meter)?;
-    let event = checked(meter, &usage, platform.now().trunc_subsecs(3))?;
+    let now = platform.now().trunc_subsecs(3);
+    let event = checked(meter, &usage, now)?;
+    let ingested_at = match meter.aggregation {
+        // Of events at one time, the one that is told last counts.
+        Aggregation::Last | Aggregation::WeightedSum => platform.arrival(now),
+        Aggregation::Sum
+        | Aggregation::Count
+        | Aggregation::Max
+        | Aggregation::Min
+        | Aggregation::UniqueCount => now,
+    };
     let customer = door.customer(&usage.customer)?;
     let has_sender_key = usage.idempotency_key.is_some();
     let key = usage.idempotency_key.unwrap_or_else(|| platform.new_id::<()>().to_string());
-    let event = UsageEvent { key, properties: usage.properties, metadata: usage.metadata, ..event };
+    let (properties, metadata) = (usage.properties, usage.metadata);
+    let event = UsageEvent { key, ingested_at, properties, metadata, ..event };
     if event_bytes(&event) > EVENT_BYTES_MAX {
         let field = if event.metadata.is_empty() { "properties" } else { "metadata" };
         return Err(AppError::invalid(field, "is too large: an event has 64 KB at most"));

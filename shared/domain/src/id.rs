@@ -36,7 +36,8 @@ impl<K> Id<K> {
         for (to, from) in bytes.iter_mut().zip(millis.iter().skip(2).chain(&entropy)) {
             *to = *from;
         }
-        Self::from_uuid(uuid::Builder::from_bytes(bytes).with_version(uuid::Version::SortRand).into_uuid())
+        let builder = uuid::Builder::from_bytes(bytes).with_variant(uuid::Variant::RFC4122);
+        Self::from_uuid(builder.with_version(uuid::Version::SortRand).into_uuid())
     }
 
     /// The id that has this UUID.
@@ -163,6 +164,10 @@ mod tests {
         let late = PlanId::from_parts(at + chrono::Duration::milliseconds(1), [0; 10]);
         assert!(early < late);
         assert_eq!(early.uuid().get_version_num(), 7);
+        for id in [early, late] {
+            let uuid = id.uuid();
+            assert_eq!((uuid.get_version_num(), uuid.get_variant()), (7, uuid::Variant::RFC4122));
+        }
         assert_eq!(early, PlanId::from_parts(at, [0xff; 10]));
     }
 }

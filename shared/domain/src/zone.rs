@@ -10,7 +10,7 @@ use crate::series::Range;
 /// The size of the steps of a series. Weeks begin on Monday.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// An hour.
+    /// An hour. One in which clocks are set by half an hour lasts until they show a full one again.
     Hour,
     /// A day. Of 23 or 25 hours when clocks change.
     Day,
@@ -41,10 +41,9 @@ impl Steps {
         let date = local.date_naive();
         match self.step {
             Step::Hour => {
-                let minutes = TimeDelta::minutes(local.minute().into());
-                at - minutes
-                    - TimeDelta::seconds(local.second().into())
-                    - TimeDelta::nanoseconds(local.nanosecond().into())
+                let start = at - into_hour(local.time());
+                // Clocks may have been set by half an hour since, as they are on Lord Howe Island.
+                start - into_hour(start.with_timezone(&self.zone).time())
             }
             Step::Day => midnight(self.zone, date),
             Step::Week => {
@@ -59,7 +58,11 @@ impl Steps {
     pub fn next(self, start: DateTime<Utc>) -> DateTime<Utc> {
         let date = start.with_timezone(&self.zone).date_naive();
         let next = match self.step {
-            Step::Hour => return start + TimeDelta::hours(1),
+            Step::Hour => {
+                let next = start + TimeDelta::hours(1);
+                let over = into_hour(next.with_timezone(&self.zone).time());
+                return if over.is_zero() { next } else { next + (TimeDelta::hours(1) - over) };
+            }
             Step::Day => date.checked_add_days(Days::new(1)),
             Step::Week => date.checked_add_days(Days::new(7)),
             Step::Month => date.checked_add_months(Months::new(1)),
@@ -73,6 +76,13 @@ impl Steps {
         std::iter::successors(Some(self.start_of(range.from)), next)
             .take_while(move |start| *start < range.until)
     }
+}
+
+/// How long after a full hour it is.
+fn into_hour(time: NaiveTime) -> TimeDelta {
+    TimeDelta::minutes(time.minute().into())
+        + TimeDelta::seconds(time.second().into())
+        + TimeDelta::nanoseconds(time.nanosecond().into())
 }
 
 /// The first instant of `date` in `zone`. Where clocks skip midnight, the day begins when they go on.
@@ -141,6 +151,13 @@ mod tests {
             let starts = starts.map(|start| start.replace(":00+00:00", "Z")).collect::<Vec<_>>();
             assert_eq!(starts, expected);
         };
+        // Half an hour is skipped, and another one comes twice.
+        let (from, until) = ("2025-10-04T14:10:00Z", "2025-10-04T18:00:00Z");
+        let hours = ["2025-10-04T13:30Z", "2025-10-04T14:30Z", "2025-10-04T16:00Z", "2025-10-04T17:00Z"];
+        check(Step::Hour, Tz::Australia__Lord_Howe, from, until, &hours);
+        let (from, until) = ("2025-04-05T13:30:00Z", "2025-04-05T17:00:00Z");
+        let hours = ["2025-04-05T13:00Z", "2025-04-05T14:00Z", "2025-04-05T15:30Z", "2025-04-05T16:30Z"];
+        check(Step::Hour, Tz::Australia__Lord_Howe, from, until, &hours);
         let (from, until) = ("2025-01-31T10:00:00Z", "2025-03-01T00:00:00Z");
         check(Step::Month, Tz::UTC, from, until, &["2025-01-01T00:00Z", "2025-02-01T00:00Z"]);
         check(

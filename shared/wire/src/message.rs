@@ -412,7 +412,7 @@ mod tests {
             quantity: "4.25".parse().unwrap(),
             properties: Properties::from([
                 ("region".into(), Property::Text("eu".into())),
-                ("n".into(), Property::Number("1.50".into())),
+                ("n".into(), Property::Number("1.5".into())),
                 ("none".into(), Property::Null),
                 ("list".into(), Property::Nested("[1,{}]".into())),
             ]),

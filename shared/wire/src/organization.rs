@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::{
     check::Check,
     json::given,
-    subscription::{ProrationBody, zone},
+    subscription::{ChangeProrationBody, ProrationBody, zone},
     tax::{NewTaxRateBody, TaxRateBody},
     test_clock::ModeName,
     time::TimeOut,
@@ -105,8 +105,8 @@ pub struct OrganizationChangesBody {
     late_usage: Option<LateUsageName>,
     /// Whose midnights and months count, as `Europe/Berlin`, in subscriptions to come that do not say.
     time_zone: Option<String>,
-    /// How parts of periods are billed, in subscriptions to come that do not say: all of it.
-    proration: Option<ProrationBody>,
+    /// How parts of periods are billed, in subscriptions to come that do not say.
+    proration: Option<ChangeProrationBody>,
     /// A note on every invoice.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
@@ -269,7 +269,7 @@ impl OrganizationChangesBody {
                 LateUsageName::Ignore => LateUsage::Ignore,
             }),
             zone: self.time_zone.and_then(|name| zone(&mut check, &name)),
-            proration: self.proration.map(ProrationBody::into_domain),
+            proration: self.proration.map(ChangeProrationBody::into_domain),
             invoice_notes: self.invoice_notes.map(|notes| check.optional_rows("invoice_notes", notes, 2000)),
             branding: self.branding.map(|branding| branding.unwrap_or_default().into_domain(&mut check)),
             bank_details: self

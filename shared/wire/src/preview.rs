@@ -56,7 +56,7 @@ pub struct NewPreviewBody {
     /// Whose midnights and months count, as `Europe/Berlin`; the organization's if not given.
     time_zone: Option<String>,
     /// How parts of periods are billed; as the organization has set if not given.
-    proration: Option<ProrationBody>,
+    proration: Option<ChangeProrationBody>,
     /// Its own prices, in place of the plan's.
     overrides: Option<Vec<PriceOverrideBody>>,
     /// What would change later.

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use domain::property::{Properties, Property};
+use rust_decimal::Decimal;
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
@@ -79,10 +80,19 @@ pub(crate) fn property(value: Value) -> Property {
     match value {
         Value::Null => Property::Null,
         Value::Bool(value) => Property::Bool(value),
-        Value::Number(number) => Property::Number(number.to_string()),
+        Value::Number(number) => Property::Number(usual(number.to_string())),
         Value::String(text) => Property::Text(text),
         nested @ (Value::Array(_) | Value::Object(_)) => Property::Nested(nested.to_string()),
     }
+}
+
+/// A number as it is usually written, so that `7.0` and `7e0` are `7`; one of too many digits as it came.
+fn usual(number: String) -> String {
+    let exact = match number.contains(['e', 'E']) {
+        true => Decimal::from_scientific(&number),
+        false => Decimal::from_str_exact(&number),
+    };
+    exact.map_or(number, |exact| exact.normalize().to_string())
 }
 
 fn text_length(property: &Property) -> usize {
@@ -118,5 +128,30 @@ impl PartialSchema for PropertiesIn {
 impl ToSchema for PropertiesIn {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("Properties")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_numbers_are_one_value() {
+        for (given, expected) in [
+            ("7", "7"),
+            ("7.0", "7"),
+            ("7e0", "7"),
+            ("70E-1", "7"),
+            ("-0.0", "0"),
+            ("0.10", "0.1"),
+            ("1e21", "1000000000000000000000"),
+            ("1e-7", "0.0000001"),
+            ("1e400", "1e+400"),
+            ("0.1234567890123456789012345678901", "0.1234567890123456789012345678901"),
+        ] {
+            let json = format!(r#"{{"n":{given}}}"#);
+            let PropertiesIn(properties) = serde_json::from_str(&json).unwrap();
+            assert_eq!(properties["n"], Property::Number(expected.to_owned()), "{given}");
+        }
     }
 }

@@ -171,11 +171,15 @@ impl Query {
         self.range_from(now, zone, |end| end - Duration::days(30))
     }
 
-    /// As [`range`](Self::range), but from the start if that is left open. `None` if neither is given.
+    /// As [`range`](Self::range), but from the start if that is left open; nothing is to be found from now on. `None` if
+    /// neither is given.
     pub fn bounds(&mut self, now: DateTime<Utc>, zone: Tz) -> Option<domain::series::Range> {
         if !self.has("start_date") && !self.has("end_date") {
             return None;
         }
+        let start = self.parameters.get("start_date").and_then(|start| LocalTimeIn::parse(start));
+        let now =
+            if self.has("end_date") { now } else { start.map_or(now, |start| start.start(zone).max(now)) };
         Some(self.range_from(now, zone, |_| DateTime::UNIX_EPOCH).0)
     }
 
@@ -365,7 +369,7 @@ mod tests {
         check(&[("start_date", "2025-02-01")], [until_now[0], until_now[1], "2025-03-01T12:00:00Z"]);
         let to_come = [("start_date", "2025-03-02")];
         assert_eq!(refused(query(&to_come), |query| _ = query.range(now, Tz::UTC)), ["start_date"]);
-        assert_eq!(refused(query(&to_come), |query| _ = query.bounds(now, Tz::UTC)), ["start_date"]);
+        assert_eq!(bounds(&to_come).unwrap(), ["2025-03-02T00:00:00Z", "2025-03-02T00:00:00.001Z"]);
         // The last second of a day by its instant is the first that is left out.
         check(
             &[("start_date", "2025-01-31"), ("end_date", "2025-01-31T23:59:59Z")],

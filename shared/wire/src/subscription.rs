@@ -48,8 +48,8 @@ pub struct NewSubscriptionBody {
     billing_anchor: Option<LocalTimeIn>,
     /// Whose midnights and months count, as `Europe/Berlin`; the organization's if not given.
     time_zone: Option<String>,
-    /// How parts of periods are billed; as the organization has set if not given.
-    proration: Option<ProrationBody>,
+    /// How parts of periods are billed; what is not given is as the organization has set.
+    proration: Option<ChangeProrationBody>,
     /// Its own prices, in place of the plan's. Another plan later has none of them.
     overrides: Option<Vec<PriceOverrideBody>>,
 }
@@ -65,14 +65,12 @@ pub enum BillingTimeName {
 }
 
 /// How parts of periods are billed.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProrationBody {
-    /// What parts are measured in; seconds if not given.
-    #[serde(default = "by_second")]
+    /// What parts are measured in.
     unit: ProrationUnitName,
-    /// What a part costs; its share if not given.
-    #[serde(default = "by_share")]
+    /// What a part costs.
     mode: ProrationModeName,
 }
 
@@ -88,7 +86,7 @@ pub enum ProrationModeName {
     Full,
 }
 
-/// How one change is settled; what is not given is as the subscription has it.
+/// How parts of periods are to be billed, or one change settled; what is not given stays as it is otherwise.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeProrationBody {
@@ -96,14 +94,6 @@ pub struct ChangeProrationBody {
     unit: Option<ProrationUnitName>,
     /// What a part costs.
     mode: Option<ProrationModeName>,
-}
-
-fn by_second() -> ProrationUnitName {
-    ProrationUnitName::Second
-}
-
-fn by_share() -> ProrationModeName {
-    ProrationModeName::Prorate
 }
 
 /// The fields that say how a subscription to be made is billed.
@@ -116,7 +106,7 @@ pub(crate) struct BillingFields {
     pub(crate) billing_time: Option<BillingTimeName>,
     pub(crate) billing_anchor: Option<LocalTimeIn>,
     pub(crate) time_zone: Option<String>,
-    pub(crate) proration: Option<ProrationBody>,
+    pub(crate) proration: Option<ChangeProrationBody>,
 }
 
 /// What state a subscription is in.
@@ -290,7 +280,9 @@ impl BillingFields {
             is_calendar: self.billing_time == Some(BillingTimeName::Calendar),
             anchor: self.billing_anchor.map(start),
             zone,
-            proration: self.proration.map_or(defaults.proration, ProrationBody::into_domain),
+            proration: self
+                .proration
+                .map_or(defaults.proration, |proration| proration.into_domain().over(defaults.proration)),
         })
     }
 }
@@ -322,10 +314,6 @@ impl ChangeProrationBody {
 }
 
 impl ProrationBody {
-    pub(crate) fn into_domain(self) -> ProrationPolicy {
-        ProrationPolicy { unit: self.unit.into_domain(), mode: self.mode.into_domain() }
-    }
-
     pub(crate) fn from_domain(policy: ProrationPolicy) -> Self {
         let mode = match policy.mode {
             ProrationMode::Prorate => ProrationModeName::Prorate,

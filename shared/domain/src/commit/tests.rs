@@ -467,3 +467,16 @@ fn an_event_that_overflows_the_month_is_left_out() {
     assert_eq!(verdicts.last(), Some(&Verdict::Overflow));
     assert_eq!(stored.head.total(Totals::empty(Aggregation::Sum)).unwrap().events, 17_014);
 }
+
+#[test]
+fn keys_of_one_instant_are_told_apart() {
+    use Verdict::{Counted, Duplicate};
+    let told = ["b", "a", "b", "c", "a"].map(|key| event(key, "2025-01-01T00:00:00Z", "1"));
+    // With their firsts in segments, and in the tail.
+    for room in [0, 9] {
+        let mut stored = Stored::new(counting(Aggregation::Sum), room);
+        assert_eq!(stored.commit(&told), [Counted, Counted, Duplicate, Counted, Duplicate], "{room}");
+        assert_eq!(stored.commit(&told), [Duplicate; 5], "{room}");
+        assert_eq!(stored.head.members, 3, "{room}");
+    }
+}
