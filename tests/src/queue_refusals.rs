@@ -102,13 +102,8 @@ async fn of_a_batch_that_the_queue_takes_in_part_the_answer_says_which() {
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
     let batch = async |refused: &[&'static str], unsaid: &[&'static str]| {
-        let mut at = sqs.lock().unwrap();
-        *at = Sqs {
-            refused: refused.iter().copied().collect(),
-            unsaid: unsaid.iter().copied().collect(),
-            ..Sqs::default()
-        };
-        drop(at);
+        let (refused, unsaid) = (refused.iter().copied().collect(), unsaid.iter().copied().collect());
+        *sqs.lock().unwrap() = Sqs { refused, unsaid, ..Sqs::default() };
         let (status, answer) = send("/usage/batch", json!({"events": events})).await;
         let results = answer["results"].as_array().into_iter().flatten();
         let statuses =

@@ -205,12 +205,8 @@ async fn a_range_that_is_left_open_goes_until_now_and_an_instant_as_its_end_is_l
         [total("end_date=2025-01-31").await, total("start_date=2010-01-01").await, total("").await],
         [5, 7, 8]
     );
-    for path in [
-        format!("/meters/{id}/events?"),
-        format!("/meters/{id}/usage?"),
-        "/usage?".into(),
-        "/usage/rejected?".into(),
-    ] {
+    assert_eq!(total("start_date=2025-03-01").await, 0, "a list from a day to come finds nothing");
+    for path in [format!("/meters/{id}/usage?"), "/usage?".into(), "/usage/rejected?".into()] {
         let (status, problem) =
             world.owner.call(Method::GET, &format!("{path}start_date=2025-03-01"), None).await;
         assert_eq!((status, fields(&problem)), (422, vec!["start_date"]), "{path}");
@@ -296,4 +292,51 @@ async fn of_events_at_one_time_the_one_told_last_counts() {
         }
         assert_eq!(last().await, ("5".to_owned(), "5".to_owned()), "{aggregation}");
     }
+}
+
+#[tokio::test]
+async fn what_a_deleted_meter_counted_is_told_of() {
+    let world = World::new().await;
+    let meter = world.meter("SUM").await;
+    let acme = world.customer().await;
+    let at = "2024-12-31T10:00:00Z";
+    for (key, quantity) in [("a", 3), ("b", 4)] {
+        world.owner.created("/usage", event(&meter, "acme", key, at, json!(quantity))).await;
+    }
+    world.drain().await;
+    let (owner, id) = (&world.owner, text(&meter["meter_id"]));
+    let told = async || {
+        let mut told = Vec::new();
+        for path in [
+            format!("/meters/{id}/events"),
+            format!("/meters/{id}/usage"),
+            format!("/meters/{id}/stats"),
+            format!("/meters/{id}/top-customers"),
+            format!("/usage?meter_id={id}&customer_external_id=acme"),
+            format!("/usage/events?meter_id={id}&customer_external_id=acme&idempotency_key=a"),
+        ] {
+            told.push(owner.get(&path).await);
+        }
+        told
+    };
+    let before = told().await;
+    assert_eq!((&before[0]["meta"]["total"], &before[1]["total_usage"]), (&json!(2), &json!(7)));
+    let feature = format!("/features/{}", text(&meter["id"]));
+    assert_eq!(owner.call(Method::DELETE, &feature, None).await.0, 204);
+    assert_eq!(told().await, before);
+    for path in [format!("/meters/{id}"), feature.clone()] {
+        assert_eq!(owner.call(Method::GET, &path, None).await.0, 404, "{path}");
+    }
+    assert_eq!(owner.get("/meters").await["meta"]["total"], 0);
+    assert_eq!(owner.post("/usage", event(&meter, "acme", "c", at, json!(1))).await.0, 404);
+    let void =
+        json!({"meter_id": id, "customer_external_id": "acme", "idempotency_key": "a", "action": "void"});
+    assert_eq!(owner.post("/usage/corrections", void).await.0, 404);
+    assert_eq!(owner.call(Method::DELETE, &feature, None).await.0, 404);
+    let again = world.meter("SUM").await;
+    assert_ne!(again["meter_id"], meter["meter_id"], "its name is free again");
+    assert_eq!(
+        owner.get(&format!("/customers/{}/usage", text(&acme["id"]))).await["meters"][0]["event_count"],
+        0
+    );
 }

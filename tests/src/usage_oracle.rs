@@ -52,14 +52,14 @@ impl Oracle {
         let mut before_end = own.filter(|event| event.at < range.until).collect::<Vec<_>>();
         before_end.sort_by_key(|event| event.at);
         let inside = before_end.iter().filter(|event| event.at >= range.from);
-        let quantities = inside.clone().map(|event| event.quantity);
+        let mut quantities = inside.clone().map(|event| event.quantity);
         let count = inside.clone().count();
         let total = match aggregation {
             Aggregation::Count => Decimal::from(count),
             Aggregation::Sum => quantities.sum(),
             Aggregation::Max => quantities.max().unwrap_or_default(),
             Aggregation::Min => quantities.min().unwrap_or_default(),
-            Aggregation::Last => quantities.last().unwrap_or_default(),
+            Aggregation::Last => quantities.next_back().unwrap_or_default(),
             Aggregation::UniqueCount => {
                 Decimal::from(inside.map(|event| &event.user).collect::<HashSet<_>>().len())
             }

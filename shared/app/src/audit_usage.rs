@@ -101,7 +101,7 @@ pub async fn audit_found(
     }
     let mut audit = Audit::default();
     for (id, months) in months {
-        let meter = match store.get_meter(organization, id).await {
+        let meter = match store.get_meter_or_deleted(organization, id).await {
             Ok(meter) => meter,
             Err(StoreError::NotFound(_)) => {
                 audit.unknown_meters.push(id);

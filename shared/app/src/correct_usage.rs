@@ -16,7 +16,7 @@ use crate::{
     AppError, Platform,
     find_usage::{EventName, find},
     port::{Message, PortError},
-    track_usage::{Usage, checked},
+    track_usage::{Usage, checked, get_meter},
 };
 
 /// What an event is corrected to.
@@ -56,6 +56,7 @@ pub async fn correct(
     correction: Correction,
 ) -> Result<AcceptedCorrection, AppError> {
     actor.require(Scope::UsageWrite)?;
+    get_meter(platform, actor, &name.meter).await?; // of a deleted one nothing is counted any more
     let found = find(platform, &reader(actor), name).await?;
     let member = found.member.ok_or(AppError::NotFound("counted event of this key"))?;
     let organization = actor.organization;

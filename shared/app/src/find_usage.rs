@@ -19,7 +19,7 @@ use store::HeadId;
 use crate::{
     AppError, Platform,
     fold_usage::check_searched,
-    track_usage::{CustomerRef, MeterRef, event_id_of, find_customer, get_meter},
+    track_usage::{CustomerRef, MeterRef, event_id_of, find_customer, get_read_meter},
     usage_log::{EventState, state_of},
 };
 
@@ -71,7 +71,7 @@ pub struct FoundMember {
 /// Errors: `NotFound` if its meter or customer is unknown.
 pub async fn find(platform: &Platform, actor: &Actor, name: &EventName) -> Result<FoundEvent, AppError> {
     actor.require(Scope::UsageRead)?;
-    let meter = get_meter(platform, actor, &name.meter).await?;
+    let meter = get_read_meter(platform, actor, &name.meter).await?;
     let customer = find_customer(platform, actor, &name.customer).await?;
     let organization = actor.organization;
     let id = event_id_of((organization, meter.id, customer), &name.key);

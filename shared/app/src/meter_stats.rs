@@ -43,7 +43,7 @@ pub struct MeterStats {
 pub async fn stats(platform: &Platform, actor: &Actor, meter: MeterId) -> Result<MeterStats, AppError> {
     actor.require(Scope::UsageRead)?;
     let organization = actor.organization;
-    let meter = platform.store.get_meter(organization, meter).await?;
+    let meter = platform.store.get_meter_or_deleted(organization, meter).await?;
     let mut customers = BTreeSet::new();
     let mut total_events = 0;
     let (mut earliest, mut latest) = (Edge::new(End::First), Edge::new(End::Last));

@@ -21,7 +21,7 @@ use store::{PageRequest, Position, StoreError};
 use crate::{
     AppError, Platform, catalog,
     fold_usage::{self, Asked},
-    track_usage::{CustomerRef, MeterRef, find_customer, get_meter},
+    track_usage::{CustomerRef, MeterRef, find_customer, get_read_meter},
 };
 
 /// What is asked of usage.
@@ -59,7 +59,7 @@ pub async fn series(
     question: &Question,
 ) -> Result<(Meter, UsageSeries), AppError> {
     actor.require(Scope::UsageRead)?;
-    let meter = platform.store.get_meter(actor.organization, meter).await?;
+    let meter = platform.store.get_meter_or_deleted(actor.organization, meter).await?;
     if let Some(customer) = customer {
         platform.store.get_customer(actor.organization, customer).await?;
     }
@@ -157,7 +157,7 @@ pub async fn answer(
     }
     let (steps, question) = (asked.question.steps, &asked.question);
     if let Some(meter) = &asked.meter {
-        let meter = get_meter(platform, actor, meter).await?;
+        let meter = get_read_meter(platform, actor, meter).await?;
         let asked = Asked { organization, meter: &meter, customer, range, question };
         let series = fold_usage::answer(platform, asked).await?;
         let one = Some((meter, series));
@@ -250,7 +250,7 @@ pub async fn top_customers(
 ) -> Result<Vec<(CustomerId, Usage)>, AppError> {
     actor.require(Scope::UsageRead)?;
     let organization = actor.organization;
-    let meter = platform.store.get_meter(organization, meter).await?;
+    let meter = platform.store.get_meter_or_deleted(organization, meter).await?;
     let question = &Question::default();
     let asked = Asked { organization, meter: &meter, customer: None, range, question };
     let mut usage = fold_usage::answer_by_customer(platform, asked).await?;

@@ -206,6 +206,18 @@ pub(crate) async fn get_meter(
     find_meter(platform, actor, meter).await?.ok_or(AppError::NotFound("meter"))
 }
 
+/// The meter that is named, which must be there or have been.
+pub(crate) async fn get_read_meter(
+    platform: &Platform,
+    actor: &Actor,
+    meter: &MeterRef,
+) -> Result<Meter, AppError> {
+    match meter {
+        MeterRef::Id(id) => Ok(platform.store.get_meter_or_deleted(actor.organization, *id).await?),
+        MeterRef::Token(_) | MeterRef::Name(_) => get_meter(platform, actor, meter).await,
+    }
+}
+
 async fn find_meter(
     platform: &Platform,
     actor: &Actor,

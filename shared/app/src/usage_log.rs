@@ -98,7 +98,7 @@ pub async fn list(
 ) -> Result<Page<LogEntry>, AppError> {
     actor.require(Scope::UsageRead)?;
     let organization = actor.organization;
-    let meter = platform.store.get_meter(organization, meter).await?;
+    let meter = platform.store.get_meter_or_deleted(organization, meter).await?;
     let mut months = platform.store.list_months(organization, meter.id).await?;
     if let Some(range) = filter.range {
         months.retain(|month| month.start() < range.until && range.from < month.end());

@@ -12,7 +12,7 @@ use crate::{
     error::StoreError,
     item::{Attributes, Item, Reader},
     keys,
-    meter::meter_item,
+    meter::{deleted_meter_item, meter_item},
     page::{List, Page, PageRequest},
     transaction::{Otherwise, Transaction},
 };
@@ -83,7 +83,7 @@ impl Store {
             .await
     }
 
-    /// Deletes a feature and its meter. What was counted stays stored.
+    /// Deletes a feature and its meter. What was counted stays, and so does what is told of it.
     pub async fn delete_feature(
         &self,
         change: &Change,
@@ -97,7 +97,7 @@ impl Store {
             .audited(change, "delete feature", feature.id);
         if let Some(meter) = meter {
             transaction = transaction
-                .delete(keys::meter(organization, meter.id), meter.version)
+                .replace(deleted_meter_item(organization, meter, change.at), meter.version)
                 .release(keys::claim(organization, "METER", &meter.name))
                 .release(keys::meter_token(organization, meter.token));
         }

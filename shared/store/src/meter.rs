@@ -1,5 +1,6 @@
 //! Meters, found by id, by token and by name.
 
+use chrono::{DateTime, Utc};
 use domain::{
     id::{MeterId, MeterToken, OrganizationId},
     meter::{Aggregation, DeduplicateBy, Filter, FilterOperator, Meter},
@@ -13,11 +14,25 @@ use crate::{
     page::{List, Page, PageRequest},
 };
 
+/// What only a deleted meter has.
+const DELETED_AT: &str = "deleted_at";
+
 const LIST: List = List { what: "METER", shards: 1, filter: None };
 
 impl Store {
     /// A meter.
     pub async fn get_meter(&self, organization: OrganizationId, id: MeterId) -> Result<Meter, StoreError> {
+        let item = self.get(keys::meter(organization, id)).await?;
+        let item = item.filter(|item| !item.contains_key(DELETED_AT)).ok_or(StoreError::NotFound("meter"))?;
+        from_item(&item)
+    }
+
+    /// A meter, also one that was deleted: what it counted stays, and is told of by it.
+    pub async fn get_meter_or_deleted(
+        &self,
+        organization: OrganizationId,
+        id: MeterId,
+    ) -> Result<Meter, StoreError> {
         let item = self.get(keys::meter(organization, id)).await?.ok_or(StoreError::NotFound("meter"))?;
         from_item(&item)
     }
@@ -68,6 +83,15 @@ impl Store {
 }
 
 pub(crate) fn meter_item(organization: OrganizationId, meter: &Meter) -> Item {
+    item(organization, meter).listed(keys::list(organization, LIST.what, 0), meter.id)
+}
+
+/// A meter that was deleted at `at`. It is in no list.
+pub(crate) fn deleted_meter_item(organization: OrganizationId, meter: &Meter, at: DateTime<Utc>) -> Item {
+    item(organization, meter).time(DELETED_AT, at)
+}
+
+fn item(organization: OrganizationId, meter: &Meter) -> Item {
     let filters = meter.filters.iter().map(|filter| {
         Item::default()
             .text("property", &filter.property)
@@ -75,7 +99,6 @@ pub(crate) fn meter_item(organization: OrganizationId, meter: &Meter) -> Item {
             .texts("values", &filter.values)
     });
     Item::new(keys::meter(organization, meter.id), "meter")
-        .listed(keys::list(organization, LIST.what, 0), meter.id)
         .number("version", meter.version + 1)
         .display("id", meter.id)
         .display("token", meter.token)

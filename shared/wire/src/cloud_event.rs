@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(usage.customer, CustomerRef::ExternalId("acme".into()));
         assert_eq!(usage.idempotency_key.as_deref(), Some("/api|e1"));
         assert_eq!(usage.timestamp, Some("2025-01-15T10:00:00Z".parse().unwrap()));
-        assert_eq!(usage.properties["amount"], Property::Number("1.50".into()));
+        assert_eq!(usage.properties["amount"], Property::Number("1.5".into()));
         let kept = usage.metadata.keys().map(String::as_str).collect::<Vec<_>>();
         assert_eq!(kept, ["region", "source"], "what says where it comes from is kept");
     }

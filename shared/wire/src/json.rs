@@ -7,7 +7,7 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny},
 };
 
-use crate::problem::Problem;
+use crate::{by_name::ByName, problem::Problem};
 
 /// Tells a field that is null from one that is not there.
 pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
@@ -29,17 +29,13 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         let error = FieldError::new(NUMBER_TOKEN, "unknown_field", "is not a field of this request");
         return Err(Problem::from(app::AppError::Invalid(vec![error])));
     }
-    // A derived reader would take a list of values as an object without names.
-    if body.trim_ascii_start().first() == Some(&b'[') {
-        let error = FieldError::new("body", "invalid_type", "is a list, expected an object");
-        return Err(Problem::from(app::AppError::Invalid(vec![error])));
-    }
     let mut json = serde_json::Deserializer::from_slice(body);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let error = error.inner();
+    let mut track = serde_path_to_error::Track::new();
+    let read = T::deserialize(ByName(serde_path_to_error::Deserializer::new(&mut json, &mut track)));
+    read.map_err(|error| {
+        let path = track.path().to_string();
         if error.is_data() {
-            return complaint(&path, error);
+            return complaint(&path, &error);
         }
         // It is valid JSON, as was seen above: something else stands where a word is expected, or a number that is
         // too large.
@@ -203,7 +199,20 @@ mod tests {
         {
             check(&format!(r#"{{"name": "a", "count": {count}}}"#), 422, "count", code, whole);
         }
-        check(r#"{"name": "a", "tiers": [[]]}"#, 422, "tiers[0]", "invalid", "is a list, expected an object");
+        check(
+            r#"{"name": "a", "tiers": [[]]}"#,
+            422,
+            "tiers[0]",
+            "invalid_type",
+            "is a list, expected an object",
+        );
+        check(
+            r#"{"name": "a", "tiers": [{}, [1]]}"#,
+            422,
+            "tiers[1]",
+            "invalid_type",
+            "is a list, expected an object",
+        );
         check(r#"{"name": "a", "tiers": {}}"#, 422, "tiers", "invalid_type", "is an object, expected a list");
         check(r#"{"name": null}"#, 422, "name", "invalid_type", "is null, expected a string");
         check(r#"{"name": "a", "kind": 1}"#, 422, "kind", "invalid_type", "must be text");

@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod api_key;
 pub mod billing_error;
+mod by_name;
 pub mod charge;
 mod check;
 pub mod cloud_event;

@@ -430,6 +430,64 @@ mod tests {
         assert_eq!(decode(body).unwrap(), expected);
     }
 
+    /// Events as the bytes of segments, as they are written now. Messages of it wait in queues while functions are deployed.
+    #[test]
+    fn the_shape_of_today_is_read_for_ever() {
+        let event = |meter, has_sender_key, event| TrackedEvent {
+            organization: id(1),
+            meter: id(meter),
+            customer: id(3),
+            has_sender_key,
+            event,
+        };
+        let first = UsageEvent {
+            key: "request ü".into(),
+            occurred_at: "2025-01-02T03:04:05.678Z".parse().unwrap(),
+            ingested_at: "2025-01-02T03:04:06Z".parse().unwrap(),
+            quantity: "4.25".parse().unwrap(),
+            properties: Properties::from([
+                ("region".into(), Property::Text("eu".into())),
+                ("n".into(), Property::Number("1.50".into())),
+                ("none".into(), Property::Null),
+                ("list".into(), Property::Nested("[1,{}]".into())),
+            ]),
+            metadata: Properties::from([("is_test".into(), Property::Bool(false))]),
+            revision: Revision::First,
+        };
+        let plain =
+            UsageEvent { properties: Properties::new(), metadata: Properties::new(), ..first.clone() };
+        let made = UsageEvent {
+            key: uuid::Uuid::from_u128(7).to_string(),
+            quantity: Quantity::ZERO,
+            ..plain.clone()
+        };
+        let earlier =
+            UsageEvent { occurred_at: "2024-12-31T23:59:59.999Z".parse().unwrap(), ..plain.clone() };
+        let voided = UsageEvent { revision: Revision::Void(id(8)), ..first.clone() };
+        let replaced = UsageEvent { revision: Revision::Replacement(id(9)), ..earlier.clone() };
+        let counted = [event(2, true, first), event(4, false, made), event(2, true, earlier)];
+        let recounted = [event(2, false, voided), event(4, false, replaced)];
+        let body = r#"{"kind":"count_segments","organization":"00000000-0000-0000-0000-000000000001","segments":[
+            {"customer":"00000000-0000-0000-0000-000000000003",
+            "events":"AgQBANyMw8+EZQpyZXF1ZXN0IMO8hAUK0gYABQAEbGlzdAEFBlsxLHt9XQEAAW4BAwQxLjUwAQAEbm9uZQEAAQAGcmVnaW9uAQQCZXUBAQdpc190ZXN0AQEB",
+            "has_sender_key":true,"meter":"00000000-0000-0000-0000-000000000002"},
+            {"customer":"00000000-0000-0000-0000-000000000003",
+            "events":"AgIBAQAAAAAAAAAAAAAAAAAAAAfcjMPPhGWEBQAAAAA",
+            "has_sender_key":false,"meter":"00000000-0000-0000-0000-000000000004"},
+            {"customer":"00000000-0000-0000-0000-000000000003",
+            "events":"AgQBAP7vy/KDZQpyZXF1ZXN0IMO84qH3XArSBgAA",
+            "has_sender_key":true,"meter":"00000000-0000-0000-0000-000000000002"}],"version":1}"#;
+        assert_eq!(decode(body).unwrap(), Message::CountUsage(counted.to_vec()));
+        let body = r#"{"again":true,"kind":"count_segments","organization":"00000000-0000-0000-0000-000000000001","segments":[
+            {"customer":"00000000-0000-0000-0000-000000000003",
+            "events":"AgQBANyMw8+EZQpyZXF1ZXN0IMO8hAUK0gYBAAEAAAAAAAAAAAAAAAAAAAAIBQAEbGlzdAEFBlsxLHt9XQEAAW4BAwQxLjUwAQAEbm9uZQEAAQAGcmVnaW9uAQQCZXUBAQdpc190ZXN0AQEB",
+            "has_sender_key":false,"meter":"00000000-0000-0000-0000-000000000002"},
+            {"customer":"00000000-0000-0000-0000-000000000003",
+            "events":"AgQBAP7vy/KDZQpyZXF1ZXN0IMO84qH3XArSBgEAAAAAAAAAAAAAAAAAAAAAAAkA",
+            "has_sender_key":false,"meter":"00000000-0000-0000-0000-000000000004"}],"version":1}"#;
+        assert_eq!(decode(body).unwrap(), Message::RecountUsage(recounted.to_vec()));
+    }
+
     #[test]
     fn other_messages_survive_the_queue_and_nothing_else_is_read() {
         for message in [
