@@ -166,7 +166,8 @@ pub(crate) async fn finalize(
     };
     for _ in 0..ATTEMPTS_MAX {
         let now = platform.now();
-        let year = InvoiceNumber::next(0, now).year;
+        let local = now.with_timezone(&zone); // as the invoice says when it was issued
+        let year = InvoiceNumber::next(0, local).year;
         let last = platform.store.last_invoice_sequence(organization, year).await?;
         let customer = platform.store.get_customer(organization, rated.customer).await?;
         let invoice = rated
@@ -174,7 +175,7 @@ pub(crate) async fn finalize(
             .with_terms(&settings.invoice_terms(&customer)) // of the customer that it will say it is to
             .and_then(|rated| rated.with_credit(&customer.credits))
             .map_err(AppError::cannot_be_billed)?
-            .finalized(InvoiceNumber::next(last, now), now, settings.payment_terms_days)
+            .finalized(InvoiceNumber::next(last, local), now, settings.payment_terms_days)
             .map_err(|error| AppError::conflict("invalid_transition", error.to_string()))?;
         let invoice = Invoice { parties: Some(InvoiceParties::of(seller, &customer, zone)), ..invoice };
         let credits = invoice.credit_left(&customer.credits).map_err(AppError::cannot_be_billed)?;

@@ -402,8 +402,8 @@ impl PaymentDue {
 }
 
 impl InvoiceNumber {
-    /// The number after `last` (0 for none) in the year of `now`.
-    pub fn next(last: u64, now: DateTime<Utc>) -> Self {
+    /// The number after `last` (0 for none) in the year of `now`, which is that of its time zone.
+    pub fn next(last: u64, now: impl Datelike) -> Self {
         Self { year: now.year(), sequence: last.saturating_add(1) }
     }
 }
@@ -507,6 +507,8 @@ mod tests {
         let draft = draft();
         let open = draft.finalized(number, now, 30).unwrap();
         assert_eq!(open.number.unwrap().to_string(), "INV-2025-0042");
+        let new_york = at("2025-01-01T01:00:00Z").with_timezone(&chrono_tz::Tz::America__New_York);
+        assert_eq!(InvoiceNumber::next(41, new_york).to_string(), "INV-2024-0042", "it says so itself");
         assert_eq!(open.due_at, at("2025-03-03T01:00:00Z"));
         let paid = open.paid(now).unwrap();
         let void = open.voided(now).unwrap();
