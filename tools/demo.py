@@ -21,6 +21,7 @@ from urllib.parse import urlparse
 EVENTS = 10_000
 REPEAT_EVERY = 20
 START = "2025-01-01T00:00:00Z"
+LAST_EVENT = "2025-01-30T00:00:00Z"
 PASSWORD = "correct horse battery staple"
 
 
@@ -138,7 +139,7 @@ def play(api):
     api.api("POST", "/subscriptions", {"customer_id": customer["id"], "plan_id": plan["id"], "start_date": START})
     say("4. Subscribed Acme Corp to it", "from 1 January 2025")
 
-    api.call("POST", "/local/clock", {"advance_to": "2025-01-30T00:00:00Z"})
+    api.call("POST", "/local/clock", {"advance_to": LAST_EVENT})
     say(f"5. Sending {EVENTS:,} events, and every {REPEAT_EVERY}th twice")
     began = time.time()
     send(api, feature["meter_token"])
@@ -201,8 +202,10 @@ def main():
     if base:
         return play(Api(base.rstrip("/")))
     standing = "http://127.0.0.1:8787"
-    if is_up(standing) and Api(standing).call("GET", "/local/clock").get("movable"):
-        return play(Api(standing))
+    if is_up(standing):
+        clock = Api(standing).call("GET", "/local/clock")
+        if clock.get("movable") and clock["now"] <= LAST_EVENT:  # it cannot go back
+            return play(Api(standing))
     platform = start(8788, tempfile.mkdtemp(prefix="fluxrate-demo-"))
     try:
         play(Api("http://127.0.0.1:8788"))
