@@ -10,7 +10,7 @@ use domain::{
     subscription::{PlansById, Subscription},
 };
 use futures::future::try_join_all;
-use store::StoreError;
+use store::{StoreError, if_there};
 
 use crate::{AppError, Platform, charge_usage, late_usage};
 
@@ -183,11 +183,8 @@ pub(crate) async fn plans_of(
     subscription: &Subscription,
 ) -> Result<PlansById, AppError> {
     let read = subscription.plans().collect::<BTreeSet<_>>().into_iter().map(|plan| async move {
-        match platform.store.get_plan(organization, plan).await {
-            Ok(priced) => Ok(Some((plan, priced))),
-            Err(StoreError::NotFound(_)) => Ok(None),
-            Err(error) => Err(AppError::from(error)),
-        }
+        let priced = if_there(platform.store.get_plan(organization, plan).await)?;
+        Ok::<_, AppError>(priced.map(|priced| (plan, priced)))
     });
     Ok(try_join_all(read).await?.into_iter().flatten().collect())
 }

@@ -15,7 +15,7 @@ use domain::{
 };
 use futures::future::{try_join, try_join_all};
 use rust_decimal::Decimal;
-use store::{Page, PageRequest, StoreError, SubscribedCustomer};
+use store::{Page, PageRequest, SubscribedCustomer, if_there};
 
 use crate::{AppError, Platform, read_usage};
 
@@ -62,11 +62,8 @@ pub async fn add_to_plan(
 ) -> Result<Granted, AppError> {
     actor.require(Scope::BillingWrite)?;
     platform.store.get_plan(actor.organization, plan).await?;
-    let feature = match platform.store.get_feature(actor.organization, feature).await {
-        Ok(feature) => feature,
-        Err(StoreError::NotFound(_)) => return Err(AppError::invalid("feature_id", "names no feature")),
-        Err(error) => return Err(error.into()),
-    };
+    let feature = find_feature(platform, actor.organization, feature).await?;
+    let feature = feature.ok_or_else(|| AppError::invalid("feature_id", "names no feature"))?;
     let grant = checked(Grant::default().changed(&changes), &feature)?;
     let added =
         PlanFeature { feature: feature.id, grant: grant.clone(), created_at: platform.now(), version: 0 };
@@ -200,16 +197,12 @@ pub async fn granted_by(
 }
 
 /// A feature that is granted; `None` if it was deleted, and is worth nothing to anybody any more.
-async fn find_feature(
+pub(crate) async fn find_feature(
     platform: &Platform,
     organization: OrganizationId,
     feature: FeatureId,
 ) -> Result<Option<Feature>, AppError> {
-    match platform.store.get_feature(organization, feature).await {
-        Ok(feature) => Ok(Some(feature)),
-        Err(StoreError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    Ok(if_there(platform.store.get_feature(organization, feature).await)?)
 }
 
 /// What may be used by one subscription alone.

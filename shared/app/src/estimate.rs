@@ -17,7 +17,7 @@ use domain::{
     user::Scope,
 };
 use rust_decimal::Decimal;
-use store::StoreError;
+use store::if_there;
 
 use crate::{AppError, Platform, price_override::within, track_usage::previewed_quantity};
 
@@ -90,11 +90,8 @@ pub(crate) async fn priced_meter(
     meter: MeterId,
     price: &UsagePrice,
 ) -> Result<Meter, AppError> {
-    let meter = match platform.store.get_meter(actor.organization, meter).await {
-        Ok(meter) => meter,
-        Err(StoreError::NotFound(_)) => return Err(AppError::invalid("meter_id", "names no meter")),
-        Err(error) => return Err(error.into()),
-    };
+    let meter = if_there(platform.store.get_meter(actor.organization, meter).await)?;
+    let meter = meter.ok_or_else(|| AppError::invalid("meter_id", "names no meter"))?;
     if price.fits(meter.aggregation) {
         Ok(meter)
     } else if meter.aggregation == Aggregation::WeightedSum && !price.filters.is_empty() {

@@ -1,5 +1,6 @@
 //! Keys of events whose sender names them otherwise.
 
+use auth::hexadecimal;
 use domain::event::KEY_CHARACTERS_MAX;
 use sha2::{Digest, Sha256};
 
@@ -20,8 +21,7 @@ fn short(key: String) -> String {
     if key.chars().count() <= KEY_CHARACTERS_MAX {
         return key;
     }
-    let hash = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("sha256:{hash}")
+    format!("sha256:{}", hexadecimal(&Sha256::digest(key)))
 }
 
 #[cfg(test)]

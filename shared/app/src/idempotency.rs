@@ -1,6 +1,6 @@
 //! Requests with an `Idempotency-Key`: claimed, answered, given up.
 
-use auth::Actor;
+use auth::{Actor, hexadecimal};
 use domain::customer::Sealed;
 use sha2::{Digest, Sha256};
 use store::{Claimed, IdempotentAnswer};
@@ -13,7 +13,7 @@ pub fn request_hash(path: &str, body: &[u8]) -> String {
     hash.update(path);
     hash.update([0]);
     hash.update(body);
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&hash.finalize())
 }
 
 /// Claims a key for a request. Returns the answer if there is one already.

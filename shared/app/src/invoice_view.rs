@@ -7,7 +7,7 @@ use domain::{
     invoice_parties::InvoiceParties,
     organization::{BankField, Organization},
 };
-use store::StoreError;
+use store::if_there;
 
 use crate::{AppError, Platform, customers, settings};
 
@@ -58,9 +58,7 @@ pub(crate) async fn zone(
     invoice: &Invoice,
 ) -> Result<Tz, AppError> {
     let Some((id, _)) = invoice.billed else { return Ok(organization.settings.zone) };
-    match platform.store.get_subscription_of(organization.id, invoice.customer, id).await {
-        Ok(subscription) => Ok(subscription.schedule.zone),
-        Err(StoreError::NotFound(_)) => Ok(organization.settings.zone), // deleted since
-        Err(error) => Err(error.into()),
-    }
+    // It may have been deleted since.
+    let billed = if_there(platform.store.get_subscription_of(organization.id, invoice.customer, id).await)?;
+    Ok(billed.map_or(organization.settings.zone, |subscription| subscription.schedule.zone))
 }

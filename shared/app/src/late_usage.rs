@@ -12,7 +12,7 @@ use domain::{
     timeline::Bill,
 };
 use futures::future::try_join_all;
-use store::StoreError;
+use store::if_there;
 
 use crate::{
     AppError, Platform,
@@ -86,11 +86,8 @@ async fn billed(
     customer: CustomerId,
     bills: Bills,
 ) -> Result<Vec<Billed>, AppError> {
-    let find = async |id| match platform.store.get_invoice_of(organization, customer, id).await {
-        Ok(invoice) => Ok(Some(invoice)),
-        Err(StoreError::NotFound(_)) => Ok(None), // nothing was due, or the draft was deleted
-        Err(error) => Err(AppError::from(error)),
-    };
+    // There is none where nothing was due, or the draft was deleted.
+    let find = async |id| if_there(platform.store.get_invoice_of(organization, customer, id).await);
     let find = &find;
     let billed = bills.into_iter().map(|(id, bill)| async move {
         let Some(mut invoice) = find(id).await? else { return Ok(None) };

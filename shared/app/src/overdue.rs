@@ -8,7 +8,7 @@ use domain::{
     overdue::{caught_up, fallen_behind},
     subscription::Subscription,
 };
-use store::{Change, StoreError};
+use store::{Change, StoreError, if_there};
 
 use crate::{AppError, Platform};
 
@@ -117,9 +117,5 @@ async fn subscription_of(
     invoice: &Invoice,
 ) -> Result<Option<Subscription>, AppError> {
     let Some((id, _)) = invoice.billed else { return Ok(None) };
-    match platform.store.get_subscription(organization, id).await {
-        Ok(subscription) => Ok(Some(subscription)),
-        Err(StoreError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    Ok(if_there(platform.store.get_subscription(organization, id).await)?)
 }

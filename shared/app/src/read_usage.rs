@@ -16,7 +16,7 @@ use domain::{
     zone::Steps,
 };
 use futures::future::try_join_all;
-use store::{PageRequest, Position, StoreError};
+use store::{PageRequest, Position, if_there};
 
 use crate::{
     AppError, Platform, catalog,
@@ -178,11 +178,8 @@ async fn period_and_meters(
     subscription: &Subscription,
 ) -> Result<(BillingPeriod, Vec<Meter>), AppError> {
     let period = subscription.current_period().map_err(AppError::internal)?;
-    let plan = match platform.store.get_plan(organization, subscription.plan).await {
-        Ok(plan) => plan,
-        // It was deleted since the subscription ended.
-        Err(StoreError::NotFound(_)) => return Ok((period, Vec::new())),
-        Err(error) => return Err(error.into()),
+    let Some(plan) = if_there(platform.store.get_plan(organization, subscription.plan).await)? else {
+        return Ok((period, Vec::new())); // it was deleted since the subscription ended
     };
     let ids = plan.charges_in(subscription.price_version).filter_map(|charge| charge.meter());
     let mut meters = Vec::new();

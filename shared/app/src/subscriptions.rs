@@ -16,7 +16,7 @@ use domain::{
     subscription::{PlansById, Subscription, SubscriptionStatus, SubscriptionTerms},
     user::Scope,
 };
-use store::{Page, PageRequest, StoreError};
+use store::{Page, PageRequest, StoreError, if_there};
 
 pub use store::Filter;
 
@@ -145,11 +145,7 @@ pub(crate) async fn find_plan(
     actor: &Actor,
     id: PlanId,
 ) -> Result<Option<PricedPlan>, AppError> {
-    match platform.store.get_plan(actor.organization, id).await {
-        Ok(plan) => Ok(Some(plan)),
-        Err(StoreError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    Ok(if_there(platform.store.get_plan(actor.organization, id).await)?)
 }
 
 /// Whether there is such a customer.

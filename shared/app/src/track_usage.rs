@@ -15,7 +15,7 @@ use domain::{
 };
 use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
-use store::{StoreError, event_bytes};
+use store::{StoreError, event_bytes, if_there};
 
 use crate::{AppError, Platform, customers::find_or_create, send_usage::send};
 
@@ -235,11 +235,7 @@ async fn find_meter(
             None => return Ok(None),
         },
     };
-    match found {
-        Ok(meter) => Ok(Some(meter)),
-        Err(StoreError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
+    if_there(found)
 }
 
 /// The event that `usage` tells of, without its key, properties and metadata.

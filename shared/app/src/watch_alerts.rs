@@ -219,10 +219,8 @@ async fn limit(
     feature: FeatureId,
     subscriptions: Vec<Subscription>,
 ) -> Result<Option<Reading>, AppError> {
-    let feature = match platform.store.get_feature(organization, feature).await {
-        Ok(feature) => feature,
-        Err(StoreError::NotFound(_)) => return Ok(None), // deleted since the alert was made
-        Err(error) => return Err(error.into()),
+    let Some(feature) = entitlements::find_feature(platform, organization, feature).await? else {
+        return Ok(None); // deleted since the alert was made
     };
     let now = platform.now();
     let entitled = subscriptions.into_iter().filter(|subscription| subscription.is_entitled(now)).collect();

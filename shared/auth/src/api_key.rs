@@ -34,7 +34,8 @@ pub fn hash_api_key(text: &str) -> Option<String> {
     is_key.then(|| hexadecimal(&Sha256::digest(secret)))
 }
 
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+/// Bytes as digits, in lower case.
+pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -13,7 +13,7 @@ mod sealed;
 
 pub use access_token::{ACCESS_TOKEN_VALID, AccessClaims, SigningKey};
 pub use actor::{Actor, Credential, MissingScope};
-pub use api_key::{NewSecret, hash_api_key, new_api_key};
+pub use api_key::{NewSecret, hash_api_key, hexadecimal, new_api_key};
 pub use password::{PasswordHasher, WeakPassword, check_password};
 pub use public_token::{NewPublicToken, hash_public_token, new_public_token};
 pub use refresh_token::{REFRESH_TOKEN_VALID, RefreshToken};

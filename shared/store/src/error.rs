@@ -40,6 +40,17 @@ impl StoreError {
     }
 }
 
+/// What was read, or `None` if there is no such thing.
+///
+/// Errors: all others.
+pub fn if_there<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Any failure of a call that has no outcome of its own to tell apart.
 pub(crate) fn unavailable<E, R>(error: SdkError<E, R>) -> StoreError
 where

@@ -44,7 +44,7 @@ pub use customer::CustomerFilter;
 pub use data_key::StoredDataKey;
 pub use due::{Due, DueAlert, DueKind};
 pub use entitlement::SubscribedCustomer;
-pub use error::StoreError;
+pub use error::{StoreError, if_there};
 pub use idempotency::{Claimed, IdempotentAnswer};
 pub use invoice::InvoiceFilter;
 pub use page::{Filter, Page, PageRequest, Position};

@@ -75,13 +75,10 @@ fn complaint(path: &str, error: &serde_json::Error) -> Problem {
     } else if let Some(rest) = text.strip_prefix("invalid type: ") {
         let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "something else"));
         FieldError::new(field_or_body(parent), "invalid_type", of_wrong_type(found, expected))
-    } else if let Some((_, expected)) = text
-        .strip_prefix("invalid value: ")
-        .or_else(|| text.strip_prefix("invalid length "))
-        .and_then(|rest| rest.split_once(", expected "))
+    } else if let Some((_, expected)) =
+        text.strip_prefix("invalid value: ").and_then(|rest| rest.split_once(", expected "))
     {
-        let found = if text.starts_with("invalid length ") { "sequence" } else { "value" };
-        FieldError::new(field_or_body(parent), "invalid", of_wrong_type(found, expected))
+        FieldError::new(field_or_body(parent), "invalid", of_wrong_type("value", expected))
     } else {
         FieldError::new(field_or_body(parent), "invalid", text)
     };

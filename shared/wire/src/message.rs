@@ -387,6 +387,28 @@ mod tests {
         }
     }
 
+    fn event(meter: u128, has_sender_key: bool, event: UsageEvent) -> TrackedEvent {
+        TrackedEvent { organization: id(1), meter: id(meter), customer: id(3), has_sender_key, event }
+    }
+
+    /// An event with something of everything, and a number that is written as `n`.
+    fn first(n: &str) -> UsageEvent {
+        UsageEvent {
+            key: "request ü".into(),
+            occurred_at: "2025-01-02T03:04:05.678Z".parse().unwrap(),
+            ingested_at: "2025-01-02T03:04:06Z".parse().unwrap(),
+            quantity: "4.25".parse().unwrap(),
+            properties: Properties::from([
+                ("region".into(), Property::Text("eu".into())),
+                ("n".into(), Property::Number(n.into())),
+                ("none".into(), Property::Null),
+                ("list".into(), Property::Nested("[1,{}]".into())),
+            ]),
+            metadata: Properties::from([("is_test".into(), Property::Bool(false))]),
+            revision: Revision::First,
+        }
+    }
+
     /// Events one by one, as they were first written. They have to stay readable for ever.
     #[test]
     fn the_first_shape_is_read_for_ever() {
@@ -398,27 +420,7 @@ mod tests {
             "organization":"00000000-0000-0000-0000-000000000001","meter":"00000000-0000-0000-0000-000000000002",
             "customer":"00000000-0000-0000-0000-000000000003","has_sender_key":false,"key":"k",
             "occurred_at":"2025-01-02T03:04:05.678Z","ingested_at":"2025-01-02T03:04:06Z","quantity":"0"}]}"#;
-        let event = |has_sender_key, event| TrackedEvent {
-            organization: id(1),
-            meter: id(2),
-            customer: id(3),
-            has_sender_key,
-            event,
-        };
-        let first = UsageEvent {
-            key: "request ü".into(),
-            occurred_at: "2025-01-02T03:04:05.678Z".parse().unwrap(),
-            ingested_at: "2025-01-02T03:04:06Z".parse().unwrap(),
-            quantity: "4.25".parse().unwrap(),
-            properties: Properties::from([
-                ("region".into(), Property::Text("eu".into())),
-                ("n".into(), Property::Number("1.5".into())),
-                ("none".into(), Property::Null),
-                ("list".into(), Property::Nested("[1,{}]".into())),
-            ]),
-            metadata: Properties::from([("is_test".into(), Property::Bool(false))]),
-            revision: Revision::First,
-        };
+        let first = first("1.5");
         let second = UsageEvent {
             key: "k".into(),
             quantity: "0".parse().unwrap(),
@@ -426,34 +428,14 @@ mod tests {
             metadata: Properties::new(),
             ..first.clone()
         };
-        let expected = Message::CountUsage(vec![event(true, first), event(false, second)]);
+        let expected = Message::CountUsage(vec![event(2, true, first), event(2, false, second)]);
         assert_eq!(decode(body).unwrap(), expected);
     }
 
     /// Events as the bytes of segments, as they are written now. Messages of it wait in queues while functions are deployed.
     #[test]
     fn the_shape_of_today_is_read_for_ever() {
-        let event = |meter, has_sender_key, event| TrackedEvent {
-            organization: id(1),
-            meter: id(meter),
-            customer: id(3),
-            has_sender_key,
-            event,
-        };
-        let first = UsageEvent {
-            key: "request ü".into(),
-            occurred_at: "2025-01-02T03:04:05.678Z".parse().unwrap(),
-            ingested_at: "2025-01-02T03:04:06Z".parse().unwrap(),
-            quantity: "4.25".parse().unwrap(),
-            properties: Properties::from([
-                ("region".into(), Property::Text("eu".into())),
-                ("n".into(), Property::Number("1.50".into())),
-                ("none".into(), Property::Null),
-                ("list".into(), Property::Nested("[1,{}]".into())),
-            ]),
-            metadata: Properties::from([("is_test".into(), Property::Bool(false))]),
-            revision: Revision::First,
-        };
+        let first = first("1.50");
         let plain =
             UsageEvent { properties: Properties::new(), metadata: Properties::new(), ..first.clone() };
         let made = UsageEvent {
